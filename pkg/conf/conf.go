@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package conf decodes and validates the configuration of a plugin.
+//
+// Decoding follows encoding/json as users know it from CNI plugins - keys match
+// without regard to case, unknown keys are tolerated, null means absent - but
+// reports every value of a wrong type, each with its JSON path, instead of the
+// first, and knows which keys nobody has asked for.
+package conf
+
+import (
+	"encoding/json"
+
+	"github.com/containernetworking/cni/pkg/types"
+)
+
+// Common holds the keys that every plugin's configuration has. Embed it by
+// value. (types.PluginConf must not be embedded: its MarshalJSON is promoted
+// and drops the plugin's own fields.)
+type Common struct {
+	CNIVersion       string               `json:"cniVersion,omitempty"`
+	Name             string               `json:"name,omitempty"`
+	Type             string               `json:"type,omitempty"`
+	Capabilities     map[string]bool      `json:"capabilities,omitempty"`
+	IPAM             IPAM                 `json:"ipam"`
+	DNS              types.DNS            `json:"dns"`
+	PrevResult       json.RawMessage      `json:"prevResult,omitempty"`
+	ValidAttachments []types.GCAttachment `json:"cni.dev/valid-attachments,omitempty"`
+}
+
+// IPAM holds what an interface plugin reads of the "ipam" object; the rest is
+// for the IPAM plugin.
+type IPAM struct {
+	Type string `json:"type,omitempty"`
+}
+
+// Base returns the common part of a configuration that embeds it.
+func (c *Common) Base() *Common { return c }
+
+// HasDNS tells whether the configuration has any DNS setting. An empty list
+// counts: it overrides what the IPAM plugin says.
+func (c *Common) HasDNS() bool {
+	d := c.DNS
+	return d.Nameservers != nil || d.Search != nil || d.Options != nil || d.Domain != ""
+}
+
+// Validator is a configuration that can say what is wrong with it. Validate
+// looks at nothing but the configuration and its arguments; args are those of
+// CNI_ARGS that the plugin declared.
+type Validator interface {
+	Validate(problems *Problems, args EnvArgs)
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conf
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/containernetworking/cni/pkg/types"
+)
+
+// Problems collects everything that is wrong with a configuration, so that the
+// person who wrote it hears all of it at once.
+type Problems struct {
+	list []problem
+}
+
+type problem struct{ path, text string }
+
+// Add notes a problem. path is where it is, as the configuration spells it
+// ("vlanTrunk[2].maxID"); the text says what is wrong and what would be right.
+func (p *Problems) Add(path, format string, args ...any) {
+	p.list = append(p.list, problem{path, fmt.Sprintf(format, args...)})
+}
+
+// Len returns the number of problems noted so far.
+func (p *Problems) Len() int { return len(p.list) }
+
+// Err returns nil if there is no problem, else one CNI error that lists them
+// all: code 4 if every one is about CNI_ARGS, code 7 (invalid network
+// configuration) otherwise.
+func (p *Problems) Err() error {
+	if len(p.list) == 0 {
+		return nil
+	}
+	code := types.ErrInvalidEnvironmentVariables
+	lines := make([]string, len(p.list))
+	for i, problem := range p.list {
+		lines[i] = problem.path + ": " + problem.text
+		if !strings.HasPrefix(problem.path, envArgsPath) {
+			code = types.ErrInvalidNetworkConfig
+		}
+	}
+	return types.NewError(code, strings.Join(lines, "; "), "")
+}
+
+// Range notes a problem if value is outside min-max.
+func (p *Problems) Range(path string, value, min, max int) {
+	if value < min || value > max {
+		p.Add(path, "%d is outside %d-%d", value, min, max)
+	}
+}
+
+// OneOf notes a problem if value is not among allowed.
+func (p *Problems) OneOf(path, value string, allowed ...string) {
+	for _, a := range allowed {
+		if value == a {
+			return
+		}
+	}
+	p.Add(path, "%q is not one of %s", value, strings.Join(allowed, ", "))
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conf_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/pkg/conf"
+)
+
+func TestConf(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "pkg/conf")
+}
+
+type trunk struct {
+	MinID *int `json:"minID"`
+	MaxID *int `json:"maxID"`
+}
+
+type config struct {
+	conf.Common
+	MTU       int            `json:"mtu"`
+	Rate      uint64         `json:"rate"`
+	IsGateway bool           `json:"isGateway"`
+	Trunk     []*trunk       `json:"vlanTrunk"`
+	Names     []string       `json:"names"`
+	Gateway   net.IP         `json:"gateway"`
+	Subnet    types.IPNet    `json:"subnet"`
+	Routes    []*types.Route `json:"routes"`
+	Limits    map[string]int `json:"limits"`
+	Runtime   struct {
+		Mac string `json:"mac"`
+	} `json:"runtimeConfig"`
+}
+
+func decode(text string) (config, []conf.UnknownKey, error) {
+	var c config
+	var problems conf.Problems
+	unknown, err := conf.Decode([]byte(text), &c, &problems)
+	return c, unknown, errors.Join(err, problems.Err())
+}
+
+func code(err error) uint {
+	var e *types.Error
+	Expect(errors.As(err, &e)).To(BeTrue(), "%v", err)
+	return e.Code
+}
+
+var _ = Describe("Decode", func() {
+	It("fills own, embedded and nested fields, whatever the case of the keys", func() {
+		c, unknown, err := decode(`{"cniVersion":"1.1.0","NAME":"net","mtu":1500,"rate":18446744073709551615,"IsGateway":true,
+			"vlanTrunk":[{"minid":1,"MAXID":4}],"names":[],"gateway":"10.0.0.1","subnet":"10.0.0.0/8","routes":[{"dst":"1.0.0.0/8"}],
+			"limits":{"a":1},"RuntimeConfig":{"MAC":"x","portMappings":[]},"ipam":{"type":"host-local","anything":[1]},"args":{"cni":{}}}`)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(unknown).To(BeEmpty())
+		Expect(c.Name).To(Equal("net"))
+		Expect(c.MTU).To(Equal(1500))
+		Expect(c.Rate).To(Equal(^uint64(0)))
+		Expect(c.IsGateway).To(BeTrue())
+		Expect(*c.Trunk[0].MaxID).To(Equal(4))
+		Expect(c.Names).To(BeEmpty())
+		Expect(c.Names).NotTo(BeNil())
+		Expect(c.Gateway.String()).To(Equal("10.0.0.1"))
+		Expect(net.IP(c.Subnet.IP).String()).To(Equal("10.0.0.0"))
+		Expect(c.Routes[0].Dst.String()).To(Equal("1.0.0.0/8"))
+		Expect(c.Limits).To(HaveKeyWithValue("a", 1))
+		Expect(c.Runtime.Mac).To(Equal("x"))
+		Expect(c.IPAM.Type).To(Equal("host-local"))
+	})
+
+	It("prefers the exact spelling of a key", func() {
+		c, _, err := decode(`{"name":"n","MTU":1,"mtu":2,"Mtu":3}`)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(c.MTU).To(Equal(2))
+	})
+
+	It("takes null for absent, but not as an element of a list", func() {
+		c, _, err := decode(`{"mtu":null,"isGateway":null,"ipam":null,"vlanTrunk":[{"minID":1},null],"names":["a",null],"gateway":""}`)
+		Expect(c.MTU).To(BeZero())
+		Expect(c.Gateway).To(BeNil())
+		Expect(err).To(MatchError("names[1]: null where a string is expected; vlanTrunk[1]: null where an object is expected"))
+	})
+
+	It("reports every wrong value with its path and code 7", func() {
+		_, _, err := decode(`{"mtu":"1500","rate":-1,"isGateway":1,"vlanTrunk":[{"minID":1.5},{"maxID":99999999999999999999}],"names":"x",
+			"gateway":"10.0.0","subnet":"10.0.0.0","limits":[],"runtimeConfig":{"mac":[]},"routes":[{"dst":7}],"ipam":"host-local"}`)
+		Expect(code(err)).To(Equal(types.ErrInvalidNetworkConfig))
+		for _, part := range []string{
+			`mtu: the string "1500" where an integer is expected`,
+			`rate: -1 is not a whole number from 0 to 18446744073709551615`,
+			`isGateway: the number 1 where true or false is expected`,
+			`vlanTrunk[0].minID: 1.5 is not a whole number of 64 bits`,
+			`vlanTrunk[1].maxID: 99999999999999999999 is not`,
+			`names: the string "x" where a list is expected`,
+			`gateway: "10.0.0" is not an IP address`,
+			`subnet: `,
+			`limits: a list where an object is expected`,
+			`runtimeConfig.mac: a list where a string is expected`,
+			`routes[0]: `,
+			`ipam: the string "host-local" where an object is expected`,
+		} {
+			Expect(err).To(MatchError(ContainSubstring(part)))
+		}
+	})
+
+	DescribeTable("refuses what is no JSON object with code 6",
+		func(text string) {
+			_, _, err := decode(text)
+			Expect(code(err)).To(Equal(types.ErrDecodingFailure))
+		},
+		Entry("nothing", ``),
+		Entry("a list", `[]`),
+		Entry("null", `null`),
+		Entry("half", `{"name":`),
+		Entry("two", `{} {}`),
+		Entry("not UTF-8", "{\"name\":\"\xff\"}"),
+		Entry("deep", strings.Repeat(`{"a":`, 20000)+`1`+strings.Repeat(`}`, 20000)),
+	)
+
+	It("names unknown keys and the nearest known one", func() {
+		_, unknown, err := decode(`{"isGatewayy":true,"vlanTrunk":[{"minIDs":1}],"zzz":1,"_comment":"x","example.org/k":1}`)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(fmt.Sprint(unknown)).To(Equal(`["isGatewayy" (did you mean "isGateway"?) "vlanTrunk[0].minIDs" (did you mean "minID"?) "zzz"]`))
+	})
+})
+
+var _ = Describe("Problems", func() {
+	It("has code 4 when only CNI_ARGS is wrong", func() {
+		var p conf.Problems
+		Expect(p.Err()).To(Succeed())
+		p.Add("CNI_ARGS.MAC", "bad")
+		Expect(code(p.Err())).To(Equal(types.ErrInvalidEnvironmentVariables))
+		p.Range("vlan", 5000, 0, 4094)
+		p.Range("mtu", 5, 0, 10)
+		p.OneOf("mode", "x", "l2", "l3")
+		p.OneOf("mode", "l2", "l2", "l3")
+		Expect(code(p.Err())).To(Equal(types.ErrInvalidNetworkConfig))
+		Expect(p.Err()).To(MatchError("CNI_ARGS.MAC: bad; vlan: 5000 is outside 0-4094; mode: \"x\" is not one of l2, l3"))
+	})
+})
+
+var _ = DescribeTable("ParseEnvArgs",
+	func(text string, want conf.EnvArgs, problem string) {
+		var p conf.Problems
+		Expect(conf.ParseEnvArgs(text, []string{"MAC", "IP"}, &p)).To(Equal(want))
+		if problem == "" {
+			Expect(p.Err()).To(Succeed())
+		} else {
+			Expect(p.Err()).To(MatchError(ContainSubstring(problem)))
+		}
+	},
+	Entry("empty", "", conf.EnvArgs{}, ""),
+	Entry("known", "MAC=a;IP=b", conf.EnvArgs{"MAC": "a", "IP": "b"}, ""),
+	Entry("as kubelet sends them", "IgnoreUnknown=1;K8S_POD_NAME=x;MAC=a", conf.EnvArgs{"MAC": "a"}, ""),
+	Entry("the order does not matter", "K=x;IgnoreUnknown=TRUE", conf.EnvArgs{}, ""),
+	Entry("unknown", "mac=a", conf.EnvArgs{}, `ARGS: unknown args ["mac=a"]`),
+	Entry("not ignored", "K=x;IgnoreUnknown=0", conf.EnvArgs{}, `ARGS: unknown args ["K=x"]`),
+	Entry("trailing", "MAC=a;", conf.EnvArgs{"MAC": "a"}, `ARGS: invalid pair ""`),
+	Entry("two equal signs", "MAC=a=b", conf.EnvArgs{}, `ARGS: invalid pair "MAC=a=b"`),
+	Entry("bad IgnoreUnknown", "IgnoreUnknown=x", conf.EnvArgs{}, `CNI_ARGS.IgnoreUnknown: "x" is not one of`),
+)
+
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{`{"mtu":1}`, `{"vlanTrunk":[null]}`, `{"routes":[{"dst":"::/0","gw":"::1"}]}`, `{"ipam":{"type":1}}`, `{"mtu":1e999}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		var c config
+		var p conf.Problems
+		_, _ = conf.Decode(data, &c, &p)
+		_ = p.Err()
+	})
+}
+
+func FuzzParseEnvArgs(f *testing.F) {
+	f.Add("IgnoreUnknown=1;MAC=a")
+	f.Fuzz(func(_ *testing.T, text string) {
+		var p conf.Problems
+		conf.ParseEnvArgs(text, []string{"MAC"}, &p)
+		_ = p.Err()
+	})
+}
