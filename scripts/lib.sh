@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+# lib.sh: what the scripts share. Source it; it only defines functions and completes PATH.
+
+# Tools such as ip and iptables live in sbin, which plain "su" leaves out.
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+# say MESSAGE...: a progress line, on stderr so that it never mixes with a command's output.
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+die() { say "$@"; exit 1; }
+
+require_root() {
+	[ "$(id -u)" -eq 0 ] || die "needs root: run it with sudo"
+}
+
+# apt_install PACKAGE...: install with apt; elsewhere name what is missing and stop.
+apt_install() {
+	command -v apt-get >/dev/null || die "please install: $* (only Debian's and Ubuntu's apt-get is known here)"
+	[ "$(id -u)" -eq 0 ] || die "please install as root: apt-get install $*"
+	say "installing $*"
+	local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600)
+	{
+		"${apt[@]}" install -y --no-install-recommends "$@" ||
+			{ "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@"; }
+	} </dev/null >&2 || die "apt-get could not install: $*"
+}
+
+# need COMMAND=PACKAGE...: install the packages of those commands that are missing.
+need() {
+	local pair packages=()
+	for pair in "$@"; do
+		command -v "${pair%%=*}" >/dev/null || packages+=("${pair#*=}")
+	done
+	[ ${#packages[@]} -eq 0 ] || apt_install "${packages[@]}"
+}
+
+# find_go: make "go" callable. sudo replaces PATH, so look where Go is usually unpacked, too.
+find_go() {
+	local dir
+	if [ -n "${GO:-}" ]; then
+		command -v "$GO" >/dev/null || die "GO=$GO is not a program"
+		PATH="$(dirname "$(command -v "$GO")"):$PATH"
+	fi
+	for dir in /usr/local/go/bin "${SUDO_HOME:-$(eval echo "~${SUDO_USER:-root}")}"/{go,sdk/go*,.local/go}/bin /usr/lib/go/bin /snap/bin; do
+		command -v go >/dev/null && break
+		[ -x "$dir/go" ] && PATH="$dir:$PATH"
+	done
+	command -v go >/dev/null || die "Go is missing: see https://go.dev/doc/install, or set GO to the program"
+	export PATH
+}
+
+# build_plugins: build bin/ unless every plugin there is newer than all the sources.
+build_plugins() {
+	local oldest
+	# shellcheck disable=SC2012 # our own file names: no surprises in them
+	oldest=$(ls -t bin 2>/dev/null | tail -n 1)
+	if [ -n "$oldest" ] && [ -z "$(find go.mod pkg internal plugins -newer "bin/$oldest" -name '*[.]*' -type f ! -name '*_test.go' ! -name '*.md' -print -quit 2>/dev/null)" ]; then
+		return
+	fi
+	go_flags_for_root
+	say "building the plugins"
+	./build_linux.sh >&2
+}
+
+# go_flags_for_root: git refuses to describe a tree that belongs to somebody else, and "go build" with it.
+go_flags_for_root() {
+	GOFLAGS="$(go env GOFLAGS) -buildvcs=false"
+	export GOFLAGS
+}
