@@ -50,3 +50,9 @@ func (c *Common) HasDNS() bool {
 type Validator interface {
 	Validate(problems *Problems, args EnvArgs)
 }
+
+// Defaulter is a configuration whose keys have defaults other than zero.
+// Default sets them before the configuration is decoded.
+type Defaulter interface {
+	Default()
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package vethpair
+
+import (
+	"github.com/vishvananda/netlink"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// Check compares the pair with prevResult: the container's end with its MAC
+// address, MTU, addresses and routes, and the host's end with its own. up says
+// whether the container's end is meant to be up. It returns the ends that it
+// found, nil for one that is gone.
+func Check(report *check.Report, req *plugin.Request, up bool) Pair {
+	index, want := req.PrevInterface()
+	if want == nil {
+		report.Addf("prevResult names no interface %s in the container", req.IfName)
+		return Pair{}
+	}
+	var pair Pair
+	err := req.InNetns(func() error {
+		pair.Container = report.Link(want, "veth")
+		if pair.Container == nil {
+			return nil
+		}
+		if up {
+			report.Up(pair.Container)
+		}
+		report.Addresses(pair.Container, index, req.Prev.IPs)
+		report.Routes(req.Prev.Routes)
+		return nil
+	})
+	report.Fail(req.IfName, err)
+	if pair.Container != nil {
+		pair.Host = checkHost(report, req, pair.Container)
+	}
+	return pair
+}
+
+// checkHost finds the other end of container on the host and compares it with
+// its entry in prevResult.
+func checkHost(report *check.Report, req *plugin.Request, container netlink.Link) netlink.Link {
+	host, err := link.FindByIndex(container.Attrs().ParentIndex)
+	if err != nil {
+		report.Addf("%s: the host's end of the veth pair is gone: %v", req.IfName, err)
+		return nil
+	}
+	report.Up(host)
+	want := previousHost(req, host.Attrs().Name)
+	if want == nil {
+		report.Addf("%s: the host's end of the veth pair is %s, which prevResult does not name", req.IfName, host.Attrs().Name)
+		return host
+	}
+	return report.Link(want, "veth")
+}
+
+func previousHost(req *plugin.Request, name string) *current.Interface {
+	for _, iface := range req.Prev.Interfaces {
+		if iface.Sandbox == "" && iface.Name == name {
+			return iface
+		}
+	}
+	return nil
+}
+
+// OwnIPs returns the addresses of prevResult that belong to the container's
+// interface; one that names no interface does.
+func OwnIPs(req *plugin.Request) []*current.IPConfig {
+	index, _ := req.PrevInterface()
+	var own []*current.IPConfig
+	for _, ip := range req.Prev.IPs {
+		if ip.Interface == nil || *ip.Interface == index {
+			own = append(own, ip)
+		}
+	}
+	return own
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Package vethpair makes and removes the veth pair of an attachment: one end in
+// the container under the name the runtime asked for, the other on the host.
+//
+// The host end says whose it is by its name (plugin.Owner.HostLink) and its
+// alias (plugin.Owner.Comment). So DEL finds the pair without the container's
+// network namespace, and GC finds those of attachments that are no more.
+package vethpair
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
+)
+
+// Pair is a veth pair as the kernel sees it.
+type Pair struct {
+	Host      netlink.Link
+	Container netlink.Link
+}
+
+// Create makes the pair of an attachment and pushes its removal. mtu 0 leaves
+// the MTU to the kernel, a nil mac gets a random address. Both ends get their
+// MAC address at creation: udev replaces addresses that the kernel chose.
+func Create(req *plugin.Request, mtu int, mac net.HardwareAddr) (*Pair, error) {
+	if mac == nil {
+		mac = link.RandomMAC()
+	}
+	host := req.Owner().HostLink()
+	if err := add(req, host, mtu, mac); err != nil {
+		return nil, err
+	}
+	req.Undo.Push("veth pair", func() error { return link.Delete(host) })
+	// A router advertisement must not configure the host's end. The kernel may
+	// have no IPv6, and /proc/sys may be read-only.
+	_ = sysctl.Set("net/ipv6/conf/"+host+"/accept_ra", "0")
+	return find(req, host)
+}
+
+// add asks the kernel for the pair, with each end in its place under its final
+// name. A host end that is there already belongs to the same attachment, so it
+// is what an ADD left that did not get as far as a DEL.
+func add(req *plugin.Request, host string, mtu int, mac net.HardwareAddr) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = host
+	attrs.MTU = mtu
+	attrs.HardwareAddr = link.RandomMAC()
+	pair := &netlink.Veth{
+		LinkAttrs:        attrs,
+		PeerName:         req.IfName,
+		PeerMTU:          uint32(mtu),
+		PeerHardwareAddr: mac,
+		PeerNamespace:    netlink.NsFd(req.Netns.NS().Fd()),
+	}
+	err := netlink.LinkAdd(pair)
+	if errors.Is(err, unix.EEXIST) {
+		if err := makeRoom(req, host); err != nil {
+			return err
+		}
+		err = netlink.LinkAdd(pair)
+	}
+	if err != nil {
+		return fmt.Errorf("create the veth pair %s (host) and %s (container): %w", host, req.IfName, err)
+	}
+	return nil
+}
+
+// makeRoom finds out which of the two names is taken. The one in the container
+// is somebody else's business, a stale host end is ours.
+func makeRoom(req *plugin.Request, host string) error {
+	err := req.InNetns(func() error {
+		_, err := link.Find(req.IfName)
+		return err
+	})
+	if err == nil {
+		return fmt.Errorf("interface %q already exists in the container; use another CNI_IFNAME or delete the attachment first", req.IfName)
+	}
+	if !errors.Is(err, link.ErrNotFound) {
+		return err
+	}
+	stale, err := link.Find(host)
+	if errors.Is(err, link.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !owns(req.Owner(), stale) {
+		return fmt.Errorf("%s, the name for the host's end of the veth pair, belongs to %q", host, stale.Attrs().Alias)
+	}
+	return link.Delete(host)
+}
+
+func find(req *plugin.Request, host string) (*Pair, error) {
+	hostEnd, err := link.Find(host)
+	if err != nil {
+		return nil, err
+	}
+	containerEnd, err := ns.Call(req.Netns.NS(), func() (netlink.Link, error) { return link.Find(req.IfName) })
+	if err != nil {
+		return nil, err
+	}
+	return &Pair{hostEnd, containerEnd}, nil
+}
+
+// Silence takes the addresses off the container's interface, so that IPAM may
+// hand them to somebody else while the interface still exists (a DHCP client
+// needs it to give its lease back). It returns the addresses the attachment had
+// as far as they can be known, from the interface and from prevResult.
+func Silence(req *plugin.Request) (known []*net.IPNet, err error) {
+	known = req.PrevAddresses()
+	err = req.InNetns(func() error {
+		l, err := ownContainerEnd(req)
+		if l == nil || err != nil {
+			return err
+		}
+		removed, err := removeAddresses(l)
+		known = append(known, removed...)
+		return err
+	})
+	return known, err
+}
+
+func removeAddresses(l netlink.Link) (removed []*net.IPNet, err error) {
+	addresses, err := netlinksafe.AddrList(l, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("list the addresses of %s: %w", l.Attrs().Name, err)
+	}
+	var errs []error
+	for i := range addresses {
+		if !addresses[i].IP.IsGlobalUnicast() {
+			continue
+		}
+		removed = append(removed, addresses[i].IPNet)
+		err := netlink.AddrDel(l, &addresses[i])
+		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !link.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("remove %s from %s: %w", addresses[i].IPNet, l.Attrs().Name, err))
+		}
+	}
+	return removed, errors.Join(errs...)
+}
+
+// Delete removes the pair by whichever end can be found.
+func Delete(req *plugin.Request) error {
+	err := req.InNetns(func() error {
+		l, err := ownContainerEnd(req)
+		if l == nil || err != nil {
+			return err
+		}
+		return link.DeleteByIndex(l.Attrs().Index)
+	})
+	return errors.Join(err, deleteHostEnd(req))
+}
+
+// ownContainerEnd returns the container's interface, or nil if there is none or
+// it is no end of a veth pair: then another plugin made it.
+func ownContainerEnd(req *plugin.Request) (netlink.Link, error) {
+	l, err := link.Find(req.IfName)
+	if errors.Is(err, link.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil || l.Type() != "veth" {
+		return nil, err
+	}
+	return l, nil
+}
+
+// deleteHostEnd removes what is left of the pair on the host: all of it if the
+// namespace could not be entered. Upstream's attachments have host ends with
+// random names, known from prevResult alone.
+func deleteHostEnd(req *plugin.Request) error {
+	name := req.Owner().HostLink()
+	host, err := link.Find(name)
+	switch {
+	case err == nil && owns(req.Owner(), host):
+		return link.Delete(name)
+	case err != nil && !errors.Is(err, link.ErrNotFound):
+		return err
+	}
+	return deletePrevious(req)
+}
+
+// deletePrevious removes the host end that prevResult names, if it still is the
+// one: a veth with the same MAC address and no other owner.
+func deletePrevious(req *plugin.Request) error {
+	if req.Prev == nil {
+		return nil
+	}
+	for _, iface := range req.Prev.Interfaces {
+		if iface.Sandbox != "" || iface.Mac == "" || !strings.HasPrefix(iface.Name, "veth") {
+			continue
+		}
+		l, err := link.Find(iface.Name)
+		if err != nil || l.Type() != "veth" || l.Attrs().Alias != "" || l.Attrs().HardwareAddr.String() != iface.Mac {
+			continue
+		}
+		return link.DeleteByIndex(l.Attrs().Index)
+	}
+	return nil
+}
+
+// owns tells whether a link with the host name of owner is its: the alias is
+// set a moment after the link is created.
+func owns(owner plugin.Owner, host netlink.Link) bool {
+	alias := host.Attrs().Alias
+	return host.Type() == "veth" && (alias == "" || alias == owner.Comment())
+}
+
+// GC removes the host ends, and with them the pairs, of attachments of the
+// network that are no longer valid.
+func GC(valid plugin.Attachments) error {
+	prefix := plugin.Owner{Network: valid.Network()}.HostLinkPrefix()
+	spared := map[string]bool{}
+	for _, owner := range valid.Owners() {
+		spared[owner.HostLink()] = true
+	}
+	links, err := netlinksafe.LinkList()
+	if err != nil {
+		return fmt.Errorf("list the links: %w", err)
+	}
+	var errs []error
+	for _, l := range links {
+		attrs := l.Attrs()
+		if l.Type() != "veth" || !strings.HasPrefix(attrs.Name, prefix) || spared[attrs.Name] {
+			continue
+		}
+		if attrs.Alias == "" || valid.StaleComment(attrs.Alias) {
+			errs = append(errs, link.DeleteByIndex(attrs.Index))
+		}
+	}
+	return errors.Join(errs...)
+}

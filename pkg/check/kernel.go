@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package check
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
+)
+
+// Link compares the link that want names with what want says about it: its MAC
+// address and MTU, where given, and its type, if kind is not empty. It returns
+// the link, or nil after noting that there is none.
+func (r *Report) Link(want *current.Interface, kind string) netlink.Link {
+	found, err := link.Find(want.Name)
+	if errors.Is(err, link.ErrNotFound) {
+		r.Addf("%s: the interface is gone", want.Name)
+		return nil
+	}
+	if err != nil {
+		r.Fail(want.Name, err)
+		return nil
+	}
+	attrs := found.Attrs()
+	if kind != "" {
+		r.Equal(want.Name, "type", kind, found.Type())
+	}
+	if want.Mac != "" {
+		r.Equal(want.Name, "mac", canonicalMAC(want.Mac), attrs.HardwareAddr.String())
+	}
+	if want.Mtu != 0 {
+		r.Equal(want.Name, "mtu", want.Mtu, attrs.MTU)
+	}
+	return found
+}
+
+func canonicalMAC(text string) string {
+	mac, err := net.ParseMAC(text)
+	if err != nil {
+		return text
+	}
+	return mac.String()
+}
+
+// Up notes a link that is administratively down.
+func (r *Report) Up(l netlink.Link) {
+	if l.Attrs().Flags&net.FlagUp == 0 {
+		r.Addf("%s: the interface is down", l.Attrs().Name)
+	}
+}
+
+// Addresses notes every address of want that l does not have. Only addresses of
+// the interface with the given index in the result count; those without an
+// index belong to every interface.
+func (r *Report) Addresses(l netlink.Link, index int, want []*current.IPConfig) {
+	have, err := netlinksafe.AddrList(l, netlink.FAMILY_ALL)
+	if err != nil {
+		r.Fail(l.Attrs().Name, fmt.Errorf("list the addresses: %w", err))
+		return
+	}
+	for _, ip := range want {
+		if ip.Interface != nil && *ip.Interface != index {
+			continue
+		}
+		if !hasAddress(have, ip.Address) {
+			r.Addf("%s: the address %s is missing", l.Attrs().Name, ip.Address.String())
+		}
+	}
+}
+
+func hasAddress(have []netlink.Addr, want net.IPNet) bool {
+	for _, addr := range have {
+		if addr.IP.Equal(want.IP) && addr.Mask.String() == want.Mask.String() {
+			return true
+		}
+	}
+	return false
+}
+
+// Routes notes every route of want that the kernel does not have. A route that
+// names a table must be there; one that does not may be in any, because a later
+// plugin of the chain may have moved it (sbr, vrf). What a route says about
+// gateway, MTU, advertised MSS, priority and scope must hold.
+func (r *Report) Routes(want []*types.Route) {
+	if len(want) == 0 {
+		return
+	}
+	have, err := allRoutes()
+	if err != nil {
+		r.Addf("list the routes: %v", err)
+		return
+	}
+	for _, route := range want {
+		if !hasRoute(have, route) {
+			r.Addf("the route %s is missing", Describe(route))
+		}
+	}
+}
+
+// Describe writes a route the way ip-route does.
+func Describe(route *types.Route) string {
+	text := route.Dst.String()
+	if route.GW != nil {
+		text += " via " + route.GW.String()
+	}
+	for _, field := range []struct {
+		name  string
+		value int
+	}{{"metric", route.Priority}, {"mtu", route.MTU}, {"advmss", route.AdvMSS}} {
+		if field.value != 0 {
+			text += fmt.Sprintf(" %s %d", field.name, field.value)
+		}
+	}
+	if route.Table != nil {
+		text += fmt.Sprintf(" table %d", *route.Table)
+	}
+	if route.Scope != nil {
+		text += fmt.Sprintf(" scope %d", *route.Scope)
+	}
+	return text
+}
+
+func allRoutes() ([]netlink.Route, error) {
+	// Asking for table 0 (unspecified) makes the library return every table.
+	return netlinksafe.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+}
+
+func hasRoute(have []netlink.Route, want *types.Route) bool {
+	for i := range have {
+		if matches(&have[i], want) {
+			return true
+		}
+	}
+	return false
+}
+
+func matches(have *netlink.Route, want *types.Route) bool {
+	switch {
+	case !sameDestination(have, want):
+	case want.Table != nil && *want.Table != have.Table:
+	case want.Priority != 0 && want.Priority != have.Priority:
+	case want.MTU != 0 && want.MTU != have.MTU:
+	case want.AdvMSS != 0 && want.AdvMSS != have.AdvMSS:
+	case want.Scope != nil && isIPv4(want.Dst) && *want.Scope != int(have.Scope): // IPv6 routes have no scope
+	case want.GW != nil && !hasGateway(have, want.GW):
+	default:
+		return true
+	}
+	return false
+}
+
+func hasGateway(have *netlink.Route, gw net.IP) bool {
+	if have.Gw.Equal(gw) {
+		return true
+	}
+	for _, hop := range have.MultiPath {
+		if hop.Gw.Equal(gw) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameDestination compares masked destinations; the kernel leaves out that of a
+// default route.
+func sameDestination(have *netlink.Route, want *types.Route) bool {
+	wantOnes, _ := want.Dst.Mask.Size()
+	if have.Dst == nil {
+		return wantOnes == 0 && (have.Family == netlink.FAMILY_V4) == isIPv4(want.Dst)
+	}
+	haveOnes, _ := have.Dst.Mask.Size()
+	return haveOnes == wantOnes && isIPv4(*have.Dst) == isIPv4(want.Dst) && have.Dst.IP.Equal(want.Dst.IP.Mask(want.Dst.Mask))
+}
+
+func isIPv4(n net.IPNet) bool { return n.IP.To4() != nil }
+
+// RouteThrough notes it if no route to dst goes through l.
+func (r *Report) RouteThrough(l netlink.Link, dst net.IPNet) {
+	have, err := allRoutes()
+	if err != nil {
+		r.Addf("list the routes: %v", err)
+		return
+	}
+	want := &types.Route{Dst: dst}
+	for i := range have {
+		if have[i].LinkIndex == l.Attrs().Index && sameDestination(&have[i], want) {
+			return
+		}
+	}
+	r.Addf("the route to %s through %s is missing", dst.String(), l.Attrs().Name)
+}
+
+// Forwarding notes it if the kernel does not forward packets of family's
+// family.
+func (r *Report) Forwarding(family net.IP) {
+	key := "net/ipv6/conf/all/forwarding"
+	if family.To4() != nil {
+		key = "net/ipv4/ip_forward"
+	}
+	value, err := sysctl.Sysctl(key)
+	if err != nil {
+		r.Fail(key, err)
+		return
+	}
+	if value == "0" {
+		r.Addf("%s: forwarding is off, expected 1", key)
+	}
+}

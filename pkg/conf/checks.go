@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conf
+
+import (
+	"net"
+	"strings"
+	"unicode"
+)
+
+// MAC notes a problem unless text is empty or the unicast Ethernet address of
+// an interface.
+func MAC(p *Problems, path, text string) {
+	if text == "" {
+		return
+	}
+	mac, err := net.ParseMAC(text)
+	switch {
+	case err != nil || len(mac) != 6:
+		p.Add(path, "%q is not a MAC address such as 0a:58:0a:01:02:03", text)
+	case mac[0]&1 != 0:
+		p.Add(path, "%q is a multicast address, an interface needs a unicast one (second digit even)", text)
+	case mac.String() == "00:00:00:00:00:00":
+		p.Add(path, "%q cannot be the address of an interface", text)
+	}
+}
+
+// LinkName notes a problem unless name can be the name of a network interface.
+func LinkName(p *Problems, path, name string) {
+	switch {
+	case name == "":
+		p.Add(path, "empty, the name of an interface is expected")
+	case len(name) > 15:
+		p.Add(path, "%q is longer than the 15 bytes that the kernel allows", name)
+	case name == "." || name == ".." || strings.ContainsAny(name, "/:") || strings.ContainsFunc(name, unicode.IsSpace):
+		p.Add(path, "%q cannot be the name of an interface: it must not be . or .., nor contain a slash, colon or white space", name)
+	}
+}
+
+// MTU notes a problem unless mtu is one that a device can have; 0 leaves it to
+// the kernel.
+func MTU(p *Problems, path string, mtu int) { p.Range(path, mtu, 0, 65535) }

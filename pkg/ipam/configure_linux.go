@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ipam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
+)
+
+// Names of sysctls with a place for an interface name. They are in slash form,
+// so that names with dots work.
+const (
+	DisableIPv6SysctlTemplate    = "net/ipv6/conf/%s/disable_ipv6"
+	KeepAddrOnDownSysctlTemplate = "net/ipv6/conf/%s/keep_addr_on_down"
+)
+
+// settleTimeout bounds the wait for duplicate address detection.
+const settleTimeout = 10 * time.Second
+
+// Options say how an interface is configured.
+type Options struct {
+	// NoDAD adds IPv6 addresses without duplicate address detection, for
+	// interfaces whose addresses are unique by construction: they are usable at
+	// once.
+	NoDAD bool
+	// BeforeRoutes, if not nil, runs when the addresses are there and the
+	// interface is up, before the routes of the result are added.
+	BeforeRoutes func() error
+}
+
+// ConfigureIface gives the interface called ifName, in the network namespace of
+// the calling thread, the addresses and routes of res and sets it up.
+func ConfigureIface(ifName string, res *current.Result) error {
+	return ConfigureIfaceWithOptions(context.Background(), ifName, res, Options{})
+}
+
+// ConfigureIfaceWithOptions is ConfigureIface with options.
+func ConfigureIfaceWithOptions(ctx context.Context, ifName string, res *current.Result, options Options) error {
+	addresses, err := addressesFor(ifName, res)
+	if err != nil {
+		return err
+	}
+	l, err := link.Find(ifName)
+	if err != nil {
+		return err
+	}
+	if err := addAddresses(l, addresses, options.NoDAD); err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(l); err != nil {
+		return fmt.Errorf("set %s up: %w", ifName, err)
+	}
+	gateways := gatewaysOf(addresses)
+	if gateways.v6 != nil && !options.NoDAD {
+		if err := settle(ctx, l); err != nil {
+			return err
+		}
+	}
+	if options.BeforeRoutes != nil {
+		if err := options.BeforeRoutes(); err != nil {
+			return err
+		}
+	}
+	return addRoutes(l, res.Routes, gateways)
+}
+
+// addressesFor returns the addresses of res that are meant for ifName. One that
+// names no interface is nobody's; one that names another is a mistake.
+func addressesFor(ifName string, res *current.Result) ([]*current.IPConfig, error) {
+	if len(res.Interfaces) == 0 {
+		return nil, errors.New("no interfaces to configure")
+	}
+	var own []*current.IPConfig
+	for i, ip := range res.IPs {
+		if ip == nil || ip.Interface == nil {
+			continue
+		}
+		index := *ip.Interface
+		if index < 0 || index >= len(res.Interfaces) {
+			return nil, fmt.Errorf("ips[%d].interface: %d is not the index of one of the %d interfaces", i, index, len(res.Interfaces))
+		}
+		if iface := res.Interfaces[index]; iface == nil || iface.Name != ifName {
+			return nil, fmt.Errorf("ips[%d].interface: %s is for %v, not for %s", i, ip.Address.String(), iface, ifName)
+		}
+		own = append(own, ip)
+	}
+	return own, nil
+}
+
+func addAddresses(l netlink.Link, addresses []*current.IPConfig, noDAD bool) error {
+	name, sawIPv6 := l.Attrs().Name, false
+	for _, ip := range addresses {
+		addr := &netlink.Addr{IPNet: &net.IPNet{IP: ip.Address.IP, Mask: ip.Address.Mask}}
+		if !isIPv4(ip.Address.IP) {
+			if !sawIPv6 {
+				sawIPv6 = true
+				if err := enableIPv6(name); err != nil {
+					return err
+				}
+			}
+			if noDAD {
+				addr.Flags = unix.IFA_F_NODAD
+			}
+		}
+		if err := netlink.AddrAdd(l, addr); err != nil {
+			return fmt.Errorf("add %s to %s: %w", ip.Address.String(), name, err)
+		}
+	}
+	return nil
+}
+
+// enableIPv6 switches IPv6 on where a default has switched it off, and has the
+// interface keep its addresses while it is down (Linux 4.6), as IPv4 does. The
+// latter may not be possible, and is no reason to go without a network.
+func enableIPv6(name string) error {
+	for _, iface := range []string{"lo", name} {
+		key := fmt.Sprintf(DisableIPv6SysctlTemplate, iface)
+		value, err := sysctl.Sysctl(key)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "ipam: read %s: %v\n", key, err)
+			continue
+		}
+		if value == "0" {
+			continue
+		}
+		if _, err := sysctl.Sysctl(key, "0"); err != nil {
+			return fmt.Errorf("enable IPv6 on %s: %w", iface, err)
+		}
+	}
+	_ = sysctl.Set(fmt.Sprintf(KeepAddrOnDownSysctlTemplate, name), "1")
+	return nil
+}
+
+func settle(ctx context.Context, l netlink.Link) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	return link.WaitDAD(ctx, l.Attrs().Index)
+}
+
+// gatewayPair holds the gateway of each family that routes without one of their
+// own go through: the first that an address brings.
+type gatewayPair struct{ v4, v6 net.IP }
+
+func gatewaysOf(addresses []*current.IPConfig) gatewayPair {
+	var pair gatewayPair
+	for _, ip := range addresses {
+		switch {
+		case ip.Gateway == nil:
+		case isIPv4(ip.Gateway) && pair.v4 == nil:
+			pair.v4 = ip.Gateway
+		case !isIPv4(ip.Gateway) && pair.v6 == nil:
+			pair.v6 = ip.Gateway
+		}
+	}
+	return pair
+}
+
+// addRoutes adds the routes in their order, each once. Two that differ in their
+// gateway are both added.
+func addRoutes(l netlink.Link, routes []*types.Route, gateways gatewayPair) error {
+	added := map[string]bool{}
+	for _, route := range routes {
+		if route == nil {
+			continue
+		}
+		kernel := kernelRoute(l, route, gateways)
+		if key := kernel.String(); added[key] {
+			continue
+		} else {
+			added[key] = true
+		}
+		if err := netlink.RouteAddEcmp(&kernel); err != nil {
+			return fmt.Errorf("add the route to %s through %s: %w", describeRoute(kernel), l.Attrs().Name, err)
+		}
+	}
+	return nil
+}
+
+func kernelRoute(l netlink.Link, route *types.Route, gateways gatewayPair) netlink.Route {
+	kernel := netlink.Route{
+		Dst:       &net.IPNet{IP: route.Dst.IP, Mask: route.Dst.Mask},
+		LinkIndex: l.Attrs().Index,
+		Gw:        route.GW,
+		Priority:  route.Priority,
+		MTU:       route.MTU,
+		AdvMSS:    route.AdvMSS,
+	}
+	if route.Table != nil {
+		kernel.Table = *route.Table
+	}
+	if route.Scope != nil {
+		kernel.Scope = netlink.Scope(*route.Scope)
+	}
+	// A route to what is on the link itself, or on the host, has no gateway.
+	if kernel.Gw == nil && kernel.Scope < netlink.SCOPE_LINK {
+		kernel.Gw = gateways.v4
+		if !isIPv4(route.Dst.IP) {
+			kernel.Gw = gateways.v6
+		}
+	}
+	return kernel
+}
+
+func describeRoute(route netlink.Route) string {
+	var text strings.Builder
+	text.WriteString(route.Dst.String())
+	if route.Gw != nil {
+		text.WriteString(" via " + route.Gw.String())
+	}
+	if route.Table != 0 {
+		fmt.Fprintf(&text, " table %d", route.Table)
+	}
+	return text.String()
+}
+
+func isIPv4(ip net.IP) bool { return ip.To4() != nil }

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package ipam delegates to IPAM plugins and applies what they answer to an
+// interface.
+package ipam
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/pkg/undo"
+)
+
+// Delegate is the IPAM plugin of a configuration. The zero value stands for
+// none, that is, for layer 2: its methods do nothing, and successfully.
+type Delegate struct {
+	plugin string
+	stdin  []byte
+}
+
+// NewDelegate returns the delegate for the IPAM plugin called plugin. stdin is
+// the configuration of the calling plugin as it was received.
+func NewDelegate(plugin string, stdin []byte) Delegate { return Delegate{plugin, stdin} }
+
+// Configured tells whether there is an IPAM plugin.
+func (d Delegate) Configured() bool { return d.plugin != "" }
+
+// Add has the IPAM plugin assign addresses. Their release is on the stack
+// before it runs, so it is released too if it fails (as the CNI specification
+// asks, section 4), or if its answer is no good: one without an address is an
+// error. Callers create their interface first; that refuses a second ADD for a
+// live attachment, whose addresses the release would otherwise free.
+func (d Delegate) Add(ctx context.Context, stack *undo.Stack) (*current.Result, error) {
+	if !d.Configured() {
+		return &current.Result{}, nil
+	}
+	stack.Push("IPAM reservation", func() error { return d.Del(ctx) })
+	answer, err := execAdd(ctx, d.plugin, d.stdin)
+	if err != nil {
+		return nil, err
+	}
+	result, err := current.NewResultFromResult(answer)
+	if err != nil {
+		return nil, fmt.Errorf("answer of %s: %w", d.plugin, err)
+	}
+	if len(result.IPs) == 0 {
+		return nil, types.NewError(types.ErrInternal, fmt.Sprintf("IPAM plugin %s returned missing IP config: its answer has no address", d.plugin), "")
+	}
+	return result, nil
+}
+
+// Check has the IPAM plugin check its addresses.
+func (d Delegate) Check(ctx context.Context) error { return d.verb(ctx, "CHECK") }
+
+// Del has the IPAM plugin release its addresses.
+func (d Delegate) Del(ctx context.Context) error { return d.verb(ctx, "DEL") }
+
+// Status asks the IPAM plugin whether it could assign addresses.
+func (d Delegate) Status(ctx context.Context) error { return d.verb(ctx, "STATUS") }
+
+// GC has the IPAM plugin release what belongs to attachments that are no more.
+func (d Delegate) GC(ctx context.Context) error { return d.verb(ctx, "GC") }
+
+func (d Delegate) verb(ctx context.Context, verb string) error {
+	if !d.Configured() {
+		return nil
+	}
+	return execVerb(ctx, verb, d.plugin, d.stdin)
+}

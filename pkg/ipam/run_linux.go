@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ipam
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/cni/pkg/types"
+)
+
+// run executes a delegate and returns what it printed. Its standard input and
+// outputs are files in memory rather than pipes: nothing has to be pumped while
+// it runs, and nothing can block.
+//
+// The delegate gets SIGKILL when this process dies (PR_SET_PDEATHSIG): one that
+// lived on would race the DEL that the runtime sends next, and reserve an
+// address after it was released. The kernel ties that signal to the thread that
+// forked, so the goroutine keeps its thread until the delegate has ended
+// (golang.org/issue/27505).
+func run(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
+	files, err := openFiles(stdin)
+	if err != nil {
+		return nil, err
+	}
+	defer files.close()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	process, err := start(ctx, path, &os.ProcAttr{
+		Env:   environ,
+		Files: []*os.File{files.in, files.out, files.err},
+		Sys:   &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w", path, err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = process.Kill() })
+	defer stop()
+	state, err := process.Wait()
+	if err != nil {
+		return nil, fmt.Errorf("wait for %s: %w", path, err)
+	}
+	stdout, stderr := contents(files.out), contents(files.err)
+	if !state.Success() {
+		return nil, delegateError(path, state, stdout, stderr)
+	}
+	_, _ = os.Stderr.Write(stderr)
+	return stdout, nil
+}
+
+// start starts the process. An executable that is being replaced right now
+// cannot be ("text file busy"); that is over in a moment.
+func start(ctx context.Context, path string, attr *os.ProcAttr) (*os.Process, error) {
+	const attempts = 8
+	pause := 5 * time.Millisecond
+	for i := 1; ; i++ {
+		process, err := os.StartProcess(path, []string{path}, attr)
+		if !errors.Is(err, unix.ETXTBSY) || i == attempts {
+			return process, err
+		}
+		select {
+		case <-time.After(pause):
+			pause *= 2
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// delegateError returns the error that the delegate printed, with its code, or
+// says what it printed instead.
+func delegateError(path string, state *os.ProcessState, stdout, stderr []byte) error {
+	name := filepath.Base(path)
+	reported := &types.Error{}
+	switch {
+	case len(stdout) > 0 && json.Unmarshal(stdout, reported) == nil && reported.Msg != "":
+		_, _ = os.Stderr.Write(stderr)
+		return reported
+	case len(stdout) > 0:
+		return fmt.Errorf("%s ended with %s and printed %q, which is no CNI error", name, state, excerpt(stdout))
+	case len(stderr) > 0:
+		return fmt.Errorf("%s ended with %s: %q", name, state, excerpt(stderr))
+	}
+	return fmt.Errorf("%s ended with %s and no error message", name, state)
+}
+
+func excerpt(text []byte) []byte {
+	const max = 500
+	return text[:min(len(text), max)]
+}
+
+// memFiles are the standard files of a delegate.
+type memFiles struct{ in, out, err *os.File }
+
+func openFiles(stdin []byte) (*memFiles, error) {
+	var files memFiles
+	for _, file := range []struct {
+		name   string
+		target **os.File
+	}{{"stdin", &files.in}, {"stdout", &files.out}, {"stderr", &files.err}} {
+		fd, err := unix.MemfdCreate("cni-"+file.name, unix.MFD_CLOEXEC)
+		if err != nil {
+			files.close()
+			return nil, fmt.Errorf("create the %s of a delegate: %w", file.name, err)
+		}
+		*file.target = os.NewFile(uintptr(fd), file.name)
+	}
+	_, err := files.in.Write(stdin)
+	if err == nil {
+		_, err = files.in.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		files.close()
+		return nil, fmt.Errorf("fill the stdin of a delegate: %w", err)
+	}
+	return &files, nil
+}
+
+func (f *memFiles) close() {
+	for _, file := range []*os.File{f.in, f.out, f.err} {
+		if file != nil {
+			_ = file.Close()
+		}
+	}
+}
+
+func contents(file *os.File) []byte {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil
+	}
+	text, _ := io.ReadAll(file)
+	return text
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package ipam
+
+import (
+	"context"
+	"os"
+
+	"github.com/containernetworking/cni/pkg/invoke"
+)
+
+// run executes a delegate and returns what it printed.
+func run(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
+	return (&invoke.RawExec{Stderr: os.Stderr}).ExecPlugin(ctx, path, stdin, environ)
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plugin is the chassis every plugin of this module stands on. It owns
+// the edges of a command - decoding, validation, prevResult, the network
+// namespace, undo, error codes, printing - and leaves the middle to the plugin,
+// as plain Go that is read from top to bottom.
+//
+// A plugin is a Definition; its main function is
+//
+//	func main() { plugin.Main(bridge.Plugin) }
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/containernetworking/plugins/pkg/utils/buildversion"
+)
+
+// IPAMUse says what a plugin has to do with the "ipam" object of its
+// configuration.
+type IPAMUse int
+
+// What a plugin has to do with IPAM.
+const (
+	NoIPAM       IPAMUse = iota // it does not look at "ipam"
+	OptionalIPAM                // layer 2 without, addresses with an IPAM plugin
+	RequiredIPAM                // it has nothing to do without addresses
+	IsIPAM                      // it is the IPAM plugin: "ipam" holds its own configuration
+)
+
+// Definition is what the author of a plugin writes. C is the plugin's
+// configuration: a struct that embeds conf.Common and may be a conf.Validator.
+//
+// Add, Check and Status get a configuration that was decoded and validated
+// without a problem. Del and GC get what could be decoded: a configuration that
+// ADD would refuse must not keep anything from being removed.
+type Definition[C any] struct {
+	Name     string
+	Versions version.PluginInfo
+	IPAM     IPAMUse
+	Chained  bool     // ADD and CHECK need the result of a previous plugin
+	Args     []string // keys of CNI_ARGS the plugin reads; nil: it does not look at CNI_ARGS
+
+	Add   func(context.Context, *Request, *C) (*current.Result, error)
+	Del   func(context.Context, *Request, *C) error
+	Check func(context.Context, *Request, *C) error
+	// Status tells why ADD could not succeed now; may be nil. The IPAM plugin
+	// is asked by the chassis, also where Status is set.
+	Status func(context.Context, *Request, *C) error
+	// GC removes what belongs to attachments of the network that are not among
+	// the given ones; may be nil. The IPAM plugin is told by the chassis.
+	GC func(context.Context, *Request, *C, Attachments) error
+}
+
+// Plugin is a Definition that has forgotten the type of its configuration.
+type Plugin struct {
+	Name     string
+	Versions version.PluginInfo
+	call     func(ctx context.Context, verb string, args *skel.CmdArgs, stdout io.Writer) error
+	decode   func(data []byte) error
+}
+
+// New makes a plugin of its definition.
+func New[C any](d Definition[C]) Plugin {
+	return Plugin{Name: d.Name, Versions: d.Versions, call: d.run, decode: d.lint}
+}
+
+// Call runs one command ("ADD", "CHECK", "DEL", "STATUS" or "GC") in this
+// process and writes the result of an ADD to stdout. An error holds a
+// *types.Error with the code for the runtime.
+func (p Plugin) Call(ctx context.Context, verb string, args *skel.CmdArgs, stdout io.Writer) error {
+	return p.call(ctx, verb, args, stdout)
+}
+
+// Lint decodes and validates a configuration as its author would want it
+// checked: a key that the plugin does not know is an error too.
+func (p Plugin) Lint(data []byte) error { return p.decode(data) }
+
+// CNIFuncs returns the plugin's commands for skel, with results going to
+// stdout.
+func (p Plugin) CNIFuncs(stdout io.Writer) skel.CNIFuncs {
+	verb := func(name string) func(*skel.CmdArgs) error {
+		return func(args *skel.CmdArgs) error { return p.call(context.Background(), name, args, stdout) }
+	}
+	return skel.CNIFuncs{Add: verb("ADD"), Check: verb("CHECK"), Del: verb("DEL"), Status: verb("STATUS"), GC: verb("GC")}
+}
+
+// Main runs the plugin as the process it is: the command comes from the
+// environment and standard input, the answer goes to standard output, and the
+// exit status is 1 after an error.
+func Main(p Plugin) {
+	err := skel.PluginMainFuncsWithError(p.CNIFuncs(os.Stdout), p.Versions, buildversion.BuildString(p.Name))
+	if err == nil {
+		return
+	}
+	if printErr := err.Print(); printErr != nil {
+		fmt.Fprintf(os.Stderr, "%s: print the error %q: %v\n", p.Name, err.Msg, printErr)
+	}
+	os.Exit(1)
+}
+
+var _ error = (*types.Error)(nil)

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/ipam"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/undo"
+)
+
+// run is the edge of every command.
+func (d Definition[C]) run(ctx context.Context, verb string, args *skel.CmdArgs, stdout io.Writer) (err error) {
+	defaultCode := types.ErrInternal
+	if verb == "STATUS" {
+		defaultCode = ErrNotAvailable
+	}
+	defer func() { err = edgeError(d.Name, defaultCode, err) }()
+	switch verb {
+	case "ADD":
+		return d.add(ctx, args, stdout)
+	case "CHECK":
+		return d.check(ctx, args)
+	case "DEL":
+		return d.del(ctx, args)
+	case "STATUS":
+		return d.status(ctx, args)
+	case "GC":
+		return d.gc(ctx, args)
+	}
+	return Errorf(types.ErrInvalidEnvironmentVariables, "unknown CNI_COMMAND: %s", verb)
+}
+
+// add answers every question that can be answered without touching the host,
+// runs the plugin's Add, prints, and takes everything back if any of it fails.
+func (d Definition[C]) add(ctx context.Context, args *skel.CmdArgs, stdout io.Writer) (err error) {
+	config, req, err := d.prepare(args, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, req.close()) }()
+	if err := d.checkConvertible(config, req); err != nil {
+		return err
+	}
+	if err := openNetns(args, req); err != nil {
+		return err
+	}
+	req.Undo = undo.New(ctx)
+	err = protect(func() error {
+		result, err := d.Add(ctx, req, config)
+		if err != nil {
+			return err
+		}
+		return printResult(result, base(config).CNIVersion, stdout)
+	})
+	if err != nil {
+		return errors.Join(err, req.Undo.Unwind())
+	}
+	return nil
+}
+
+func (d Definition[C]) check(ctx context.Context, args *skel.CmdArgs) (err error) {
+	config, req, err := d.prepare(args, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, req.close()) }()
+	if err := d.needPrevious("CHECK", req, d.IPAM == OptionalIPAM || d.IPAM == RequiredIPAM); err != nil {
+		return err
+	}
+	if err := openNetns(args, req); err != nil {
+		return err
+	}
+	if d.Check == nil {
+		return nil
+	}
+	return protect(func() error { return d.Check(ctx, req, config) })
+}
+
+// del decodes what it can and removes what it can name.
+func (d Definition[C]) del(ctx context.Context, args *skel.CmdArgs) error {
+	config, req := d.prepareRemoval(args)
+	ref, refErr := netnsToLeave(args)
+	req.Netns = ref
+	err := protect(func() error {
+		if d.Del == nil {
+			return nil
+		}
+		return d.Del(ctx, req, config)
+	})
+	return errors.Join(err, refErr, req.close())
+}
+
+func (d Definition[C]) status(ctx context.Context, args *skel.CmdArgs) error {
+	config, req, err := d.prepare(args, true)
+	if err != nil {
+		return err
+	}
+	return protect(func() error {
+		if d.Status != nil {
+			err = d.Status(ctx, req, config)
+		}
+		return errors.Join(err, req.IPAM.Status(ctx))
+	})
+}
+
+func (d Definition[C]) gc(ctx context.Context, args *skel.CmdArgs) error {
+	config, req := d.prepareRemoval(args)
+	valid := NewAttachments(req.Network, base(config).ValidAttachments)
+	err := protect(func() error {
+		if d.GC == nil {
+			return nil
+		}
+		return d.GC(ctx, req, config, valid)
+	})
+	return errors.Join(err, protect(func() error { return req.IPAM.GC(ctx) }))
+}
+
+// prepare decodes and validates for ADD, CHECK and STATUS. Everything that is
+// wrong with the configuration is in the one error it returns.
+func (d Definition[C]) prepare(args *skel.CmdArgs, warn bool) (*C, *Request, error) {
+	var problems conf.Problems
+	config := newConfig[C]()
+	unknown, err := conf.Decode(args.StdinData, config, &problems)
+	if err != nil {
+		return nil, nil, err
+	}
+	req := newRequest(args, base(config))
+	if d.Args != nil {
+		req.Args = conf.ParseEnvArgs(args.Args, d.Args, &problems)
+	}
+	d.validate(config, req, &problems)
+	req.Prev = d.decodePrevious(base(config), &problems)
+	if err := problems.Err(); err != nil {
+		return nil, nil, err
+	}
+	if warn {
+		d.warn(unknown)
+	}
+	req.IPAM = d.delegate(config, args)
+	return config, req, nil
+}
+
+func (d Definition[C]) validate(config *C, req *Request, problems *conf.Problems) {
+	if d.IPAM == RequiredIPAM && base(config).IPAM.Type == "" {
+		problems.Add("ipam.type", "missing; name the IPAM plugin that assigns addresses, such as host-local")
+	}
+	if v, ok := any(config).(conf.Validator); ok {
+		v.Validate(problems, req.Args)
+	}
+}
+
+// prepareRemoval decodes for DEL and GC: whatever can be decoded is used, and
+// nothing that is wrong stops them.
+func (d Definition[C]) prepareRemoval(args *skel.CmdArgs) (*C, *Request) {
+	var ignored conf.Problems
+	config := newConfig[C]()
+	_, _ = conf.Decode(args.StdinData, config, &ignored)
+	req := newRequest(args, base(config))
+	req.Undo = new(undo.Stack)
+	if d.Args != nil {
+		req.Args = conf.ParseEnvArgs(args.Args, d.Args, &ignored)
+	}
+	req.Prev = d.decodePrevious(base(config), &ignored)
+	req.IPAM = d.delegate(config, args)
+	return config, req
+}
+
+func (d Definition[C]) delegate(config *C, args *skel.CmdArgs) ipam.Delegate {
+	if d.IPAM != OptionalIPAM && d.IPAM != RequiredIPAM || base(config).IPAM.Type == "" {
+		return ipam.Delegate{}
+	}
+	return ipam.NewDelegate(base(config).IPAM.Type, args.StdinData)
+}
+
+// lint is prepare for somebody who writes a configuration.
+func (d Definition[C]) lint(data []byte) error {
+	var problems conf.Problems
+	config := newConfig[C]()
+	unknown, err := conf.Decode(data, config, &problems)
+	if err != nil {
+		return edgeError(d.Name, types.ErrDecodingFailure, err)
+	}
+	req := newRequest(&skel.CmdArgs{StdinData: data}, base(config))
+	d.validate(config, req, &problems)
+	for _, key := range d.own(unknown) {
+		problems.Add(key.Path, "unknown key%s", strings.TrimPrefix(key.String(), fmt.Sprintf("%q", key.Path)))
+	}
+	return edgeError(d.Name, types.ErrInvalidNetworkConfig, problems.Err())
+}
+
+// warn writes one line about keys nobody will look at. A runtime may well add
+// keys of its own, so using such a configuration is no error.
+func (d Definition[C]) warn(unknown []conf.UnknownKey) {
+	var names []string
+	for _, key := range d.own(unknown) {
+		names = append(names, key.String())
+	}
+	if len(names) > 0 {
+		fmt.Fprintf(os.Stderr, "%s: unknown configuration keys are ignored: %s\n", d.Name, strings.Join(names, ", "))
+	}
+}
+
+// own drops the keys that this plugin could not know. An IPAM plugin reads the
+// configuration of its caller, of which only "ipam" is its own.
+func (d Definition[C]) own(unknown []conf.UnknownKey) []conf.UnknownKey {
+	if d.IPAM != IsIPAM {
+		return unknown
+	}
+	var own []conf.UnknownKey
+	for _, key := range unknown {
+		if strings.HasPrefix(strings.ToLower(key.Path), "ipam.") {
+			own = append(own, key)
+		}
+	}
+	return own
+}
+
+// checkConvertible refuses, before anything is done, an ADD whose result could
+// not be expressed in the version the runtime asked for.
+func (d Definition[C]) checkConvertible(config *C, req *Request) error {
+	if err := d.needPrevious("ADD", req, false); err != nil {
+		return err
+	}
+	layer2 := d.IPAM == OptionalIPAM && !req.IPAM.Configured() && (req.Prev == nil || len(req.Prev.IPs) == 0)
+	if layer2 && singleAddressVersion(base(config).CNIVersion) {
+		return Errorf(types.ErrIncompatibleCNIVersion,
+			"cannot convert: no valid IP addresses: cniVersion %q cannot describe an interface without one, use 0.3.0 or newer or configure ipam",
+			base(config).CNIVersion)
+	}
+	return nil
+}
+
+// singleAddressVersion tells whether results of this version hold at most one
+// address per family, and no interfaces.
+func singleAddressVersion(v string) bool {
+	return v == "" || v == "0.1.0" || v == "0.2.0"
+}
+
+func (d Definition[C]) needPrevious(verb string, req *Request, needed bool) error {
+	if req.Prev == nil && (d.Chained || needed) {
+		return Errorf(types.ErrInvalidNetworkConfig, "prevResult: missing, %s needs the result of the ADD before it", verb)
+	}
+	return nil
+}
+
+// decodePrevious converts prevResult to the current version. The library's
+// conversions panic on null entries, so those are looked for first.
+func (d Definition[C]) decodePrevious(common *conf.Common, problems *conf.Problems) *current.Result {
+	if len(common.PrevResult) == 0 || string(common.PrevResult) == "null" {
+		return nil
+	}
+	before := problems.Len()
+	conf.RejectNulls(problems, "prevResult", common.PrevResult)
+	if problems.Len() > before {
+		return nil
+	}
+	result, err := parsePrevious(common)
+	if err != nil {
+		problems.Add("prevResult", "%v", err)
+		return nil
+	}
+	for i, ip := range result.IPs {
+		if ip.Interface != nil && (*ip.Interface < 0 || *ip.Interface >= len(result.Interfaces)) {
+			problems.Add(fmt.Sprintf("prevResult.ips[%d].interface", i), "%d is not the index of one of the %d interfaces",
+				*ip.Interface, len(result.Interfaces))
+		}
+	}
+	if problems.Len() > before {
+		return nil
+	}
+	return result
+}
+
+// parsePrevious decodes prevResult as the version it states, or the
+// configuration's if it states none.
+func parsePrevious(common *conf.Common) (*current.Result, error) {
+	var stated struct {
+		CNIVersion string `json:"cniVersion"`
+	}
+	if err := json.Unmarshal(common.PrevResult, &stated); err != nil {
+		return nil, err
+	}
+	object := map[string]json.RawMessage{}
+	if err := json.Unmarshal(common.PrevResult, &object); err != nil {
+		return nil, err
+	}
+	if stated.CNIVersion == "" {
+		stated.CNIVersion = common.CNIVersion
+	}
+	if stated.CNIVersion == "" {
+		stated.CNIVersion = "0.1.0"
+	}
+	for key := range object {
+		if strings.EqualFold(key, "cniVersion") {
+			delete(object, key)
+		}
+	}
+	object["cniVersion"], _ = json.Marshal(stated.CNIVersion)
+	data, err := json.Marshal(object)
+	if err != nil {
+		return nil, err
+	}
+	result, err := version.NewResult(stated.CNIVersion, data)
+	if err != nil {
+		return nil, err
+	}
+	return current.NewResultFromResult(result)
+}
+
+// printResult converts a result to the version asked for and writes it.
+func printResult(result *current.Result, confVersion string, stdout io.Writer) error {
+	if confVersion == "" {
+		confVersion = "0.1.0"
+	}
+	result.CNIVersion = current.ImplementedSpecVersion
+	converted, err := result.GetAsVersion(confVersion)
+	if err != nil {
+		return err
+	}
+	if err := converted.PrintTo(stdout); err != nil {
+		return Errorf(types.ErrIOFailure, "print the result: %w", err)
+	}
+	return nil
+}
+
+// openNetns opens the container's namespace for ADD and CHECK, which need it,
+// and makes sure that it is not the one we are in.
+func openNetns(args *skel.CmdArgs, req *Request) error {
+	handle, err := ns.GetNS(args.Netns)
+	if err != nil {
+		return Errorf(types.ErrInvalidNetNS, "CNI_NETNS: open the network namespace %q: %w", args.Netns, err)
+	}
+	req.Netns = ns.RefTo(handle, args.Netns)
+	same, err := sameNetns(args)
+	if err == nil && same {
+		err = Errorf(types.ErrInvalidNetNS,
+			"CNI_NETNS: plugin's netns and netns from CNI_NETNS should not be the same (%s)", args.Netns)
+	}
+	if err != nil {
+		return errors.Join(err, req.close())
+	}
+	args.NetnsOverride = "1" // skel asks the same question again, after the work is done
+	return nil
+}
+
+// netnsToLeave opens the container's namespace for DEL. One that is gone, or is
+// no namespace any more, or has become our own (the path of a process whose
+// number was reused), holds nothing of the container.
+func netnsToLeave(args *skel.CmdArgs) (ns.Ref, error) {
+	same, err := sameNetns(args)
+	args.NetnsOverride = "1" // as in openNetns; and DEL has no reason to fail over it
+	if same || err != nil {
+		return ns.Ref{}, err
+	}
+	return ns.OpenRef(args.Netns)
+}
+
+func sameNetns(args *skel.CmdArgs) (bool, error) {
+	if args.NetnsOverride == "1" || strings.EqualFold(args.NetnsOverride, "true") || args.Netns == "" {
+		return false, nil
+	}
+	return ns.SameAsCurrent(args.Netns)
+}
+
+// protect runs fn and turns a panic into an error: no input may end in a stack
+// trace instead of an answer.
+func protect(fn func() error) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = panicError(value)
+		}
+	}()
+	return fn()
+}
+
+func newConfig[C any]() *C {
+	config := new(C)
+	if d, ok := any(config).(conf.Defaulter); ok {
+		d.Default()
+	}
+	return config
+}
+
+func base[C any](config *C) *conf.Common {
+	return any(config).(interface{ Base() *conf.Common }).Base()
+}

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+func TestPlugin(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "pkg/plugin")
+}
+
+type toyConfig struct {
+	conf.Common
+	Size int `json:"size"`
+}
+
+func (c *toyConfig) Default() { c.Size = 1 }
+
+func (c *toyConfig) Validate(p *conf.Problems, args conf.EnvArgs) {
+	p.Range("size", c.Size, 1, 10)
+	if args["COLOUR"] == "bad" {
+		p.Add(args.Path("COLOUR"), "bad")
+	}
+}
+
+// toy is a plugin whose steps a test replaces.
+type toy struct {
+	plugin.Definition[toyConfig]
+	undone []string
+}
+
+func newToy() *toy {
+	t := &toy{}
+	t.Definition = plugin.Definition[toyConfig]{
+		Name:     "toy",
+		Versions: version.All,
+		Args:     []string{"COLOUR"},
+		Add: func(_ context.Context, req *plugin.Request, _ *toyConfig) (*current.Result, error) {
+			req.Undo.Push("toy", func() error { t.undone = append(t.undone, "toy"); return nil })
+			return resultFor(req), nil
+		},
+	}
+	return t
+}
+
+func resultFor(req *plugin.Request) *current.Result {
+	_, network, _ := net.ParseCIDR("10.1.2.0/24")
+	return &current.Result{
+		Interfaces: []*current.Interface{{Name: req.IfName, Sandbox: req.Netns.Path(), Mtu: 1400}},
+		IPs:        []*current.IPConfig{{Interface: current.Int(0), Address: *network}},
+	}
+}
+
+var _ = Describe("Owner", func() {
+	owner := plugin.Owner{Network: "podman", ContainerID: "3f2a", IfName: "eth0"}
+
+	It("writes itself in plain text", func() {
+		Expect(owner.Comment()).To(Equal("podman/3f2a/eth0"))
+		Expect(owner.Comment()).To(HavePrefix(owner.NetworkPrefix()))
+	})
+
+	It("stays below nft's limit and unique however long the names are", func() {
+		long := plugin.Owner{Network: strings.Repeat("n", 300), ContainerID: strings.Repeat("c", 300), IfName: strings.Repeat("i", 15)}
+		other := long
+		other.ContainerID = strings.Repeat("c", 299) + "d"
+		Expect(len(long.Comment())).To(BeNumerically("<=", 127))
+		Expect(long.Comment()).NotTo(Equal(other.Comment()))
+	})
+
+	It("derives names of the asked length", func() {
+		Expect(owner.Name("bwp", 15)).To(And(HavePrefix("bwp"), HaveLen(15)))
+		Expect(owner.HostLink()).To(And(HavePrefix(owner.HostLinkPrefix()), HavePrefix("veth"), HaveLen(15)))
+		other := owner
+		other.IfName = "eth1"
+		Expect(other.HostLink()).NotTo(Equal(owner.HostLink()))
+		Expect(other.HostLinkPrefix()).To(Equal(owner.HostLinkPrefix()))
+	})
+
+	It("tells stale marks of its network from live and foreign ones", func() {
+		valid := plugin.NewAttachments("podman", []types.GCAttachment{{ContainerID: "3f2a", IfName: "eth0"}})
+		Expect(valid.Network()).To(Equal("podman"))
+		Expect(valid.Contains(owner)).To(BeTrue())
+		Expect(valid.HasContainer("3f2a")).To(BeTrue())
+		Expect(valid.HasContainer("3f2b")).To(BeFalse())
+		Expect(valid.Owners()).To(ConsistOf(owner))
+		Expect(valid.StaleComment("podman/3f2a/eth0")).To(BeFalse())
+		Expect(valid.StaleComment("podman/3f2a/eth1")).To(BeTrue())
+		Expect(valid.StaleComment("podman2/3f2a/eth1")).To(BeFalse())
+	})
+})
+
+var _ = Describe("errors", func() {
+	It("keep their code through every layer", func() {
+		inner := types.NewError(types.ErrTryAgainLater, "busy", "come back")
+		Expect(plugin.WithCode(7, inner)).To(BeIdenticalTo(inner))
+		Expect(plugin.WithCode(7, nil)).To(Succeed())
+		err := fmt.Errorf("outer: %w", plugin.WithCode(types.ErrInvalidNetNS, os.ErrNotExist))
+		var coded *types.Error
+		Expect(errors.As(err, &coded)).To(BeTrue())
+		Expect(coded.Code).To(Equal(types.ErrInvalidNetNS))
+		Expect(err).To(MatchError(os.ErrNotExist))
+	})
+})
+
+var _ = Describe("a command", func() {
+	var (
+		t      *toy
+		args   *skel.CmdArgs
+		stdout *bytes.Buffer
+		target string
+	)
+
+	BeforeEach(func() {
+		netns, err := testutils.NewNS()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() {
+			Expect(netns.Close()).To(Succeed())
+			Expect(testutils.UnmountNS(netns)).To(Succeed())
+		})
+		target = netns.Path()
+		t, stdout = newToy(), &bytes.Buffer{}
+		args = &skel.CmdArgs{ContainerID: "c1", IfName: "eth0", Netns: target}
+	})
+
+	call := func(verb, config string) *types.Error {
+		args.StdinData = []byte(config)
+		err := plugin.New(t.Definition).Call(context.Background(), verb, args, stdout)
+		if err == nil {
+			return nil
+		}
+		var coded *types.Error
+		Expect(errors.As(err, &coded)).To(BeTrue())
+		return coded
+	}
+
+	It("prints the result in the version of the configuration", func() {
+		for _, v := range testutils.AllSpecVersions {
+			stdout.Reset()
+			Expect(call("ADD", fmt.Sprintf(`{"cniVersion":%q,"name":"n"}`, v))).To(BeNil())
+			var shape map[string]any
+			Expect(json.Unmarshal(stdout.Bytes(), &shape)).To(Succeed())
+			Expect(shape).To(HaveKeyWithValue("cniVersion", v))
+			if v == "0.1.0" || v == "0.2.0" {
+				Expect(shape).To(HaveKey("ip4"))
+			} else {
+				Expect(shape).To(HaveKey("interfaces"))
+			}
+		}
+		stdout.Reset()
+		Expect(call("ADD", `{"name":"n"}`)).To(BeNil())
+		Expect(stdout.String()).To(ContainSubstring(`"ip4"`))
+	})
+
+	It("reports every problem of the configuration at once", func() {
+		args.Args = "COLOUR=bad;SHAPE=round"
+		err := call("ADD", `{"name":"n","size":11,"type":5,"prevResult":{"interfaces":[null]}}`)
+		Expect(err.Code).To(Equal(types.ErrInvalidNetworkConfig))
+		Expect(err.Msg).To(HavePrefix("toy: "))
+		for _, part := range []string{"size: 11 is outside 1-10", "type: the number 5", "CNI_ARGS.COLOUR: bad", `"SHAPE=round"`, "prevResult.interfaces[0]: null"} {
+			Expect(err.Msg).To(ContainSubstring(part))
+		}
+		Expect(stdout.String()).To(BeEmpty())
+	})
+
+	DescribeTable("refuses a bad prevResult",
+		func(prev, want string) {
+			err := call("ADD", `{"cniVersion":"1.0.0","name":"n","prevResult":`+prev+`}`)
+			Expect(err.Code).To(Equal(types.ErrInvalidNetworkConfig))
+			Expect(err.Msg).To(ContainSubstring(want))
+		},
+		Entry("null address", `{"ips":[null]}`, "prevResult.ips[0]: null"),
+		Entry("null route", `{"routes":[null]}`, "prevResult.routes[0]: null"),
+		Entry("index", `{"ips":[{"address":"10.0.0.1/8","interface":3}]}`, "prevResult.ips[0].interface: 3 is not the index of one of the 0"),
+		Entry("version", `{"cniVersion":"9.9"}`, "prevResult: "),
+		Entry("kind", `[]`, "prevResult: "),
+		Entry("text", `"x"`, "prevResult: "),
+	)
+
+	It("gives DEL what it can decode and never refuses", func() {
+		var seen toyConfig
+		t.Del = func(_ context.Context, req *plugin.Request, c *toyConfig) error {
+			seen = *c
+			Expect(req.Network).To(Equal("n"))
+			Expect(req.Prev).To(BeNil())
+			return nil
+		}
+		args.Args = "nonsense"
+		Expect(call("DEL", `{"name":"n","size":"x","type":"toy","prevResult":{"ips":[null]}}`)).To(BeNil())
+		Expect(seen.Type).To(Equal("toy"))
+		Expect(seen.Size).To(Equal(1))
+	})
+
+	DescribeTable("treats a namespace that is none as gone on DEL",
+		func(path string) {
+			entered := false
+			t.Del = func(_ context.Context, req *plugin.Request, _ *toyConfig) error {
+				Expect(req.Netns.Present()).To(BeFalse())
+				return req.InNetns(func() error { entered = true; return nil })
+			}
+			args.Netns = path
+			Expect(call("DEL", `{"name":"n"}`)).To(BeNil())
+			Expect(entered).To(BeFalse())
+		},
+		Entry("empty", ""), Entry("missing", "/run/netns/no-such"), Entry("a file", "/etc/passwd"), Entry("our own", "/proc/self/ns/net"),
+	)
+
+	It("refuses the plugin's own namespace before doing anything", func() {
+		args.Netns = "/proc/self/ns/net"
+		err := call("ADD", `{"name":"n"}`)
+		Expect(err.Code).To(Equal(types.ErrInvalidNetNS))
+		Expect(t.undone).To(BeEmpty())
+		args.NetnsOverride = "TRUE"
+		Expect(call("ADD", `{"name":"n"}`)).To(BeNil())
+	})
+
+	It("says when the namespace is not there", func() {
+		args.Netns = "/run/netns/no-such"
+		err := call("ADD", `{"name":"n"}`)
+		Expect(err.Code).To(Equal(types.ErrInvalidNetNS))
+		Expect(err.Msg).To(ContainSubstring("no such file or directory"))
+	})
+
+	It("unwinds when the result cannot be printed", func() {
+		err := plugin.New(t.Definition).Call(context.Background(), "ADD", withConfig(args, `{"name":"n"}`), brokenPipe{})
+		Expect(err).To(MatchError(ContainSubstring("print the result")))
+		Expect(t.undone).To(Equal([]string{"toy"}))
+	})
+
+	It("unwinds when the result cannot be converted, and says what undoing met", func() {
+		t.Add = func(_ context.Context, req *plugin.Request, _ *toyConfig) (*current.Result, error) {
+			req.Undo.Push("link", func() error { return errors.New("busy") })
+			return &current.Result{}, nil
+		}
+		err := call("ADD", `{"name":"n","cniVersion":"0.2.0"}`)
+		Expect(err.Msg).To(ContainSubstring("no valid IP addresses"))
+		Expect(err.Msg).To(ContainSubstring("undo link: busy"))
+		Expect(err.Msg).NotTo(ContainSubstring("\n"))
+	})
+
+	It("keeps code and details of an inner error, with the whole text", func() {
+		t.Add = func(context.Context, *plugin.Request, *toyConfig) (*current.Result, error) {
+			return nil, fmt.Errorf("ask the delegate: %w", types.NewError(types.ErrTryAgainLater, "busy", "come back"))
+		}
+		err := call("ADD", `{"name":"n"}`)
+		Expect(*err).To(Equal(types.Error{Code: types.ErrTryAgainLater, Msg: "toy: ask the delegate: busy", Details: "come back"}))
+	})
+
+	It("turns a panic into an error that names the place", func() {
+		t.Check = func(context.Context, *plugin.Request, *toyConfig) error { var m map[string]int; m["x"] = 1; return nil }
+		err := call("CHECK", `{"name":"n","cniVersion":"1.0.0"}`)
+		Expect(err.Code).To(Equal(types.ErrInternal))
+		Expect(err.Msg).To(MatchRegexp(`assignment to entry in nil map \(suite_test.go:\d+\)`))
+	})
+
+	It("needs a prevResult where the plugin is a chained one", func() {
+		t.Chained = true
+		Expect(call("ADD", `{"name":"n"}`).Msg).To(ContainSubstring("prevResult: missing, ADD needs"))
+		Expect(call("CHECK", `{"name":"n"}`).Msg).To(ContainSubstring("prevResult: missing, CHECK needs"))
+	})
+
+	It("refuses a layer 2 ADD that the version cannot express", func() {
+		t.IPAM = plugin.OptionalIPAM
+		err := call("ADD", `{"name":"n","cniVersion":"0.2.0"}`)
+		Expect(err.Code).To(Equal(types.ErrIncompatibleCNIVersion))
+		Expect(err.Msg).To(ContainSubstring("cannot convert: no valid IP addresses"))
+		Expect(t.undone).To(BeEmpty())
+	})
+
+	It("asks for an IPAM plugin where the plugin needs one", func() {
+		t.IPAM = plugin.RequiredIPAM
+		Expect(call("ADD", `{"name":"n","ipam":{}}`).Msg).To(ContainSubstring("ipam.type: missing"))
+	})
+
+	It("answers STATUS with code 50", func() {
+		t.Status = func(context.Context, *plugin.Request, *toyConfig) error { return errors.New("no master") }
+		Expect(*call("STATUS", `{"name":"n"}`)).To(Equal(types.Error{Code: plugin.ErrNotAvailable, Msg: "toy: no master"}))
+	})
+
+	It("gives GC the valid attachments", func() {
+		var seen plugin.Attachments
+		t.GC = func(_ context.Context, _ *plugin.Request, _ *toyConfig, valid plugin.Attachments) error {
+			seen = valid
+			return nil
+		}
+		Expect(call("GC", `{"name":"n","cni.dev/valid-attachments":[{"containerID":"c","ifname":"eth0"}]}`)).To(BeNil())
+		Expect(seen.Owners()).To(ConsistOf(plugin.Owner{Network: "n", ContainerID: "c", IfName: "eth0"}))
+	})
+
+	It("lints unknown keys", func() {
+		p := plugin.New(t.Definition)
+		Expect(p.Lint([]byte(`{"name":"n","size":3}`))).To(Succeed())
+		Expect(p.Lint([]byte(`{"name":"n","sise":3}`))).To(MatchError(`toy: sise: unknown key (did you mean "size"?)`))
+	})
+})
+
+func withConfig(args *skel.CmdArgs, config string) *skel.CmdArgs {
+	args.StdinData = []byte(config)
+	return args
+}
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }

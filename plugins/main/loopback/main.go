@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The loopback plugin brings a container's loopback interface up.
+package main
+
+import (
+	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func main() { plugin.Main(loopback.Plugin) }
