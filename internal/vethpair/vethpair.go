@@ -122,11 +122,11 @@ func find(req *plugin.Request, host string) (*Pair, error) {
 // as far as they can be known, from the interface and from prevResult.
 func Silence(req *plugin.Request) (known []*net.IPNet, err error) {
 	known = req.PrevAddresses()
+	l, err := containerEnd(req)
+	if l == nil || err != nil {
+		return known, err
+	}
 	err = req.InNetns(func() error {
-		l, err := ownContainerEnd(req)
-		if l == nil || err != nil {
-			return err
-		}
 		removed, err := removeAddresses(l)
 		known = append(known, removed...)
 		return err
@@ -155,27 +155,33 @@ func removeAddresses(l netlink.Link) (removed []*net.IPNet, err error) {
 
 // Delete removes the pair by whichever end can be found.
 func Delete(req *plugin.Request) error {
-	err := req.InNetns(func() error {
-		l, err := ownContainerEnd(req)
-		if l == nil || err != nil {
-			return err
-		}
-		return link.DeleteByIndex(l.Attrs().Index)
-	})
+	l, err := containerEnd(req)
+	if l != nil {
+		err = req.InNetns(func() error { return link.DeleteByIndex(l.Attrs().Index) })
+	}
 	return errors.Join(err, deleteHostEnd(req))
 }
 
-// ownContainerEnd returns the container's interface, or nil if there is none or
-// it is no end of a veth pair: then another plugin made it.
-func ownContainerEnd(req *plugin.Request) (netlink.Link, error) {
-	l, err := link.Find(req.IfName)
+// containerEnd returns the container's interface, or nil if there is none that
+// could be the attachment's: it is no veth, or its other end says that it
+// belongs to somebody else, whose ADD came first.
+func containerEnd(req *plugin.Request) (netlink.Link, error) {
+	var found netlink.Link
+	err := req.InNetns(func() (err error) {
+		found, err = link.Find(req.IfName)
+		return err
+	})
 	if errors.Is(err, link.ErrNotFound) {
 		return nil, nil
 	}
-	if err != nil || l.Type() != "veth" {
+	if err != nil || found == nil || found.Type() != "veth" {
 		return nil, err
 	}
-	return l, nil
+	host, err := link.FindByIndex(found.Attrs().ParentIndex)
+	if err == nil && host.Attrs().ParentIndex == found.Attrs().Index && ownedByOther(req.Owner(), host) {
+		return nil, nil
+	}
+	return found, nil
 }
 
 // deleteHostEnd removes what is left of the pair on the host: all of it if the
@@ -217,6 +223,13 @@ func deletePrevious(req *plugin.Request) error {
 func owns(owner plugin.Owner, host netlink.Link) bool {
 	alias := host.Attrs().Alias
 	return host.Type() == "veth" && (alias == "" || alias == owner.Comment())
+}
+
+// ownedByOther tells whether the alias of a host end names another owner. What
+// somebody else may have written there means nothing.
+func ownedByOther(owner plugin.Owner, host netlink.Link) bool {
+	alias := host.Attrs().Alias
+	return strings.Count(alias, "/") == 2 && alias != owner.Comment()
 }
 
 // GC removes the host ends, and with them the pairs, of attachments of the

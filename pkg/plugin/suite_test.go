@@ -22,6 +22,7 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
@@ -323,3 +324,23 @@ func withConfig(args *skel.CmdArgs, config string) *skel.CmdArgs {
 type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+var _ = Describe("Background", func() {
+	It("runs in the caller's namespace and reports errors and panics", func() {
+		netns, err := testutils.NewNS()
+		Expect(err).NotTo(HaveOccurred())
+		defer func() {
+			Expect(netns.Close()).To(Succeed())
+			Expect(testutils.UnmountNS(netns)).To(Succeed())
+		}()
+		Expect(netns.Do(func(ns.NetNS) error {
+			return plugin.Background(func() error {
+				same, err := ns.SameAsCurrent(netns.Path())
+				Expect(same).To(BeTrue())
+				return err
+			})()
+		})).To(Succeed())
+		Expect(plugin.Background(func() error { return os.ErrClosed })()).To(MatchError(os.ErrClosed))
+		Expect(plugin.Background(func() error { panic("boom") })()).To(MatchError(ContainSubstring("boom")))
+	})
+})
