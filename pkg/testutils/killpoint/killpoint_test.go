@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package killpoint
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+var _ = Describe("a traced program", func() {
+	var dir string
+
+	BeforeEach(func() { dir = GinkgoT().TempDir() })
+
+	shell := func(script string) Spec {
+		path, err := exec.LookPath("sh")
+		Expect(err).NotTo(HaveOccurred())
+		return Spec{Path: path, Args: []string{"-c", script}, Dir: dir, Env: os.Environ()}
+	}
+	names := func() []string {
+		entries, err := os.ReadDir(dir)
+		Expect(err).NotTo(HaveOccurred())
+		var names []string
+		for _, entry := range entries {
+			names = append(names, entry.Name())
+		}
+		return names
+	}
+	what := func(points []Point) []string {
+		var list []string
+		for _, point := range points {
+			list = append(list, strings.ReplaceAll(point.What, dir+"/", ""))
+		}
+		return list
+	}
+	// steps creates a, then b, then prints.
+	const steps = "set -C; echo one >a; echo two >b; echo done"
+
+	It("is counted call by call, and its output kept", func() {
+		points, output, err := Count(shell(steps))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(what(points)).To(Equal([]string{"create a", "write a", "create b", "write b", "print the answer", "exit"}))
+		Expect(string(output.Stdout)).To(Equal("done\n"))
+		Expect(output.Status).To(BeZero())
+		Expect(names()).To(Equal([]string{"a", "b"}))
+	})
+
+	It("gets its input and may leave it unread", func() {
+		cmd := shell("read line; echo got $line >&2; exit 3")
+		cmd.Stdin = []byte("hello\n" + strings.Repeat("more\n", 100_000))
+		_, output, err := Count(cmd)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(output.Stderr)).To(Equal("got hello\n"))
+		Expect(output.Status).To(Equal(3))
+	})
+
+	It("is killed before the call has any effect", func() {
+		expected := [][]string{{}, {"a"}, {"a"}, {"a", "b"}, {"a", "b"}, {"a", "b"}}
+		for n := 1; ; n++ {
+			for _, mode := range []Mode{KillPlugin, KillTree} {
+				for _, name := range names() {
+					Expect(os.Remove(filepath.Join(dir, name))).To(Succeed())
+				}
+				point, output, err := KillAt(shell(steps), n, mode)
+				Expect(err).NotTo(HaveOccurred())
+				if point == (Point{}) {
+					Expect(n).To(Equal(len(expected) + 1))
+					Expect(output.Status).To(BeZero())
+					return
+				}
+				Expect(point.N).To(Equal(n))
+				Expect(point.Process).To(Or(Equal("dash"), Equal("bash"), Equal("sh")))
+				Expect(output.Status).To(Equal(-1))
+				Expect(names()).To(ConsistOf(expected[n-1]), "%v", point)
+				if n < len(expected) {
+					Expect(output.Stdout).To(BeEmpty(), "%v", point)
+				} else {
+					Expect(string(output.Stdout)).To(Equal("done\n"), "%v", point)
+				}
+			}
+		}
+	})
+
+	It("is followed into the programs it starts", func() {
+		points, _, err := Count(shell("mkdir d; mv d e; rmdir e"))
+		Expect(err).NotTo(HaveOccurred())
+		var list []string
+		for _, point := range points {
+			list = append(list, point.Process+" "+filepath.Base(point.What))
+		}
+		text := strings.Join(list, "\n")
+		for _, call := range []string{"fork", "mkdir", "mkdir d", "mv e", "rmdir e", "exit"} {
+			Expect(text).To(ContainSubstring(call))
+		}
+		Expect(points[0].Delegate).To(BeFalse())
+		Expect(points[1].Delegate).To(BeTrue())
+		Expect(points[1].Children).To(Equal(1))
+	})
+
+	It("is not disturbed by the death of what it started", func() {
+		point, output, err := KillAt(shell("mkdir d; echo $?; mkdir e"), 2, KillDelegate)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(point.Process).To(Equal("mkdir"))
+		Expect(point.What).To(Equal("mkdir d"))
+		Expect(string(output.Stdout)).To(Equal("137\n"))
+		Expect(names()).To(Equal([]string{"e"}))
+	})
+
+	It("takes down with it what asked for that", func() {
+		Expect(exec.LookPath("setpriv")).NotTo(BeEmpty())
+		cmd := shell("setpriv --pdeathsig KILL sh -c 'echo >a; echo >b'; true")
+		for n := 1; ; n++ {
+			point, _, err := KillAt(cmd, n, KillPlugin)
+			if strings.HasPrefix(point.What, "exec") {
+				continue // setpriv has not asked yet
+			}
+			Expect(err).NotTo(HaveOccurred(), "%v", point)
+			if strings.HasSuffix(point.What, "create b") {
+				Expect(point.Delegate).To(BeTrue())
+				Expect(names()).To(Equal([]string{"a"}))
+				return
+			}
+			Expect(point.N).To(Equal(n))
+		}
+	})
+
+	It("is reported when a child goes on without it", func() {
+		point, _, err := KillAt(shell("sh -c 'echo >a; echo >b'; true"), 4, KillPlugin)
+		Expect(point.What).To(HavePrefix("write"))
+		var outlived *Outlived
+		Expect(errors.As(err, &outlived)).To(BeTrue(), "%v", err)
+		Expect(outlived.Killed).To(Equal(point))
+		Expect(outlived.What).To(HavePrefix("write"))
+		Expect(names()).To(Equal([]string{"a"}), "the survivor is killed, too")
+	})
+
+	It("is reported when a child just sits there", func() {
+		start := time.Now()
+		point, _, err := KillAt(shell("sleep 60 & sleep 0.1; echo x"), 6, KillPlugin)
+		Expect(point.What).To(Equal("print the answer"))
+		Expect(err).To(MatchError(And(ContainSubstring("sleep outlived its parent"), ContainSubstring("it did nothing"))))
+		Expect(time.Since(start)).To(BeNumerically("<", 2*SurvivalLimit))
+	})
+
+	It("has a deadline", func() {
+		cmd := shell("sleep 60; true")
+		cmd.Timeout = 100 * time.Millisecond
+		start := time.Now()
+		_, output, err := Count(cmd)
+		Expect(err).To(MatchError(ContainSubstring("did not end within 100ms")))
+		Expect(output.Status).To(Equal(-1))
+		Expect(time.Since(start)).To(BeNumerically("<", 5*time.Second))
+	})
+
+	It("must exist", func() {
+		_, _, err := Count(Spec{Path: filepath.Join(dir, "nothing")})
+		Expect(err).To(MatchError(os.ErrNotExist))
+	})
+})
+
+var _ = DescribeTable("netlink messages that change something",
+	func(protocol int, kinds []uint16, expected string) {
+		var data []byte
+		for _, kind := range kinds {
+			data = append(data, 20, 0, 0, 0, byte(kind), byte(kind>>8), 0, 0)
+			data = append(data, make([]byte, 12)...)
+		}
+		Expect(describeNetlink(protocol, data)).To(Equal(expected))
+	},
+	Entry("a dump of links", unix.NETLINK_ROUTE, []uint16{unix.RTM_GETLINK}, ""),
+	Entry("a new link", unix.NETLINK_ROUTE, []uint16{unix.RTM_NEWLINK}, "netlink RTM_NEWLINK"),
+	Entry("a route taken away", unix.NETLINK_ROUTE, []uint16{unix.RTM_DELROUTE}, "netlink RTM_DELROUTE"),
+	Entry("a question in between", unix.NETLINK_ROUTE, []uint16{unix.RTM_NEWADDR, unix.RTM_GETADDR, unix.RTM_SETLINK}, "netlink RTM_NEWADDR RTM_SETLINK"),
+	Entry("the name space id", unix.NETLINK_ROUTE, []uint16{unix.RTM_GETNSID}, ""),
+	Entry("an nft transaction", unix.NETLINK_NETFILTER, []uint16{0x10, 0xa00, 0xa06, 0xa06, 0xa0c, 0x11}, "netlink NFT_NEWTABLE NFT_NEWRULE NFT_NEWSETELEM"),
+	Entry("an nft listing", unix.NETLINK_NETFILTER, []uint16{0xa01}, ""),
+	Entry("the nft generation", unix.NETLINK_NETFILTER, []uint16{0xa10}, ""),
+	Entry("a conntrack listing", unix.NETLINK_NETFILTER, []uint16{0x101}, ""),
+	Entry("a conntrack flush", unix.NETLINK_NETFILTER, []uint16{0x102}, "netlink netfilter 1.2"),
+	Entry("the controller of generic netlink", unix.NETLINK_GENERIC, []uint16{unix.GENL_ID_CTRL}, ""),
+	Entry("generic netlink", unix.NETLINK_GENERIC, []uint16{0x15}, "netlink protocol 16 type 21"),
+	Entry("sockets", unix.NETLINK_SOCK_DIAG, []uint16{20}, ""),
+	Entry("nothing", unix.NETLINK_ROUTE, nil, ""),
+)
