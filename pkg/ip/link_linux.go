@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ip
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/safchain/ethtool"
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+)
+
+// ErrLinkNotFound is what DelLinkByName and DelLinkByNameAddr return, as it is,
+// for a link that does not exist.
+var ErrLinkNotFound = link.ErrNotFound
+
+// SETTLE_INTERVAL is the pause between two looks at addresses that settle.
+//
+// Deprecated: SettleAddresses waits for events and never pauses.
+const SETTLE_INTERVAL = 50 * time.Millisecond
+
+// RenameLink renames the link called curName. Kernels before 6.2 refuse it for
+// a link that is up.
+func RenameLink(curName, newName string) error {
+	l, err := link.Find(curName)
+	if err != nil {
+		return err
+	}
+	if err := netlink.LinkSetName(l, newName); err != nil {
+		return fmt.Errorf("rename link %q to %q: %w", curName, newName, err)
+	}
+	return nil
+}
+
+// DelLinkByName deletes the link called ifName. If there is none, the error is
+// ErrLinkNotFound.
+func DelLinkByName(ifName string) error {
+	l, err := link.Find(ifName)
+	if err != nil {
+		return bareNotFound(err)
+	}
+	return deleteLink(l)
+}
+
+// DelLinkByNameAddr deletes the link called ifName and returns the global
+// unicast addresses it had, host bits included. If there is no such link, the
+// error is ErrLinkNotFound.
+func DelLinkByNameAddr(ifName string) ([]*net.IPNet, error) {
+	l, err := link.Find(ifName)
+	if err != nil {
+		return nil, bareNotFound(err)
+	}
+	addresses, err := globalAddresses(l)
+	if err != nil {
+		return nil, bareNotFound(err)
+	}
+	return addresses, deleteLink(l)
+}
+
+func deleteLink(l netlink.Link) error {
+	if err := netlink.LinkDel(l); err != nil {
+		return bareNotFound(fmt.Errorf("delete link %q: %w", l.Attrs().Name, err))
+	}
+	return nil
+}
+
+// bareNotFound returns ErrLinkNotFound alone where err means that: callers
+// compare it with ==.
+func bareNotFound(err error) error {
+	if link.IsNotFound(err) {
+		return ErrLinkNotFound
+	}
+	return err
+}
+
+func globalAddresses(l netlink.Link) ([]*net.IPNet, error) {
+	addresses, err := netlinksafe.AddrList(l, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("list the addresses of %q: %w", l.Attrs().Name, err)
+	}
+	global := []*net.IPNet{}
+	for _, addr := range addresses {
+		if addr.IP.IsGlobalUnicast() {
+			global = append(global, addr.IPNet)
+		}
+	}
+	return global, nil
+}
+
+// GetVethPeerIfindex returns the veth called ifName and the index of its peer,
+// which means something only in the peer's network namespace.
+func GetVethPeerIfindex(ifName string) (netlink.Link, int, error) {
+	l, err := link.Find(ifName)
+	if err != nil {
+		return nil, -1, err
+	}
+	if l.Type() != "veth" {
+		return nil, -1, fmt.Errorf("link %q is of type %s, not veth", ifName, l.Type())
+	}
+	if peer := l.Attrs().ParentIndex; peer > 0 {
+		return l, peer, nil
+	}
+	peer, err := peerFromStatistics(ifName)
+	if err != nil {
+		return nil, -1, err
+	}
+	return l, peer, nil
+}
+
+// peerFromStatistics asks the driver of a veth for its peer. The link message
+// leaves it out on old kernels when both ends, in different namespaces, have the
+// same index.
+func peerFromStatistics(ifName string) (int, error) {
+	const name, last = "peer_ifindex", 1<<15 - 1
+	statistics, err := ethtool.Stats(ifName)
+	if err != nil {
+		return 0, fmt.Errorf("driver statistics of %q: %w", ifName, err)
+	}
+	// Statistics of other drivers, and garbage, are 64 bits wide.
+	peer, ok := statistics[name]
+	if !ok || peer == 0 || peer > last {
+		return 0, fmt.Errorf("driver statistics of %q: %s is %d, expected 1 to %d", ifName, name, peer, last)
+	}
+	return int(peer), nil
+}
+
+// SettleAddresses waits at most timeout until the IPv6 addresses of the link
+// called ifName are usable, that is, known to be nobody else's. On a link
+// without carrier that cannot be found out and is not waited for.
+func SettleAddresses(ifName string, timeout time.Duration) error {
+	l, err := link.Find(ifName)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return link.WaitDAD(ctx, l.Attrs().Index)
+}
