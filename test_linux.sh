@@ -1,0 +1,36 @@
+#!/bin/bash
+# test_linux.sh: set up this machine and run every test, natively, on a full kernel, and with real runtimes.
+#
+# Only Go is assumed; on Debian and Ubuntu everything else is installed. Run it as root. The last line is
+# "N passed, M failed", with ", K skipped" where something could not run; the lines above name it and say why.
+#
+#   PKG="./pkg/ns ./plugins/..."  only these packages, and no end-to-end tests
+#   SKIP_VM=1                     do not boot the full kernel for what this one lacks
+#   SKIP_E2E=1                    no end-to-end tests with real runtimes
+#   GO=/path/to/go                the Go to use
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")"
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+require_root
+find_go
+go_flags_for_root
+
+# The race detector needs a C compiler; the others are what tests look at the kernel with.
+need gcc=gcc ip=iproute2 iptables=iptables nft=nftables conntrack=conntrack ping=iputils-ping tcpdump=tcpdump \
+	unshare=util-linux git=git shellcheck=shellcheck jq=jq modprobe=kmod sysctl=procps
+[ -e /usr/include/features.h ] || apt_install libc6-dev
+if [ -z "${SKIP_E2E:-}" ] && [ -z "${PKG:-}" ]; then
+	need containerd=containerd runc=runc podman=podman conmon=conmon
+fi
+
+./build_linux.sh
+
+tools=$(mktemp -d)
+trap 'rm -rf "$tools"' EXIT
+go build -o "$tools/testrun" ./scripts/testrun
+
+# bin/ on PATH: tests run the plugins as a runtime would. PKG may hold several patterns.
+# shellcheck disable=SC2086
+PATH="$PWD/bin:$PATH" CNI_PATH="$PWD/bin" "$tools/testrun" run ${PKG:-}
