@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/google/nftables"
+)
+
+// legacyMentions tells whether the legacy nat table contains a text, such as
+// the name of a chain or the comment of a rule. It answers without starting
+// iptables-legacy, which loads the table where there was none. Where the kernel
+// does not say, the answer is yes.
+func (f family) legacyMentions(text string) bool {
+	if !f.hasLegacyNAT() {
+		return false
+	}
+	entries, err := f.legacyEntries()
+	return err != nil || bytes.Contains(entries, []byte(text))
+}
+
+// hasLegacyNAT tells whether the table has been loaded in this network
+// namespace. /proc/net would show that of the process, not of the thread.
+func (f family) hasLegacyNAT() bool {
+	file := "/proc/thread-self/net/ip_tables_names"
+	if f.table == nftables.TableFamilyIPv6 {
+		file = "/proc/thread-self/net/ip6_tables_names"
+	}
+	names, _ := os.ReadFile(file)
+	return slices.Contains(strings.Fields(string(names)), "nat")
+}
+
+// Socket options of linux/netfilter_ipv4/ip_tables.h; those of ip6_tables.h
+// have the same numbers.
+const (
+	soGetInfo    = 64 // IPT_SO_GET_INFO
+	soGetEntries = 65 // IPT_SO_GET_ENTRIES
+
+	nameSize     = 32               // XT_TABLE_MAXNAMELEN
+	infoSize     = nameSize + 13*4  // struct ipt_getinfo
+	infoSizeAt   = nameSize + 12*4  // .size
+	entriesStart = nameSize + 4 + 4 // struct ipt_get_entries, its size and padding
+)
+
+// legacyEntries returns the rules of the legacy nat table as the kernel holds
+// them: names of chains and comments are in it as plain text.
+func (f family) legacyEntries() ([]byte, error) {
+	domain, level := unix.AF_INET, unix.SOL_IP
+	if f.table == nftables.TableFamilyIPv6 {
+		domain, level = unix.AF_INET6, unix.SOL_IPV6
+	}
+	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+
+	info := make([]byte, infoSize)
+	copy(info, "nat")
+	if err := getsockopt(fd, level, soGetInfo, info); err != nil {
+		return nil, err
+	}
+	size := binary.NativeEndian.Uint32(info[infoSizeAt:])
+	entries := make([]byte, entriesStart+int(size))
+	copy(entries, "nat")
+	binary.NativeEndian.PutUint32(entries[nameSize:], size)
+	err = getsockopt(fd, level, soGetEntries, entries)
+	return entries, err
+}
+
+// getsockopt is for options whose value is read and written.
+func getsockopt(fd, level, option int, value []byte) error {
+	length := uint32(len(value))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), uintptr(level), uintptr(option),
+		uintptr(unsafe.Pointer(&value[0])), uintptr(unsafe.Pointer(&length)), 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils"
+)
+
+// What iptables-nft has written is nf_tables rules, and is read and removed as
+// such: no program is needed, nor started.
+
+// natTable returns the table of the family that iptables-nft calls nat.
+func (f family) natTable() *nftables.Table {
+	return &nftables.Table{Family: f.table, Name: "nat"}
+}
+
+func (f family) natChain(name string) *nftables.Chain {
+	return &nftables.Chain{Name: name, Table: f.natTable()}
+}
+
+// removeFromNFT reduces a chain to what keep says.
+func (f family) removeFromNFT(ctx context.Context, chain string, keep func(savedChain) savedChain) error {
+	return retrying(ctx, func(c *conn, _ int) error {
+		if exists, err := c.hasChain(f.natTable(), chain); !exists {
+			return err
+		}
+		state, err := f.readNFT(c, chain)
+		if err != nil {
+			return err
+		}
+		return f.reduceNFT(c, state, keep(state))
+	})
+}
+
+func (f family) reduceNFT(c *conn, now, then savedChain) error {
+	for _, rule := range now.rulesNotIn(then) {
+		if err := c.DelRule(&nftables.Rule{Table: f.natTable(), Chain: f.natChain(rule.text), Handle: rule.handle}); err != nil {
+			return err
+		}
+	}
+	if len(then.jumps) == 0 {
+		c.DelChain(f.natChain(now.name))
+	}
+	return c.commit()
+}
+
+// readNFT returns a chain and the jumps to it. The text of a rule is the name
+// of the chain it is in.
+func (f family) readNFT(c *conn, name string) (savedChain, error) {
+	state := savedChain{name: name}
+	rules, err := c.GetRules(f.natTable(), f.natChain(name))
+	if err != nil {
+		return state, explain(err)
+	}
+	for _, rule := range rules {
+		state.comment = ruleComment(rule)
+		if verdict := verdictOf(rule); verdict != nil && verdict.Kind == expr.VerdictAccept {
+			state.accepts = append(state.accepts, savedRule{f.prefixAt(rule, f.daddr), name, rule.Handle})
+		}
+	}
+	rules, err = c.GetRules(f.natTable(), f.natChain("POSTROUTING"))
+	for _, rule := range rules {
+		if verdict := verdictOf(rule); verdict != nil && verdict.Chain == name {
+			state.jumps = append(state.jumps, savedRule{f.prefixAt(rule, f.saddr), "POSTROUTING", rule.Handle})
+		}
+	}
+	return state, explain(err)
+}
+
+func verdictOf(rule *nftables.Rule) *expr.Verdict {
+	if len(rule.Exprs) == 0 {
+		return nil
+	}
+	verdict, _ := rule.Exprs[len(rule.Exprs)-1].(*expr.Verdict)
+	return verdict
+}
+
+// ruleComment returns the comment of a rule of iptables-nft, which has been a
+// match and, in some versions, the comment of nf_tables.
+func ruleComment(rule *nftables.Rule) string {
+	for _, e := range rule.Exprs {
+		if match, ok := e.(*expr.Match); ok {
+			if comment, ok := match.Info.(*xt.Comment); ok {
+				return string(*comment)
+			}
+		}
+	}
+	return commentOf(rule.UserData)
+}
+
+// prefixAt returns the prefix that a rule compares with the address at offset
+// in the network header, or the zero Prefix. iptables-nft loads the leading
+// bytes only when the length of the prefix is a multiple of eight.
+func (f family) prefixAt(rule *nftables.Rule, offset uint32) netip.Prefix {
+	for i, e := range rule.Exprs {
+		load, ok := e.(*expr.Payload)
+		if !ok || load.Base != expr.PayloadBaseNetworkHeader || load.Offset != offset {
+			continue
+		}
+		bits := int(load.Len) * 8
+		for _, e := range rule.Exprs[i+1:] {
+			switch e := e.(type) {
+			case *expr.Bitwise:
+				bits, _ = net.IPMask(e.Mask).Size()
+			case *expr.Cmp:
+				addr, _ := netip.AddrFromSlice(append(e.Data, make([]byte, int(f.address.Bytes)-len(e.Data))...))
+				return netip.PrefixFrom(addr, bits)
+			}
+		}
+	}
+	return netip.Prefix{}
+}
+
+// gcNFT removes the chains of containers that have no valid attachment to the
+// network any more.
+func (f family) gcNFT(ctx context.Context, attachments plugin.Attachments) error {
+	var stale []string
+	err := withConn(ctx, func(c *conn) error {
+		return c.stable(func() (err error) {
+			stale, err = f.staleNFT(c, attachments)
+			return err
+		})
+	})
+	errs := []error{err}
+	for _, chain := range stale {
+		errs = append(errs, f.removeFromNFT(ctx, chain, nothing))
+	}
+	return errors.Join(errs...)
+}
+
+func (f family) staleNFT(c *conn, attachments plugin.Attachments) ([]string, error) {
+	chains, err := c.ListChainsOfTableFamily(f.table)
+	if err != nil {
+		return nil, err
+	}
+	likely := len(utils.FormatChainName("", ""))
+	var stale []string
+	for _, chain := range chains {
+		if chain.Table.Name != "nat" || len(chain.Name) != likely || !strings.HasPrefix(chain.Name, "CNI-") {
+			continue
+		}
+		state, err := f.readNFT(c, chain.Name)
+		if err != nil {
+			return nil, err
+		}
+		if state.stale(attachments) {
+			stale = append(stale, chain.Name)
+		}
+	}
+	return stale, nil
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils"
+)
+
+// iptablesBackend masquerades with the iptables programs, legacy or nft,
+// whichever the host has under that name. It keeps upstream's names, comments
+// and rules, so that a node can be upgraded and downgraded in place:
+//
+//	-N CNI-<hash of network and container>
+//	-A CNI-… -d 10.88.0.2/16 -j ACCEPT
+//	-A CNI-… ! -d 224.0.0.0/4 -j MASQUERADE
+//	-A POSTROUTING -s 10.88.0.2 -j CNI-…
+//
+// The name of the chain does not tell the interface, so that the attachments of
+// one container to one network share it. The ACCEPT rules of all come before
+// the MASQUERADE, and the chain goes with the last jump to it.
+type iptablesBackend struct{}
+
+func (iptablesBackend) Name() string { return IPTables }
+
+// masqueradeChain returns the name of the owner's chain.
+func masqueradeChain(owner plugin.Owner) string {
+	return utils.FormatChainName(owner.Network, owner.ContainerID)
+}
+
+// Masquerade starts one iptables-restore for each family, and before it one
+// iptables-save if the chain may exist.
+func (iptablesBackend) Masquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) error {
+	for _, f := range families() {
+		prefixes := f.prefixes(addrs)
+		if len(prefixes) == 0 {
+			continue
+		}
+		state, err := f.currentChain(ctx, masqueradeChain(owner))
+		if err != nil {
+			return err
+		}
+		if err := f.restore(ctx, f.masqueradeInput(owner, prefixes, state)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// currentChain returns what the iptables programs hold under chain.
+func (f family) currentChain(ctx context.Context, chain string) (savedChain, error) {
+	mayExist, err := f.mayHold(ctx, chain)
+	if err != nil || !mayExist {
+		return savedChain{}, err
+	}
+	chains, err := f.save(ctx)
+	return chains[chain], err
+}
+
+// mayHold tells whether iptables-nft or iptables-legacy has a chain.
+func (f family) mayHold(ctx context.Context, chain string) (bool, error) {
+	var inNFT bool
+	if kernelHasNFTables(ctx) {
+		err := withConn(ctx, func(c *conn) (err error) {
+			inNFT, err = c.hasChain(f.natTable(), chain)
+			return err
+		})
+		if err != nil {
+			return false, err
+		}
+	}
+	return inNFT || f.legacyMentions(chain), nil
+}
+
+// masqueradeInput returns what iptables-restore has to do so that the chain
+// serves prefixes as well as what it served before. Declaring a chain flushes it.
+func (f family) masqueradeInput(owner plugin.Owner, prefixes []netip.Prefix, state savedChain) string {
+	chain, comment := masqueradeChain(owner), quoteForRestore(utils.FormatComment(owner.Network, owner.ContainerID))
+	input := []string{"*nat", ":" + chain + " - [0:0]"}
+	for _, accept := range state.accepts {
+		if !slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Masked() == accept.prefix }) {
+			input = append(input, accept.text)
+		}
+	}
+	for _, p := range prefixes {
+		input = append(input, fmt.Sprintf("-A %s -d %s -j ACCEPT -m comment --comment %s", chain, p, comment))
+	}
+	input = append(input, fmt.Sprintf("-A %s ! -d %s -j MASQUERADE -m comment --comment %s", chain, f.multicast, comment))
+	for _, p := range prefixes {
+		if !state.jumpsFrom(p.Addr()) {
+			input = append(input, fmt.Sprintf("-A POSTROUTING -s %s -j %s -m comment --comment %s", p.Addr(), chain, comment))
+		}
+	}
+	return strings.Join(append(input, "COMMIT", ""), "\n")
+}
+
+// CheckMasquerade starts one iptables-save for each family.
+func (iptablesBackend) CheckMasquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) ([]string, error) {
+	var differences []string
+	for _, f := range families() {
+		prefixes := f.prefixes(addrs)
+		if len(prefixes) == 0 {
+			continue
+		}
+		chains, err := f.save(ctx)
+		if err != nil {
+			return nil, err
+		}
+		differences = append(differences, f.chainDifferences(masqueradeChain(owner), prefixes, chains)...)
+	}
+	return differences, nil
+}
+
+func (f family) chainDifferences(chain string, prefixes []netip.Prefix, chains map[string]savedChain) []string {
+	state, exists := chains[chain]
+	if !exists {
+		return []string{fmt.Sprintf("%s: chain %s of table nat is missing", f.program(""), chain)}
+	}
+	var differences []string
+	differ := func(format string, args ...any) {
+		differences = append(differences, fmt.Sprintf("%s: chain %s of table nat: ", f.program(""), chain)+fmt.Sprintf(format, args...))
+	}
+	for _, p := range prefixes {
+		if !state.jumpsFrom(p.Addr()) {
+			differ("POSTROUTING has no jump for source %s", p.Addr())
+		}
+		if !state.acceptsTo(p.Masked()) {
+			differ("no rule accepts destination %s ahead of MASQUERADE", p.Masked())
+		}
+	}
+	if !state.masquerades {
+		differ("the MASQUERADE rule is missing")
+	}
+	return differences
+}
+
+// Available looks for the programs and lets them list an empty chain.
+func (iptablesBackend) Available(ctx context.Context) error {
+	f := families()[0]
+	_, err := f.run(ctx, "", "", "-w", lockWait, "-t", "nat", "-S", "POSTROUTING", "1")
+	return errors.Join(err, f.installed("-save"), f.installed("-restore"))
+}
+
+// keeping returns what is left of a chain when an attachment with the known
+// addresses goes.
+func (f family) keeping(known []*net.IPNet) func(savedChain) savedChain {
+	if len(known) == 0 {
+		return nothing
+	}
+	return func(c savedChain) savedChain { return c.without(f.prefixes(known)) }
+}
+
+// nothing is left of a chain whose container is gone.
+func nothing(savedChain) savedChain { return savedChain{} }
+
+// removeFromLegacy starts iptables-legacy only if the kernel's legacy table
+// mentions the chain.
+func (f family) removeFromLegacy(ctx context.Context, chain string, keep func(savedChain) savedChain) error {
+	if !f.legacyMentions(chain) {
+		return nil
+	}
+	legacy := f.legacy()
+	chains, err := legacy.save(ctx)
+	if err != nil {
+		return err
+	}
+	state, exists := chains[chain]
+	if !exists {
+		return nil
+	}
+	return legacy.restore(ctx, removalInput(state, keep(state)))
+}
+
+// removalInput returns what iptables-restore has to do to get from one state of
+// a chain to another that has a part of its rules.
+func removalInput(now, then savedChain) string {
+	input := []string{"*nat"}
+	for _, rule := range now.rulesNotIn(then) {
+		input = append(input, "-D"+strings.TrimPrefix(rule.text, "-A"))
+	}
+	if len(then.jumps) == 0 {
+		input = append(input, "-F "+now.name, "-X "+now.name)
+	}
+	return strings.Join(append(input, "COMMIT", ""), "\n")
+}
+
+// gcLegacy removes the chains of containers that have no valid attachment to
+// the network any more.
+func (f family) gcLegacy(ctx context.Context, attachments plugin.Attachments) error {
+	if !f.legacyMentions(commentPrefix(attachments.Network())) {
+		return nil
+	}
+	legacy := f.legacy()
+	chains, err := legacy.save(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, state := range chains {
+		if state.stale(attachments) {
+			errs = append(errs, legacy.restore(ctx, removalInput(state, nothing(state))))
+		}
+	}
+	return errors.Join(errs...)
+}

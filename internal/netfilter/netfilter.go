@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/containernetworking/cni/pkg/types"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/ip"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// Names of the backends, as configurations spell them.
+const (
+	NFTables = "nftables"
+	IPTables = "iptables"
+)
+
+// Names returns the names that Select knows, for the validation of configurations.
+func Names() []string { return []string{NFTables, IPTables} }
+
+// Backend is what the plugins ask of netfilter.
+type Backend interface {
+	// Name returns the backend's name.
+	Name() string
+
+	// Masquerade lets traffic from addrs leave the host under the host's own
+	// address, unless it goes to a subnet of addrs or is multicast. It
+	// replaces what the owner had in this backend, and takes addresses over
+	// from owners that are gone. Doing it again changes nothing.
+	Masquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) error
+
+	// CheckMasquerade says where the kernel differs from what Masquerade
+	// would write.
+	CheckMasquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) (differences []string, err error)
+
+	// Available says what the backend is missing on this host and where to
+	// get it, or returns nil.
+	Available(ctx context.Context) error
+}
+
+// Select returns the backend of that name. An empty name stands for nftables
+// where the kernel has it, otherwise iptables.
+func Select(ctx context.Context, name string) (Backend, error) {
+	switch name {
+	case NFTables:
+		return nftBackend{}, nil
+	case "":
+		if kernelHasNFTables(ctx) {
+			return nftBackend{}, nil
+		}
+		return iptablesBackend{}, nil
+	case IPTables:
+		return iptablesBackend{}, nil
+	}
+	return nil, fmt.Errorf("%q is not one of %s, %s", name, NFTables, IPTables)
+}
+
+// kernelHasNFTables asks for the generation of the ruleset. A kernel without
+// nf_tables has tried to load the module when it refuses. Lacking permission
+// says nothing about the kernel: whoever uses the backend reports it.
+func kernelHasNFTables(ctx context.Context) bool {
+	err := withConn(ctx, func(c *conn) error {
+		_, err := c.generation()
+		return err
+	})
+	return err == nil || errors.Is(err, unix.EPERM)
+}
+
+// RemoveMasquerade removes what any backend, and any older version of the
+// plugins, has written for the owner. Known are the addresses of the attachment,
+// as far as they are known: two attachments of one container to one network
+// share their iptables chain, and only the addresses tell them apart. Without
+// any, the container is taken to be gone, and the chain goes as a whole.
+//
+// A missing backend, table or program is no error. It goes on after an error.
+func RemoveMasquerade(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
+	var errs []error
+	if kernelHasNFTables(ctx) {
+		for _, f := range families() {
+			errs = append(errs,
+				f.dispatch().remove(ctx, chainName(owner)),
+				f.removeFromNFT(ctx, masqueradeChain(owner), f.keeping(known)))
+		}
+		errs = append(errs, ip.TeardownIPMasqNFTables(owner.Network, owner.IfName, owner.ContainerID))
+	}
+	for _, f := range families() {
+		errs = append(errs, f.removeFromLegacy(ctx, masqueradeChain(owner), f.keeping(known)))
+	}
+	return errors.Join(errs...)
+}
+
+// GC removes what attachments of the network that are not valid any more have
+// left, in the shapes that RemoveMasquerade and UnguardMAC remove. It touches
+// nothing that might be another network's, and goes on after an error.
+func GC(ctx context.Context, attachments plugin.Attachments) error {
+	var errs []error
+	if kernelHasNFTables(ctx) {
+		for _, f := range families() {
+			errs = append(errs, f.dispatch().gc(ctx, attachments), f.gcNFT(ctx, attachments))
+		}
+		errs = append(errs, ip.GCIPMasqForNetwork(attachments.Network(), gcAttachments(attachments)))
+	}
+	for _, f := range families() {
+		errs = append(errs, f.gcLegacy(ctx, attachments))
+	}
+	return errors.Join(errs...)
+}
+
+func gcAttachments(attachments plugin.Attachments) []types.GCAttachment {
+	var list []types.GCAttachment
+	for _, owner := range attachments.Owners() {
+		list = append(list, types.GCAttachment{ContainerID: owner.ContainerID, IfName: owner.IfName})
+	}
+	return list
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/userdata"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// conn is one netlink socket to nf_tables, in the network namespace of the
+// thread that opened it. It is used for one command and then closed.
+//
+// The embedded Conn builds and sends transactions. What it cannot do is asked
+// for on the same socket, nl: it has no way to get a single element, lists the
+// rules of one chain only, not of a table, and drops the error number of what
+// it gets.
+type conn struct {
+	*nftables.Conn
+	nl *netlink.Conn
+}
+
+// dial opens a conn.
+func dial(ctx context.Context) (*conn, error) {
+	c := &conn{}
+	configure := func(nl *netlink.Conn) error {
+		c.nl = nl
+		if deadline, ok := ctx.Deadline(); ok {
+			return nl.SetDeadline(deadline)
+		}
+		return nil
+	}
+	var err error
+	c.Conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(configure))
+	if err != nil {
+		return nil, explain(err)
+	}
+	return c, nil
+}
+
+// close closes the socket in the background: after deletions the kernel takes
+// an RCU grace period for it, some ten milliseconds, which the caller can use.
+func (c *conn) close() { go func() { _ = c.CloseLasting() }() }
+
+// withConn calls f with a fresh conn.
+func withConn(ctx context.Context, f func(*conn) error) error {
+	c, err := dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return f(c)
+}
+
+// attempts bounds how often a change is planned anew because somebody else
+// changed the same objects between our reading and our writing.
+const attempts = 20
+
+// retrying calls f, which reads and then writes, until it has not been
+// overtaken. Each attempt has its own socket: a transaction that failed may
+// have left acknowledgements in the old one.
+func retrying(ctx context.Context, f func(c *conn, attempt int) error) error {
+	var err error
+	for attempt := range attempts {
+		err = withConn(ctx, func(c *conn) error { return f(c, attempt) })
+		if !overtaken(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("nftables: overtaken by other changes %d times: %w", attempts, err)
+}
+
+// overtaken tells whether a transaction failed because an object it meant to
+// create was there, one it meant to delete had gone or was in use again, or
+// the kernel interrupted it.
+func overtaken(err error) bool {
+	for _, errno := range []error{unix.EEXIST, unix.ENOENT, unix.EBUSY, unix.EINTR, unix.EAGAIN} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// commit sends what has been queued as one transaction.
+func (c *conn) commit() error { return explain(c.Flush()) }
+
+// errNoNFTables is returned where the kernel does not know nf_tables.
+var errNoNFTables = errors.New("the kernel has no nf_tables: load the module nf_tables (CONFIG_NF_TABLES)")
+
+// explain adds what to do to the errors an administrator can do something about.
+func explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EAFNOSUPPORT):
+		return fmt.Errorf("nftables: %w: %w", errNoNFTables, err)
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("nftables: CAP_NET_ADMIN is needed: %w", err)
+	}
+	return fmt.Errorf("nftables: %w", err)
+}
+
+// Messages that the nftables package does not send.
+
+// nfgenmsg is the header of every nf_tables message: family, version, resource.
+func nfgenmsg(family nftables.TableFamily) []byte {
+	return []byte{byte(family), unix.NFNETLINK_V0, 0, 0}
+}
+
+// get sends one nf_tables request and returns the replies.
+func (c *conn) get(message int, flags netlink.HeaderFlags, family nftables.TableFamily, attrs ...netlink.Attribute) ([]netlink.Message, error) {
+	encoded, err := netlink.MarshalAttributes(attrs)
+	if err != nil {
+		return nil, err
+	}
+	return c.nl.Execute(netlink.Message{
+		Header: netlink.Header{
+			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | message),
+			Flags: netlink.Request | flags,
+		},
+		Data: append(nfgenmsg(family), encoded...),
+	})
+}
+
+func cstring(attr uint16, s string) netlink.Attribute {
+	return netlink.Attribute{Type: attr, Data: append([]byte(s), 0)}
+}
+
+func nested(attr uint16, attrs ...netlink.Attribute) netlink.Attribute {
+	encoded, _ := netlink.MarshalAttributes(attrs) // fails on attributes of 64 KiB only
+	return netlink.Attribute{Type: attr | unix.NLA_F_NESTED, Data: encoded}
+}
+
+// generation returns the number of the current ruleset; every transaction of
+// anybody on this host's network namespace increments it.
+func (c *conn) generation() (uint32, error) {
+	replies, err := c.get(unix.NFT_MSG_GETGEN, 0, nftables.TableFamilyUnspecified)
+	if err != nil {
+		return 0, err
+	}
+	var id uint32
+	err = eachAttribute(replies, func(ad *netlink.AttributeDecoder) {
+		if ad.Type() == unix.NFTA_GEN_ID {
+			id = be32(ad.Bytes())
+		}
+	})
+	return id, err
+}
+
+// stable calls read until the ruleset was the same before and after it. The
+// kernel dumps in pieces, and an object can be missed when others come and go
+// between two of them. On a host that changes all the time it settles for the
+// last reading.
+func (c *conn) stable(read func() error) error {
+	for range attempts {
+		before, err := c.generation()
+		if err != nil {
+			return explain(err)
+		}
+		if err := read(); err != nil {
+			return explain(err)
+		}
+		if after, err := c.generation(); err == nil && after == before {
+			return nil
+		}
+	}
+	return nil
+}
+
+// hasChain tells whether a chain exists.
+func (c *conn) hasChain(table *nftables.Table, chain string) (bool, error) {
+	_, err := c.get(unix.NFT_MSG_GETCHAIN, 0, table.Family,
+		cstring(unix.NFTA_CHAIN_TABLE, table.Name), cstring(unix.NFTA_CHAIN_NAME, chain))
+	return found(err)
+}
+
+// hasTable tells whether a table exists.
+func (c *conn) hasTable(table *nftables.Table) (bool, error) {
+	_, err := c.get(unix.NFT_MSG_GETTABLE, 0, table.Family, cstring(unix.NFTA_TABLE_NAME, table.Name))
+	return found(err)
+}
+
+// found sorts the errors of a get: absent is no error.
+func found(err error) (bool, error) {
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	return err == nil, explain(err)
+}
+
+// ruleComments returns, for each chain of table, the comments of its rules.
+func (c *conn) ruleComments(table *nftables.Table) (map[string][]string, error) {
+	replies, err := c.get(unix.NFT_MSG_GETRULE, netlink.Dump, table.Family, cstring(unix.NFTA_RULE_TABLE, table.Name))
+	if present, err := found(err); !present {
+		return nil, err
+	}
+	comments := map[string][]string{}
+	for _, reply := range replies {
+		var chain, comment string
+		err := eachAttribute([]netlink.Message{reply}, func(ad *netlink.AttributeDecoder) {
+			switch ad.Type() {
+			case unix.NFTA_RULE_CHAIN:
+				chain = ad.String()
+			case unix.NFTA_RULE_USERDATA:
+				comment = commentOf(ad.Bytes())
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		comments[chain] = append(comments[chain], comment)
+	}
+	return comments, nil
+}
+
+// element is one entry of a verdict map.
+type element struct {
+	key     []byte
+	chain   string // where it goes to
+	comment string
+}
+
+// element returns the entry of a verdict map for key, or nil.
+func (c *conn) element(set *nftables.Set, key []byte) (*element, error) {
+	entry := nested(unix.NFTA_LIST_ELEM, nested(unix.NFTA_SET_ELEM_KEY, netlink.Attribute{Type: unix.NFTA_DATA_VALUE, Data: key}))
+	replies, err := c.get(unix.NFT_MSG_GETSETELEM, 0, set.Table.Family,
+		cstring(unix.NFTA_SET_ELEM_LIST_TABLE, set.Table.Name),
+		cstring(unix.NFTA_SET_ELEM_LIST_SET, set.Name),
+		nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, entry))
+	if present, err := found(err); !present {
+		return nil, err
+	}
+	found, err := elementsIn(replies)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// elements returns all entries of a verdict map.
+func (c *conn) elements(set *nftables.Set) ([]element, error) {
+	replies, err := c.get(unix.NFT_MSG_GETSETELEM, netlink.Dump, set.Table.Family,
+		cstring(unix.NFTA_SET_ELEM_LIST_TABLE, set.Table.Name),
+		cstring(unix.NFTA_SET_ELEM_LIST_SET, set.Name))
+	if present, err := found(err); !present {
+		return nil, err
+	}
+	return elementsIn(replies)
+}
+
+func elementsIn(replies []netlink.Message) ([]element, error) {
+	var list []element
+	err := eachAttribute(replies, func(ad *netlink.AttributeDecoder) {
+		if ad.Type() != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+			return
+		}
+		ad.Nested(func(ad *netlink.AttributeDecoder) error {
+			for ad.Next() {
+				var e element
+				ad.Nested(e.decode)
+				list = append(list, e)
+			}
+			return nil
+		})
+	})
+	return list, err
+}
+
+func (e *element) decode(ad *netlink.AttributeDecoder) error {
+	for ad.Next() {
+		switch ad.Type() {
+		case unix.NFTA_SET_ELEM_KEY:
+			ad.Nested(func(ad *netlink.AttributeDecoder) error {
+				for ad.Next() {
+					e.key = ad.Bytes()
+				}
+				return nil
+			})
+		case unix.NFTA_SET_ELEM_DATA:
+			ad.Nested(e.decodeVerdict)
+		case unix.NFTA_SET_ELEM_USERDATA:
+			e.comment = commentOf(ad.Bytes())
+		}
+	}
+	return nil
+}
+
+func (e *element) decodeVerdict(ad *netlink.AttributeDecoder) error {
+	for ad.Next() {
+		if ad.Type() != unix.NFTA_DATA_VERDICT {
+			continue
+		}
+		ad.Nested(func(ad *netlink.AttributeDecoder) error {
+			for ad.Next() {
+				if ad.Type() == unix.NFTA_VERDICT_CHAIN {
+					e.chain = ad.String()
+				}
+			}
+			return nil
+		})
+	}
+	return nil
+}
+
+// eachAttribute calls f for every top-level attribute of the replies.
+func eachAttribute(replies []netlink.Message, f func(*netlink.AttributeDecoder)) error {
+	for _, reply := range replies {
+		ad, err := netlink.NewAttributeDecoder(reply.Data[len(nfgenmsg(0)):])
+		if err != nil {
+			return err
+		}
+		for ad.Next() {
+			f(ad)
+		}
+		if err := ad.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func be32(b []byte) uint32 {
+	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+}
+
+// withComment returns the user data that nft lists as a rule's comment.
+func withComment(comment string) []byte {
+	return userdata.AppendString(nil, userdata.TypeComment, comment)
+}
+
+// commentOf returns the comment in the user data of a rule or an element,
+// which use the same type number for it.
+func commentOf(data []byte) string {
+	comment, _ := userdata.GetString(data, userdata.TypeComment)
+	return comment
+}

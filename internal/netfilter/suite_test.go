@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter_test
+
+import (
+	"net"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func TestNetfilter(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "internal/netfilter")
+}
+
+// newNS returns a network namespace that is closed after the spec.
+func newNS() ns.NetNS {
+	GinkgoHelper()
+	netns, err := ns.TempNetNS()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(netns.Close)
+	return netns
+}
+
+// within runs f in a namespace.
+func within(netns ns.NetNS, f func()) {
+	GinkgoHelper()
+	Expect(netns.Do(func(ns.NetNS) error {
+		defer GinkgoRecover()
+		f()
+		return nil
+	})).To(Succeed())
+}
+
+// inNewNS makes the body of a spec that runs in a namespace of its own.
+func inNewNS(f func()) func() {
+	return func() { within(newNS(), f) }
+}
+
+// run runs a command line, or several, with the shell and returns what it prints.
+func run(script string) string {
+	GinkgoHelper()
+	output, err := exec.Command("sh", "-e", "-c", script).CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), "%s\n%s", script, output)
+	return string(output)
+}
+
+// ruleset returns what nft lists, with elements of maps and sets one to a line
+// and without what iptables-nft warns of.
+func ruleset() string {
+	GinkgoHelper()
+	return tidy(run("nft list ruleset"))
+}
+
+func tidy(listing string) string {
+	listing = regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(listing, "")
+	listing = regexp.MustCompile(`,\s+`).ReplaceAllString(listing, ",\n\t\t\t     ")
+	return strings.TrimSpace(listing)
+}
+
+// addrs parses addresses with their prefix lengths.
+func addrs(list ...string) []*net.IPNet {
+	GinkgoHelper()
+	var parsed []*net.IPNet
+	for _, text := range list {
+		addr, ipn, err := net.ParseCIDR(text)
+		Expect(err).NotTo(HaveOccurred())
+		parsed = append(parsed, &net.IPNet{IP: addr, Mask: ipn.Mask})
+	}
+	return parsed
+}
+
+func owner(network, container, ifname string) plugin.Owner {
+	return plugin.Owner{Network: network, ContainerID: container, IfName: ifname}
+}
