@@ -23,11 +23,12 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testrun:", err)
+		status = max(status, 1)
 	}
 	os.Exit(status)
 }
 
-// command runs one of the three subcommands and says the exit status.
+// command runs one of the three subcommands and says the exit status; with an error it is at least 1.
 func command(ctx context.Context, args []string) (int, error) {
 	const usage = "usage: testrun run [PACKAGE...] | exec [-shared] DIR BINARY [ARG...] | guest DIR"
 	if len(args) == 0 {
