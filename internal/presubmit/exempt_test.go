@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package presubmit
+
+import (
+	"strings"
+	"sync"
+	"testing"
+)
+
+// exemption allows what a rule forbids.
+type exemption struct {
+	rule    string
+	where   string // a file or directory
+	subject string // what the name or text that the offence is about begins with
+	reason  string
+}
+
+// exempt returns the exceptions from the rules. Think twice: changing the code
+// is nearly always the better answer.
+func exempt() []exemption {
+	const (
+		compatible = "programs and tests written for upstream look for this text"
+		delegates  = "the protocol says that a delegate is run as a process"
+	)
+	return []exemption{
+		{"forks", "pkg/ipam", "", delegates},
+		{"forks", "internal/netfilter", "", "iptables has no netlink interface of its own: its legacy and nft variants are reached by iptables-restore"},
+		{"forks", "pkg/utils", "", "SupportsIPTables and SupportsNFTables are upstream's, and ask the binaries by contract"},
+		{"error text", "plugins/ipam/host-local", "failed to allocate ", compatible},
+		{"error text", "plugins/ipam/host-local", "Failed to find address added by container ", compatible},
+	}
+}
+
+// usedExemptions remembers which exceptions an offence was found for.
+var usedExemptions = struct {
+	sync.Mutex
+	seen map[exemption]bool
+}{seen: map[exemption]bool{}}
+
+func isExempt(rule string, s *source, subject string) bool {
+	for _, e := range exempt() {
+		if e.rule == rule && s.in(e.where) && strings.HasPrefix(subject, e.subject) {
+			usedExemptions.Lock()
+			defer usedExemptions.Unlock()
+			usedExemptions.seen[e] = true
+			return true
+		}
+	}
+	return false
+}
+
+// expectExemptionsUsed fails for exceptions that nothing needs any more.
+func expectExemptionsUsed(t *testing.T) {
+	for _, e := range exempt() {
+		if e.reason == "" {
+			t.Errorf("the exemption of %s from %q has no reason", e.where, e.rule)
+		}
+		if !usedExemptions.seen[e] {
+			t.Errorf("nothing in %s offends against %q (%s) any more: remove the exemption", e.where, e.rule, e.subject)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package presubmit
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// heavy are packages that no plugin may pull in, by prefix, with what speaks
+// against each.
+func heavy() map[string]string {
+	return map[string]string{
+		"net/http":                "with what it needs itself it adds megabytes, and tables to fill at start-up",
+		"crypto/tls":              "it adds megabytes, and tables to fill at start-up",
+		"text/template":           "it makes the linker keep every exported method",
+		"html/template":           "it makes the linker keep every exported method",
+		"testing":                 "it belongs to tests",
+		"google.golang.org/":      "grpc and protobuf register themselves at start-up",
+		"sigs.k8s.io/knftables":   "it runs the nft binary",
+		"golang.org/x/net/":       "only bpf, which mdlayher/netlink needs, is small",
+		"golang.org/x/tools":      "it belongs to build tools",
+		"github.com/onsi/":        "it belongs to tests",
+		module + "/pkg/testutils": "it belongs to tests",
+		"github.com/containernetworking/cni/libcni": "it is the runtime's half of the protocol",
+	}
+}
+
+// TestStartUp looks at everything that is linked into a plugin.
+func TestStartUp(t *testing.T) {
+	for _, p := range goList(t, "./plugins/...", "./cmd/...") {
+		if p.Name != "main" {
+			continue
+		}
+		t.Run(strings.TrimPrefix(p.ImportPath, module+"/"), func(t *testing.T) {
+			for _, dep := range p.Deps {
+				if why := tooHeavy(dep); why != "" {
+					t.Errorf("pulls in %s: %s.\n\tEvery call of a plugin starts a process; \"go list -deps\" shows the way there", dep, why)
+				}
+			}
+		})
+	}
+}
+
+func tooHeavy(dep string) string {
+	small := []string{"golang.org/x/net/bpf"}
+	if slices.Contains(small, dep) {
+		return ""
+	}
+	for prefix, why := range heavy() {
+		if dep == strings.TrimSuffix(prefix, "/") || strings.HasPrefix(dep, strings.TrimSuffix(prefix, "/")+"/") {
+			return why
+		}
+	}
+	return ""
+}
+
+func TestTooHeavy(t *testing.T) {
+	for dep, want := range map[string]bool{
+		"net/http": true, "net/http/internal": true, "net/httptest": false, "net": false,
+		"golang.org/x/net/bpf": false, "golang.org/x/net/http2": true, "golang.org/x/net": true,
+	} {
+		if got := tooHeavy(dep) != ""; got != want {
+			t.Errorf("%s: too heavy is %t, want %t", dep, got, want)
+		}
+	}
+}
