@@ -43,7 +43,7 @@ func Network(ipn *net.IPNet) *net.IPNet {
 		return nil
 	}
 	first := ipn.IP.Mask(ipn.Mask)
-	if first == nil {
+	if len(first) == 0 {
 		return nil
 	}
 	return &net.IPNet{IP: first, Mask: append(net.IPMask(nil), ipn.Mask...)}

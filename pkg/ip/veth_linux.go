@@ -79,24 +79,28 @@ func newPair(container string, mtu int, mac net.HardwareAddr, hostNS ns.NetNS) *
 }
 
 // addPair asks the kernel for pair with the given name for its host end, or with
-// random ones until one is free.
+// a random one.
 func addPair(pair *netlink.Veth, hostName string, hostNS ns.NetNS) error {
-	const attempts = 10
-	if hostName != "" {
-		pair.PeerName = hostName
-		return describeAdd(pair, netlink.LinkAdd(pair))
+	if hostName == "" {
+		return addUnderFreeName(pair, hostNS, RandomVethName)
 	}
-	for i := 1; ; i++ {
-		var err error
-		if pair.PeerName, err = RandomVethName(); err != nil {
+	pair.PeerName = hostName
+	return describeAdd(pair, netlink.LinkAdd(pair))
+}
+
+// addUnderFreeName tries the given names for the host end until one is free.
+func addUnderFreeName(pair *netlink.Veth, hostNS ns.NetNS, nextName func() (string, error)) (err error) {
+	const attempts = 10
+	for range attempts {
+		if pair.PeerName, err = nextName(); err != nil {
 			return err
 		}
 		err = netlink.LinkAdd(pair)
-		if i < attempts && errors.Is(err, unix.EEXIST) && exists(pair.PeerName, hostNS) {
-			continue
+		if !errors.Is(err, unix.EEXIST) || !exists(pair.PeerName, hostNS) {
+			break
 		}
-		return describeAdd(pair, err)
 	}
+	return describeAdd(pair, err)
 }
 
 func exists(name string, hostNS ns.NetNS) bool {

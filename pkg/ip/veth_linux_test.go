@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ip_test
+
+import (
+	"net"
+	"os"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/pkg/ip"
+	"github.com/containernetworking/plugins/pkg/ns"
+)
+
+var _ = Describe("veth pairs", func() {
+	var host, container ns.NetNS
+
+	BeforeEach(func() {
+		host, container = newNS(), newNS()
+	})
+
+	setup := func(name, hostName string, mtu int, mac string) (hostEnd, containerEnd net.Interface, err error) {
+		doErr := container.Do(func(ns.NetNS) error {
+			hostEnd, containerEnd, err = ip.SetupVethWithName(name, hostName, mtu, mac, host)
+			return nil
+		})
+		Expect(doErr).NotTo(HaveOccurred())
+		return hostEnd, containerEnd, err
+	}
+
+	It("has one end in each namespace", func() {
+		hostEnd, containerEnd, err := setup("eth0", "", 1400, "")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(containerEnd.Name).To(Equal("eth0"))
+		Expect(hostEnd.Name).To(MatchRegexp("^veth[0-9a-f]{8}$"))
+		inside(container, func() {
+			attrs := findLink("eth0").Attrs()
+			Expect(attrs.Index).To(Equal(containerEnd.Index))
+			Expect(attrs.ParentIndex).To(Equal(hostEnd.Index))
+			Expect(attrs.MTU).To(Equal(1400))
+			Expect(attrs.Flags & net.FlagUp).NotTo(BeZero())
+			Expect(attrs.HardwareAddr).To(Equal(containerEnd.HardwareAddr))
+		})
+		inside(host, func() {
+			attrs := findLink(hostEnd.Name).Attrs()
+			Expect(attrs.Index).To(Equal(hostEnd.Index))
+			Expect(attrs.ParentIndex).To(Equal(containerEnd.Index))
+			Expect(attrs.MTU).To(Equal(1400))
+			Expect(attrs.Flags & net.FlagUp).NotTo(BeZero())
+			Expect(attrs.HardwareAddr).To(Equal(hostEnd.HardwareAddr))
+			Expect(os.ReadFile("/proc/sys/net/ipv6/conf/" + hostEnd.Name + "/accept_ra")).To(BeEquivalentTo("0\n"))
+		})
+		Expect(hostEnd.Flags & net.FlagUp).NotTo(BeZero())
+		Expect(hostEnd.MTU).To(Equal(1400))
+	})
+
+	It("has the default MTU when none is given", func() {
+		hostEnd, containerEnd, err := setup("eth0", "", 0, "")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(hostEnd.MTU).To(Equal(1500))
+		Expect(containerEnd.MTU).To(Equal(1500))
+	})
+
+	It("gets an explicit MAC address on the container's side only", func() {
+		const mac = "02:00:00:00:01:23"
+		hostEnd, containerEnd, err := setup("eth0", "", 0, mac)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(containerEnd.HardwareAddr.String()).To(Equal(mac))
+		Expect(hostEnd.HardwareAddr.String()).NotTo(Equal(mac))
+	})
+
+	It("gets the given host name, even the same as in the container", func() {
+		hostEnd, containerEnd, err := setup("eth0", "eth0", 0, "")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(hostEnd.Name).To(Equal("eth0"))
+		Expect(containerEnd.Name).To(Equal("eth0"))
+	})
+
+	It("has a random host name with SetupVeth", func() {
+		inside(container, func() {
+			hostEnd, _, err := ip.SetupVeth("eth0", 0, "", host)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(hostEnd.Name).To(HavePrefix("veth"))
+		})
+	})
+
+	DescribeTable("names both ends on a clash and leaves what was there",
+		func(hostName string) {
+			_, _, err := setup("eth0", "vethgiven", 0, "")
+			Expect(err).NotTo(HaveOccurred())
+			name := "eth0"
+			if hostName == "vethgiven" {
+				name = "eth1"
+			}
+			_, _, err = setup(name, hostName, 0, "")
+			Expect(err).To(MatchError(And(ContainSubstring(`"%s"`, name), ContainSubstring(`"veth`))))
+			Expect(os.IsExist(errorRoot(err))).To(BeTrue())
+			inside(container, func() { Expect(linkNames()).To(ConsistOf("lo", "eth0")) })
+			inside(host, func() { Expect(linkNames()).To(ConsistOf("lo", "vethgiven")) })
+		},
+		Entry("in the container", ""),
+		Entry("in the container, with a host name", "vethother"),
+		Entry("on the host", "vethgiven"),
+	)
+
+	It("refuses a MAC address that is none before it makes anything", func() {
+		_, _, err := setup("eth0", "", 0, "nonsense")
+		Expect(err).To(MatchError(ContainSubstring("nonsense")))
+		inside(container, func() { Expect(linkNames()).To(ConsistOf("lo")) })
+	})
+
+	It("refuses an MTU the kernel does not take and leaves nothing", func() {
+		_, _, err := setup("eth0", "", 1<<20, "")
+		Expect(err).To(HaveOccurred())
+		inside(container, func() { Expect(linkNames()).To(ConsistOf("lo")) })
+		inside(host, func() { Expect(linkNames()).To(ConsistOf("lo")) })
+	})
+
+	It("removes the pair when a later step fails", func() {
+		inside(container, func() {
+			_, _, err := ip.SetupVethWithName("eth0", "vethgiven", 0, "", failingNS{host})
+			Expect(err).To(MatchError("cannot be entered"))
+			Expect(linkNames()).To(ConsistOf("lo"))
+		})
+		inside(host, func() { Expect(linkNames()).To(ConsistOf("lo")) })
+	})
+
+	It("is gone on both sides when one is deleted", func() {
+		hostEnd, _, err := setup("eth0", "", 0, "")
+		Expect(err).NotTo(HaveOccurred())
+		inside(container, func() { Expect(ip.DelLinkByName("eth0")).To(Succeed()) })
+		inside(host, func() { Expect(linkNames()).NotTo(ContainElement(hostEnd.Name)) })
+	})
+
+	It("tells each end the index of the other", func() {
+		hostEnd, containerEnd, err := setup("eth0", "", 0, "")
+		Expect(err).NotTo(HaveOccurred())
+		inside(container, func() {
+			l, peer, err := ip.GetVethPeerIfindex("eth0")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(l.Attrs().Index).To(Equal(containerEnd.Index))
+			Expect(peer).To(Equal(hostEnd.Index))
+		})
+		inside(host, func() {
+			l, peer, err := ip.GetVethPeerIfindex(hostEnd.Name)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(l.Attrs().Index).To(Equal(hostEnd.Index))
+			Expect(peer).To(Equal(containerEnd.Index))
+		})
+	})
+
+	It("has no peer when it is no veth, or nothing", func() {
+		inside(host, func() {
+			_, _, err := ip.GetVethPeerIfindex("lo")
+			Expect(err).To(MatchError(ContainSubstring("not veth")))
+			_, _, err = ip.GetVethPeerIfindex("nothing")
+			Expect(err).To(MatchError(ip.ErrLinkNotFound))
+		})
+	})
+})
+
+var _ = Describe("RandomVethName", func() {
+	It("is veth and eight hexadecimal digits, different each time", func() {
+		seen := map[string]bool{}
+		for range 100 {
+			name, err := ip.RandomVethName()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(name).To(MatchRegexp("^veth[0-9a-f]{8}$"))
+			seen[name] = true
+		}
+		Expect(seen).To(HaveLen(100))
+	})
+})
+
+var _ = Describe("links", func() {
+	var netns ns.NetNS
+
+	BeforeEach(func() { netns = newNS() })
+
+	It("are renamed", func() {
+		inside(netns, func() {
+			before := addVeth("left", "right")
+			Expect(ip.RenameLink("left", "middle")).To(Succeed())
+			Expect(findLink("middle").Attrs().Index).To(Equal(before.Attrs().Index))
+			Expect(ip.RenameLink("left", "other")).To(MatchError(ip.ErrLinkNotFound))
+			Expect(ip.RenameLink("middle", "right")).To(MatchError(And(ContainSubstring("middle"), ContainSubstring("right"))))
+		})
+	})
+
+	It("are not found in so many words", func() {
+		inside(netns, func() {
+			Expect(ip.DelLinkByName("nothing") == ip.ErrLinkNotFound).To(BeTrue())
+			_, err := ip.DelLinkByNameAddr("nothing")
+			Expect(err == ip.ErrLinkNotFound).To(BeTrue())
+		})
+	})
+
+	It("say which addresses they had", func() {
+		inside(netns, func() {
+			l := addVeth("left", "right")
+			addAddress(l, "10.1.2.3/24")
+			addAddress(l, "2001:db8::5/64")
+			addAddress(l, "169.254.3.4/16") // link-local, so not among them
+			addresses, err := ip.DelLinkByNameAddr("left")
+			Expect(err).NotTo(HaveOccurred())
+			var texts []string
+			for _, addr := range addresses {
+				texts = append(texts, addr.String())
+			}
+			Expect(texts).To(ConsistOf("10.1.2.3/24", "2001:db8::5/64"))
+			Expect(linkNames()).To(ConsistOf("lo"))
+		})
+	})
+
+	It("say so when they had none", func() {
+		inside(netns, func() {
+			addVeth("left", "right")
+			addresses, err := ip.DelLinkByNameAddr("left")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(addresses).NotTo(BeNil())
+			Expect(addresses).To(BeEmpty())
+		})
+	})
+
+	It("that cannot be deleted are an error", func() {
+		inside(netns, func() {
+			err := ip.DelLinkByName("lo")
+			Expect(err).To(MatchError(ContainSubstring(`delete link "lo"`)))
+			Expect(err).NotTo(MatchError(ip.ErrLinkNotFound))
+		})
+	})
+})
+
+// failingNS can be handed to the kernel, but not be entered.
+type failingNS struct{ ns.NetNS }
+
+func (failingNS) Do(func(ns.NetNS) error) error { return errCannotEnter }
+
+var errCannotEnter = errorText("cannot be entered")
+
+type errorText string
+
+func (e errorText) Error() string { return string(e) }
+
+// errorRoot returns the innermost error of err.
+func errorRoot(err error) error {
+	for {
+		wrapper, ok := err.(interface{ Unwrap() error })
+		if !ok {
+			return err
+		}
+		err = wrapper.Unwrap()
+	}
+}
