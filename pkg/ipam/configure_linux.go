@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
@@ -102,22 +101,16 @@ func addressesFor(ifName string, res *current.Result) ([]*current.IPConfig, erro
 }
 
 func addAddresses(l netlink.Link, addresses []*current.IPConfig, noDAD bool) error {
-	name, sawIPv6 := l.Attrs().Name, false
+	sawIPv6 := false
 	for _, ip := range addresses {
-		addr := &netlink.Addr{IPNet: &net.IPNet{IP: ip.Address.IP, Mask: ip.Address.Mask}}
-		if !isIPv4(ip.Address.IP) {
-			if !sawIPv6 {
-				sawIPv6 = true
-				if err := enableIPv6(name); err != nil {
-					return err
-				}
-			}
-			if noDAD {
-				addr.Flags = unix.IFA_F_NODAD
+		if !isIPv4(ip.Address.IP) && !sawIPv6 {
+			sawIPv6 = true
+			if err := enableIPv6(l.Attrs().Name); err != nil {
+				return err
 			}
 		}
-		if err := netlink.AddrAdd(l, addr); err != nil {
-			return fmt.Errorf("add %s to %s: %w", ip.Address.String(), name, err)
+		if err := link.AddAddress(l, &net.IPNet{IP: ip.Address.IP, Mask: ip.Address.Mask}, noDAD); err != nil {
+			return err
 		}
 	}
 	return nil

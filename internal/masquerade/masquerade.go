@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Package masquerade is what the plugins with "ipMasq" have in common: its
+// keys, and what they mean for each command. The rules themselves are made by
+// internal/netfilter.
+package masquerade
+
+import (
+	"context"
+	"net"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// Settings are the keys of a configuration that ask for masquerading. Embed
+// them by value.
+type Settings struct {
+	IPMasq        bool   `json:"ipMasq,omitempty"`
+	IPMasqBackend string `json:"ipMasqBackend,omitempty"`
+}
+
+// ValidateMasquerade notes a backend that does not exist.
+func (s *Settings) ValidateMasquerade(p *conf.Problems) {
+	if s.IPMasq && s.IPMasqBackend != "" {
+		p.OneOf("ipMasqBackend", s.IPMasqBackend, netfilter.Names()...)
+	}
+}
+
+// Masquerade hides the addresses of an attachment behind the host's for
+// everything outside their subnets and pushes the removal.
+func (s *Settings) Masquerade(ctx context.Context, req *plugin.Request, ips []*current.IPConfig) error {
+	if !s.IPMasq || len(ips) == 0 {
+		return nil
+	}
+	backend, err := netfilter.Select(ctx, s.IPMasqBackend)
+	if err != nil {
+		return err
+	}
+	owner, addresses := req.Owner(), addressesOf(ips)
+	if err := backend.Masquerade(ctx, owner, addresses); err != nil {
+		return err
+	}
+	req.Undo.Push("masquerading", func() error { return netfilter.RemoveMasquerade(ctx, owner, addresses) })
+	return nil
+}
+
+// MasqueradeStatus tells why masquerading would not work, if it is asked for.
+func (s *Settings) MasqueradeStatus(ctx context.Context) error {
+	if !s.IPMasq {
+		return nil
+	}
+	backend, err := netfilter.Select(ctx, s.IPMasqBackend)
+	if err != nil {
+		return err
+	}
+	return backend.Available(ctx)
+}
+
+// CheckMasquerade notes what is missing of an attachment's rules.
+func (s *Settings) CheckMasquerade(ctx context.Context, report *check.Report, req *plugin.Request, ips []*current.IPConfig) {
+	if !s.IPMasq || len(ips) == 0 {
+		return
+	}
+	backend, err := netfilter.Select(ctx, s.IPMasqBackend)
+	if err != nil {
+		report.Fail("masquerading", err)
+		return
+	}
+	differences, err := backend.CheckMasquerade(ctx, req.Owner(), addressesOf(ips))
+	report.Fail("masquerading", err)
+	for _, difference := range differences {
+		report.Addf("masquerading: %s", difference)
+	}
+}
+
+func addressesOf(ips []*current.IPConfig) []*net.IPNet {
+	addresses := make([]*net.IPNet, len(ips))
+	for i, ip := range ips {
+		addresses[i] = &net.IPNet{IP: ip.Address.IP, Mask: ip.Address.Mask}
+	}
+	return addresses
+}

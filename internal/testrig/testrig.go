@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Package testrig runs plugins in tests: in a network namespace that plays the
+// host, for containers that are namespaces of their own, with the real IPAM
+// plugins. Everything it makes goes away with the spec.
+package testrig
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/types/create"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+// Rig is a host with a plugin.
+type Rig struct {
+	Plugin  plugin.Plugin
+	Host    ns.NetNS
+	DataDir string // for host-local
+}
+
+// Container is what a runtime would know of a container.
+type Container struct {
+	ID     string
+	IfName string
+	Netns  ns.NetNS
+	Path   string // CNI_NETNS
+	Args   string // CNI_ARGS
+}
+
+// BuildIPAM builds the IPAM plugins into a directory, to be called once a
+// suite, and returns it for New.
+func BuildIPAM() string {
+	host, err := gexec.Build("github.com/containernetworking/plugins/plugins/ipam/host-local")
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	static, err := gexec.Build("github.com/containernetworking/plugins/plugins/ipam/static")
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return filepath.Dir(host) + string(os.PathListSeparator) + filepath.Dir(static)
+}
+
+// New returns a host for p. ipamPath is what BuildIPAM returned.
+func New(p plugin.Plugin, ipamPath string) *Rig {
+	ginkgo.GinkgoHelper()
+	testutils.Need(ginkgo.GinkgoT(), "root")
+	ginkgo.GinkgoT().Setenv("CNI_PATH", ipamPath)
+	rig := &Rig{Plugin: p, Host: namespace(), DataDir: ginkgo.GinkgoT().TempDir()}
+	rig.OnHost(func() { setUp("lo") })
+	return rig
+}
+
+func namespace() ns.NetNS {
+	ginkgo.GinkgoHelper()
+	netns, err := testutils.NewNS()
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	ginkgo.DeferCleanup(func() {
+		gomega.Expect(errors.Join(netns.Close(), testutils.UnmountNS(netns))).To(gomega.Succeed())
+	})
+	return netns
+}
+
+// Container returns a new container with an interface to be called eth0.
+func (r *Rig) Container(id string) *Container {
+	ginkgo.GinkgoHelper()
+	netns := namespace()
+	c := &Container{ID: id, IfName: "eth0", Netns: netns, Path: netns.Path()}
+	c.Do(func() { setUp("lo") })
+	return c
+}
+
+// Do runs fn in the container's network namespace.
+func (c *Container) Do(fn func()) {
+	ginkgo.GinkgoHelper()
+	within(c.Netns, fn)
+}
+
+// OnHost runs fn in the network namespace that plays the host.
+func (r *Rig) OnHost(fn func()) {
+	ginkgo.GinkgoHelper()
+	within(r.Host, fn)
+}
+
+func within(netns ns.NetNS, fn func()) {
+	ginkgo.GinkgoHelper()
+	gomega.Expect(netns.Do(func(ns.NetNS) error {
+		defer ginkgo.GinkgoRecover()
+		fn()
+		return nil
+	})).To(gomega.Succeed())
+}
+
+func setUp(name string) {
+	ginkgo.GinkgoHelper()
+	l, err := netlink.LinkByName(name)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	gomega.Expect(netlink.LinkSetUp(l)).To(gomega.Succeed())
+}
+
+// Call runs a command for c and returns what it printed. config is a
+// configuration without name and cniVersion, which are "test" and 1.1.0 unless
+// it has them.
+func (r *Rig) Call(verb string, c *Container, config string) (string, error) {
+	return r.CallWith(context.Background(), verb, c, config)
+}
+
+// CallWith is Call with a context, for one with an undo.Fault.
+func (r *Rig) CallWith(ctx context.Context, verb string, c *Container, config string) (string, error) {
+	ginkgo.GinkgoHelper()
+	config = Config(config)
+	for name, value := range map[string]string{
+		"CNI_COMMAND": verb, "CNI_CONTAINERID": c.ID, "CNI_NETNS": c.Path, "CNI_IFNAME": c.IfName, "CNI_ARGS": c.Args,
+	} {
+		gomega.Expect(os.Setenv(name, value)).To(gomega.Succeed())
+	}
+	args := &skel.CmdArgs{ContainerID: c.ID, Netns: c.Path, IfName: c.IfName, Args: c.Args, StdinData: []byte(config)}
+	var stdout bytes.Buffer
+	err := r.Host.Do(func(ns.NetNS) error { return r.Plugin.Call(ctx, verb, args, &stdout) })
+	return stdout.String(), err
+}
+
+// Config completes a configuration with what it lacks.
+func Config(config string) string {
+	rest := strings.TrimPrefix(strings.TrimSpace(config), "{")
+	if !strings.Contains(config, `"cniVersion"`) {
+		rest = join(`"cniVersion":"1.1.0"`, rest)
+	}
+	if !strings.Contains(config, `"name"`) {
+		rest = join(`"name":"test"`, rest)
+	}
+	return "{" + rest
+}
+
+func join(member, rest string) string {
+	if strings.HasPrefix(strings.TrimSpace(rest), "}") {
+		return member + rest
+	}
+	return member + "," + rest
+}
+
+// Add runs ADD, which must succeed, and returns its result.
+func (r *Rig) Add(c *Container, config string) *current.Result {
+	ginkgo.GinkgoHelper()
+	stdout, err := r.Call("ADD", c, config)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return Result(stdout)
+}
+
+// Result decodes what an ADD printed, whatever its version.
+func Result(stdout string) *current.Result {
+	ginkgo.GinkgoHelper()
+	generic, err := create.CreateFromBytes([]byte(stdout))
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	result, err := current.NewResultFromResult(generic)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return result
+}
+
+// Check runs CHECK with the result of the ADD.
+func (r *Rig) Check(c *Container, config string, prev *current.Result) error {
+	ginkgo.GinkgoHelper()
+	stdout, err := r.Call("CHECK", c, WithPrev(config, prev))
+	gomega.Expect(stdout).To(gomega.BeEmpty())
+	return err
+}
+
+// Del runs DEL, which must succeed.
+func (r *Rig) Del(c *Container, config string) {
+	ginkgo.GinkgoHelper()
+	stdout, err := r.Call("DEL", c, config)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	gomega.Expect(stdout).To(gomega.BeEmpty())
+}
+
+// WithPrev returns config, completed, with a prevResult.
+func WithPrev(config string, prev *current.Result) string {
+	ginkgo.GinkgoHelper()
+	var text bytes.Buffer
+	gomega.Expect(prev.PrintTo(&text)).To(gomega.Succeed())
+	return "{" + join(`"prevResult":`+text.String(), strings.TrimPrefix(Config(config), "{"))
+}
+
+// HostLocal returns an "ipam" member for host-local with a range set for each
+// subnet, and the rest of its keys as given (with a leading comma) or empty.
+func (r *Rig) HostLocal(rest string, subnets ...string) string {
+	var sets []string
+	for _, subnet := range subnets {
+		sets = append(sets, fmt.Sprintf(`[{"subnet":%q}]`, subnet))
+	}
+	return fmt.Sprintf(`"ipam":{"type":"host-local","dataDir":%q,"ranges":[%s]%s}`, r.DataDir, strings.Join(sets, ","), rest)
+}
+
+// Code returns the CNI error code of err.
+func Code(err error) uint {
+	ginkgo.GinkgoHelper()
+	var coded *types.Error
+	gomega.Expect(errors.As(err, &coded)).To(gomega.BeTrue(), "%v", err)
+	return coded.Code
+}
+
+// Outside connects the host to another one, "outside", by a veth pair with the
+// given addresses (CIDR), and returns that host's namespace. Routes back to
+// containers are not there: what arrives must come from the host.
+func (r *Rig) Outside(hostAddrs, outsideAddrs []string) ns.NetNS {
+	ginkgo.GinkgoHelper()
+	outside := namespace()
+	r.OnHost(func() {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = "uplink"
+		gomega.Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "uplink", PeerNamespace: netlink.NsFd(outside.Fd())})).To(gomega.Succeed())
+		address("uplink", hostAddrs)
+	})
+	within(outside, func() {
+		setUp("lo")
+		address("uplink", outsideAddrs)
+	})
+	return outside
+}
+
+func address(name string, addresses []string) {
+	ginkgo.GinkgoHelper()
+	l, err := netlink.LinkByName(name)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	for _, text := range addresses {
+		ip, network, err := net.ParseCIDR(text)
+		gomega.Expect(err).NotTo(gomega.HaveOccurred())
+		addr := &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: network.Mask}}
+		if ip.To4() == nil {
+			addr.Flags = 0x02 // IFA_F_NODAD
+		}
+		gomega.Expect(netlink.AddrAdd(l, addr)).To(gomega.Succeed())
+	}
+	gomega.Expect(netlink.LinkSetUp(l)).To(gomega.Succeed())
+}
+
+// Reach tells whether a UDP datagram from one namespace gets to another and
+// back, and as whose it arrives.
+func Reach(from, to ns.NetNS, target string) (seenAs string, err error) {
+	ginkgo.GinkgoHelper()
+	return exchange(from, to, target, 16)
+}
+
+// ReachWith is Reach with a datagram of the given size, which must not be
+// fragmented on its way to be of interest to a test of the MTU.
+func ReachWith(from, to ns.NetNS, target string, size int) error {
+	_, err := exchange(from, to, target, size)
+	return err
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package ptp
+
+import (
+	"net"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// routePlan is what makes the two ends of the pair reach each other and the
+// container reach everything else through the host.
+type routePlan struct {
+	container []netlink.Route // gateways first: what goes through them needs them
+	host      []netlink.Route
+	hostAddrs []*net.IPNet
+}
+
+// planRoutes derives the routes from the answer of the IPAM plugin. The
+// container reaches its gateway, which is the host's end, directly, and its own
+// subnet through it; the host reaches the container by a route of its own.
+func planRoutes(ips []*current.IPConfig) (routePlan, error) {
+	var plan routePlan
+	for i, ip := range ips {
+		if ip.Gateway == nil {
+			return plan, plugin.Errorf(types.ErrInvalidNetworkConfig,
+				"ips[%d]: the IPAM plugin gave %s no gateway, and the host's end of the pair needs an address; configure one",
+				i, ip.Address.String())
+		}
+		plan.add(ip)
+	}
+	return plan, nil
+}
+
+func (p *routePlan) add(ip *current.IPConfig) {
+	address, gateway := single(ip.Address.IP), single(ip.Gateway)
+	subnet := &net.IPNet{IP: ip.Address.IP.Mask(ip.Address.Mask), Mask: ip.Address.Mask}
+	if !hasDestination(p.container, gateway) {
+		p.container = append(p.container, netlink.Route{Dst: gateway, Src: ip.Address.IP, Scope: netlink.SCOPE_LINK})
+		p.hostAddrs = append(p.hostAddrs, gateway)
+	}
+	// An address that is its whole subnet has nobody else in it to reach.
+	if subnet.String() != address.String() && !hasDestination(p.container, subnet) {
+		p.container = append(p.container, netlink.Route{Dst: subnet, Gw: ip.Gateway, Src: ip.Address.IP, Scope: netlink.SCOPE_UNIVERSE})
+	}
+	p.host = append(p.host, netlink.Route{Dst: address, Scope: netlink.SCOPE_HOST})
+}
+
+func hasDestination(routes []netlink.Route, dst *net.IPNet) bool {
+	for _, route := range routes {
+		if route.Dst.String() == dst.String() {
+			return true
+		}
+	}
+	return false
+}
+
+// single returns the subnet that holds nothing but ip.
+func single(ip net.IP) *net.IPNet {
+	if v4 := ip.To4(); v4 != nil {
+		return &net.IPNet{IP: v4, Mask: net.CIDRMask(32, 32)}
+	}
+	return &net.IPNet{IP: ip, Mask: net.CIDRMask(128, 128)}
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package ptp
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+	"github.com/vishvananda/netlink"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/conf"
+)
+
+func TestPtp(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "plugins/main/ptp")
+}
+
+var ipamPath string
+
+var _ = BeforeSuite(func() {
+	ipamPath = testrig.BuildIPAM()
+	DeferCleanup(gexec.CleanupBuildArtifacts)
+})
+
+var _ = DescribeTable("a configuration that makes no sense",
+	func(text, want string) {
+		Expect(Plugin.Lint([]byte(text))).To(MatchError(ContainSubstring(want)))
+	},
+	Entry("no IPAM", `{"name":"n"}`, "ipam.type: missing"),
+	Entry("mtu", `{"name":"n","mtu":70000,"ipam":{"type":"static"}}`, "mtu: 70000 is outside 0-65535"),
+	Entry("MAC", `{"name":"n","mac":"x","ipam":{"type":"static"}}`, `mac: "x" is not a MAC address`),
+	Entry("backend", `{"name":"n","ipMasq":true,"ipMasqBackend":"x","ipam":{"type":"static"}}`, `ipMasqBackend: "x" is not one of`),
+)
+
+func ips(pairs ...string) []*current.IPConfig {
+	var list []*current.IPConfig
+	for _, pair := range pairs {
+		address, gateway, _ := strings.Cut(pair, " via ")
+		ip, network, err := net.ParseCIDR(address)
+		Expect(err).NotTo(HaveOccurred())
+		list = append(list, &current.IPConfig{Address: net.IPNet{IP: ip, Mask: network.Mask}, Gateway: net.ParseIP(gateway)})
+	}
+	return list
+}
+
+func describeRoutes(routes []netlink.Route) []string {
+	var list []string
+	for _, route := range routes {
+		text := route.Dst.String()
+		if route.Gw != nil {
+			text += " via " + route.Gw.String()
+		}
+		if route.Src != nil {
+			text += " src " + route.Src.String()
+		}
+		list = append(list, text+" scope "+route.Scope.String())
+	}
+	return list
+}
+
+var _ = Describe("planRoutes", func() {
+	It("goes through the gateway, and back by a host route", func() {
+		plan, err := planRoutes(ips("192.168.3.5/24 via 192.168.3.1"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(describeRoutes(plan.container)).To(Equal([]string{
+			"192.168.3.1/32 src 192.168.3.5 scope link",
+			"192.168.3.0/24 via 192.168.3.1 src 192.168.3.5 scope universe",
+		}))
+		Expect(describeRoutes(plan.host)).To(Equal([]string{"192.168.3.5/32 scope host"}))
+		Expect(fmt.Sprint(plan.hostAddrs)).To(Equal("[192.168.3.1/32]"))
+	})
+
+	It("has each gateway and subnet once", func() {
+		plan, err := planRoutes(ips("10.0.0.5/24 via 10.0.0.1", "10.0.0.6/24 via 10.0.0.1"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(plan.container).To(HaveLen(2))
+		Expect(plan.host).To(HaveLen(2))
+		Expect(plan.hostAddrs).To(HaveLen(1))
+	})
+
+	It("reaches no neighbours of an address that is its whole subnet", func() {
+		plan, err := planRoutes(ips("10.0.0.5/32 via 10.0.0.1", "fd00::5/128 via fd00::1"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(plan.container).To(HaveLen(2))
+		Expect(plan.host).To(HaveLen(2))
+	})
+
+	It("needs a gateway", func() {
+		_, err := planRoutes(ips("10.0.0.5/24"))
+		Expect(err).To(MatchError(ContainSubstring("ips[0]: the IPAM plugin gave 10.0.0.5/24 no gateway")))
+	})
+})
+
+var _ = Describe("packets", func() {
+	var rig *testrig.Rig
+	var one, two *testrig.Container
+
+	BeforeEach(func() {
+		rig = testrig.New(Plugin, ipamPath)
+		one, two = rig.Container("one"), rig.Container("two")
+	})
+
+	config := func(rest string) string {
+		return `{"type":"ptp"` + rest + `,` +
+			rig.HostLocal(`,"routes":[{"dst":"0.0.0.0/0"},{"dst":"::/0"}]`, "10.1.2.0/24", "fd00:1:2::/64") + `}`
+	}
+
+	DescribeTable("reach the host and other containers",
+		func(mtu int) {
+			c := config(fmt.Sprintf(`,"mtu":%d`, mtu))
+			rig.Add(one, c)
+			result := rig.Add(two, c)
+			Expect(result.Interfaces).To(HaveLen(2))
+			Expect(result.Interfaces[containerIndex].Mtu).To(Equal(mtu))
+			Expect(rig.Check(two, c, result)).To(Succeed())
+			for i, headers := range []int{28, 48} {
+				Expect(testrig.ReachWith(one.Netns, rig.Host, result.IPs[i].Gateway.String(), mtu-headers)).To(Succeed())
+				Expect(testrig.ReachWith(one.Netns, two.Netns, result.IPs[i].Address.IP.String(), mtu-headers)).To(Succeed())
+				Expect(testrig.ReachWith(rig.Host, two.Netns, result.IPs[i].Address.IP.String(), mtu-headers)).To(Succeed())
+			}
+			rig.Del(one, c)
+			rig.Del(two, c)
+		},
+		Entry("with the usual MTU", 1500), Entry("with a small MTU", 1280), Entry("with jumbo frames", 9000),
+	)
+
+	DescribeTable("leave the host as the host's own with ipMasq",
+		func(backend string) {
+			outside := rig.Outside([]string{"192.0.2.1/24", "2001:db8::1/64"}, []string{"192.0.2.9/24", "2001:db8::9/64"})
+			c := config(`,"ipMasq":true` + backend)
+			result := rig.Add(one, c)
+			Expect(testrig.Reach(one.Netns, outside, "192.0.2.9")).To(Equal("192.0.2.1"))
+			Expect(testrig.Reach(one.Netns, outside, "2001:db8::9")).To(Equal("2001:db8::1"))
+			Expect(rig.Check(one, c, result)).To(Succeed())
+			rig.Del(one, c)
+		},
+		Entry("by the default backend", ``),
+		Entry("by nftables", `,"ipMasqBackend":"nftables"`),
+		Entry("by iptables", `,"ipMasqBackend":"iptables"`),
+	)
+
+	It("take over a route that a dead container left", func() {
+		rig.OnHost(func() {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = "stale"
+			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "stale-peer"})).To(Succeed())
+			stale, err := netlink.LinkByName("stale")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(netlink.LinkSetUp(stale)).To(Succeed())
+			_, dst, _ := net.ParseCIDR("10.1.2.2/32")
+			Expect(netlink.RouteAdd(&netlink.Route{Dst: dst, LinkIndex: stale.Attrs().Index, Scope: netlink.SCOPE_HOST})).To(Succeed())
+		})
+		rig.Add(one, config(``))
+		Expect(testrig.Reach(rig.Host, one.Netns, "10.1.2.2")).To(Equal("10.1.2.1"))
+	})
+})
+
+var _ = Describe("the kernel", func() {
+	It("has the routes of the reference", func() {
+		rig := testrig.New(Plugin, ipamPath)
+		c := rig.Container("one")
+		result := rig.Add(c, `{"type":"ptp","mac":"02:00:00:00:00:05",`+rig.HostLocal("", "192.168.3.0/24")+`}`)
+		Expect(result.Interfaces[containerIndex].Mac).To(Equal("02:00:00:00:00:05"))
+		c.Do(func() {
+			routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(describeRoutes(routes)).To(ConsistOf(
+				"192.168.3.1/32 src 192.168.3.2 scope link",
+				"192.168.3.0/24 via 192.168.3.1 src 192.168.3.2 scope universe",
+			))
+		})
+		rig.OnHost(func() {
+			routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(describeRoutes(routes)).To(ConsistOf("192.168.3.2/32 scope host"))
+		})
+	})
+
+	It("gets back to where it was when the configuration's DNS is empty lists", func() {
+		rig := testrig.New(Plugin, ipamPath)
+		c := rig.Container("one")
+		result := rig.Add(c, `{"type":"ptp","dns":{"nameservers":[]},"ipam":{"type":"static","addresses":[{"address":"10.0.0.5/24","gateway":"10.0.0.1"}],"dns":{"nameservers":["1.1.1.1"]}}}`)
+		Expect(result.DNS.Nameservers).To(BeEmpty())
+	})
+})
+
+func FuzzParse(f *testing.F) {
+	f.Add(`{"name":"n","ipMasq":true,"mtu":1400,"ipam":{"type":"host-local"}}`)
+	f.Add(`{"mtu":"x","mac":7,"ipMasqBackend":null}`)
+	f.Fuzz(func(_ *testing.T, text string) {
+		var c Config
+		var p conf.Problems
+		if _, err := conf.Decode([]byte(text), &c, &p); err == nil {
+			c.Validate(&p, nil)
+		}
+		_ = p.Err()
+	})
+}
+
