@@ -107,12 +107,16 @@ func (d *dispatch) keyOf(rule *nftables.Rule) []byte {
 }
 
 func (d *dispatch) set() *nftables.Set {
+	order := binaryutil.BigEndian // by which nft lists the keys
+	if d.keyType == nftables.TypeIFName {
+		order = binaryutil.NativeEndian
+	}
 	// The ids only have to differ within one transaction, in which each
 	// family has a table of its own.
 	return &nftables.Set{
 		Table: &d.table, Name: d.keys, ID: 1 + uint32(d.table.Family),
 		IsMap: true, KeyType: d.keyType, DataType: nftables.TypeVerdict,
-		KeyByteOrder: binaryutil.BigEndian, // for nft, which lists the keys by it
+		KeyByteOrder: order,
 	}
 }
 

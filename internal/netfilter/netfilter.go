@@ -104,7 +104,7 @@ func GC(ctx context.Context, attachments plugin.Attachments) error {
 		for _, f := range families() {
 			errs = append(errs, f.dispatch().gc(ctx, attachments), f.gcNFT(ctx, attachments))
 		}
-		errs = append(errs, ip.GCIPMasqForNetwork(attachments.Network(), gcAttachments(attachments)))
+		errs = append(errs, spoofCheck().gc(ctx, attachments), ip.GCIPMasqForNetwork(attachments.Network(), gcAttachments(attachments)))
 	}
 	for _, f := range families() {
 		errs = append(errs, f.gcLegacy(ctx, attachments))

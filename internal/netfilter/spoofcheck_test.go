@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter_test
+
+import (
+	"context"
+	"net"
+
+	"github.com/containernetworking/cni/pkg/types"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+const oneGuard = `table bridge cni_spoofcheck {
+	map ports {
+		type ifname : verdict
+		elements = { "veth0" comment "podman/c1/eth0" : goto owner_vc5vh7ygr7axxu4skumu }
+	}
+
+	chain prerouting {
+		type filter hook prerouting priority dstnat; policy accept;
+		iifname vmap @ports
+	}
+
+	chain owner_vc5vh7ygr7axxu4skumu {
+		iifname "veth0" ether saddr != 0a:58:0a:58:00:02 drop comment "podman/c1/eth0"
+	}
+}`
+
+const noGuard = `table bridge cni_spoofcheck {
+	map ports {
+		type ifname : verdict
+	}
+
+	chain prerouting {
+		type filter hook prerouting priority dstnat; policy accept;
+		iifname vmap @ports
+	}
+}`
+
+var _ = Describe("The MAC spoof check", func() {
+	var (
+		ctx = context.Background()
+		c1  = owner("podman", "c1", "eth0")
+		c2  = owner("podman", "c2", "eth0")
+		mac = net.HardwareAddr{0x0a, 0x58, 0x0a, 0x58, 0x00, 0x02}
+	)
+
+	BeforeEach(func() { testutils.Need(GinkgoT(), "root", "nftables-bridge", "nft-tool") })
+
+	It("writes one element and one chain for an attachment, once", inNewNS(func() {
+		Expect(netfilter.GuardMAC(ctx, c1, "veth0", mac)).To(Succeed())
+		Expect(netfilter.GuardMAC(ctx, c1, "veth0", mac)).To(Succeed())
+		Expect(ruleset()).To(Equal(oneGuard))
+		Expect(netfilter.CheckMAC(ctx, c1, "veth0", mac)).To(BeEmpty())
+	}))
+
+	It("replaces another link and another address", inNewNS(func() {
+		Expect(netfilter.GuardMAC(ctx, c1, "veth1", net.HardwareAddr{2, 0, 0, 0, 0, 1})).To(Succeed())
+		Expect(netfilter.GuardMAC(ctx, c1, "veth0", mac)).To(Succeed())
+		Expect(ruleset()).To(Equal(oneGuard))
+	}))
+
+	It("reports every difference", inNewNS(func() {
+		Expect(netfilter.CheckMAC(ctx, c1, "veth0", mac)).To(ConsistOf(
+			"table bridge cni_spoofcheck: chain prerouting is missing",
+			"table bridge cni_spoofcheck: chain owner_vc5vh7ygr7axxu4skumu is missing",
+			"table bridge cni_spoofcheck: map ports has no element veth0",
+		))
+		Expect(netfilter.GuardMAC(ctx, c1, "veth0", net.HardwareAddr{2, 0, 0, 0, 0, 1})).To(Succeed())
+		Expect(netfilter.CheckMAC(ctx, c1, "veth0", mac)).To(ConsistOf(
+			"table bridge cni_spoofcheck: the rules of chain owner_vc5vh7ygr7axxu4skumu have been changed",
+		))
+	}))
+
+	It("is removed for its owner only", inNewNS(func() {
+		Expect(netfilter.UnguardMAC(ctx, c1)).To(Succeed())
+		Expect(netfilter.GuardMAC(ctx, c1, "veth0", mac)).To(Succeed())
+		Expect(netfilter.GuardMAC(ctx, c2, "veth2", mac)).To(Succeed())
+		Expect(netfilter.UnguardMAC(ctx, c2)).To(Succeed())
+		Expect(ruleset()).To(Equal(oneGuard))
+		Expect(netfilter.UnguardMAC(ctx, c1)).To(Succeed())
+		Expect(ruleset()).To(Equal(noGuard))
+	}))
+
+	It("is collected with its attachment", inNewNS(func() {
+		Expect(netfilter.GuardMAC(ctx, c1, "veth0", mac)).To(Succeed())
+		Expect(netfilter.GuardMAC(ctx, c2, "veth2", mac)).To(Succeed())
+		Expect(netfilter.GC(ctx, plugin.NewAttachments("podman", []types.GCAttachment{{ContainerID: "c1", IfName: "eth0"}}))).To(Succeed())
+		Expect(ruleset()).To(Equal(oneGuard))
+	}))
+
+	It("is removed in the shape of upstream", inNewNS(func() {
+		run(oldSpoofCheck("c1-eth0", "vetha", "02:00:00:00:00:01") +
+			oldSpoofCheck("c1-eth0", "vetha", "02:00:00:00:00:01") + // an ADD that is repeated doubles its first rule
+			oldSpoofCheck("c1-eth1", "vethb", "02:00:00:00:00:02"))
+		Expect(netfilter.UnguardMAC(ctx, c1)).To(Succeed())
+		Expect(ruleset()).NotTo(ContainSubstring("c1-eth0"))
+		Expect(ruleset()).To(ContainSubstring("c1-eth1"))
+		Expect(netfilter.UnguardMAC(ctx, owner("podman", "c1", "eth1"))).To(Succeed())
+		Expect(ruleset()).To(Equal("table bridge nat {\n\tchain PREROUTING {\n\t\ttype filter hook prerouting priority dstnat; policy accept;\n\t}\n}"))
+	}))
+})
+
+// oldSpoofCheck returns commands that do what the bridge plugin did until 1.9.
+func oldSpoofCheck(id, link, mac string) string {
+	return `
+nft add table bridge nat
+nft 'add chain bridge nat PREROUTING { type filter hook prerouting priority -300; policy accept; }'
+nft 'add chain bridge nat cni-br-iface-` + id + `'
+nft 'add chain bridge nat cni-br-iface-` + id + `-mac'
+nft 'flush chain bridge nat cni-br-iface-` + id + `'
+nft 'flush chain bridge nat cni-br-iface-` + id + `-mac'
+nft 'add rule bridge nat PREROUTING iifname "` + link + `" jump cni-br-iface-` + id + ` comment "macspoofchk-` + id + `"'
+nft 'add rule bridge nat cni-br-iface-` + id + ` jump cni-br-iface-` + id + `-mac comment "macspoofchk-` + id + `"'
+nft 'add rule bridge nat cni-br-iface-` + id + `-mac ether saddr ` + mac + ` return comment "macspoofchk-` + id + `"'
+nft 'add rule bridge nat cni-br-iface-` + id + `-mac drop comment "macspoofchk-` + id + `"'
+`
+}
