@@ -44,10 +44,18 @@ func Create(req *plugin.Request, mtu int, mac net.HardwareAddr) (*Pair, error) {
 		return nil, err
 	}
 	req.Undo.Push("veth pair", func() error { return link.Delete(host) })
-	// A router advertisement must not configure the host's end. The kernel may
-	// have no IPv6, and /proc/sys may be read-only.
-	_ = sysctl.Set("net/ipv6/conf/"+host+"/accept_ra", "0")
+	silenceIPv6(host)
 	return find(req, host)
+}
+
+// silenceIPv6 keeps the host's end from being configured by a router
+// advertisement, and from detecting duplicates of its link-local address: until
+// that is over, a second or two, the kernel sends no neighbour solicitation and
+// so forwards nothing to the container. The kernel may have no IPv6, and
+// /proc/sys may be read-only.
+func silenceIPv6(name string) {
+	_ = sysctl.Set("net/ipv6/conf/"+name+"/accept_ra", "0")
+	_ = sysctl.Set("net/ipv6/conf/"+name+"/accept_dad", "0")
 }
 
 // add asks the kernel for the pair, with each end in its place under its final

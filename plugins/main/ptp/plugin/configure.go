@@ -19,6 +19,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
 // Places of the interfaces in a result. Plugins later in the chain count on
@@ -59,6 +60,8 @@ func configureContainer(ctx context.Context, req *plugin.Request, pair *vethpair
 		ip.Interface = current.Int(containerIndex)
 	}
 	return req.InNetns(func() error {
+		// Nobody else is on the link. The kernel may have no IPv6.
+		_ = sysctl.Set("net/ipv6/conf/"+req.IfName+"/accept_dad", "0")
 		options := ipam.Options{NoDAD: true, BeforeRoutes: func() error { return installRoutes(pair.Container, plan, result.IPs) }}
 		return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, options)
 	})

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The bridge plugin connects a container to a Linux bridge on the host.
+package main
+
+import (
+	bridge "github.com/containernetworking/plugins/plugins/main/bridge/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func main() { plugin.Main(bridge.Plugin) }

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package bridge
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/internal/vethpair"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// Plugin is the bridge plugin.
+var Plugin = plugin.New(plugin.Definition[Config]{
+	Name:     "bridge",
+	Versions: version.All,
+	IPAM:     plugin.OptionalIPAM,
+	Args:     []string{"MAC"},
+	Add:      add,
+	Del:      del,
+	Check:    checkAttachment,
+	Status:   status,
+	GC:       gc,
+})
+
+func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
+	bridge, err := ensureBridge(c)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := vethpair.Create(req, c.MTU, c.ContainerMAC(req.Args))
+	if err != nil {
+		return nil, err
+	}
+	if err := attachPort(req, c, bridge, pair); err != nil {
+		return nil, err
+	}
+	if err := guardMAC(ctx, req, c, pair); err != nil {
+		return nil, err
+	}
+	result, err := req.IPAM.Add(ctx, req.Undo)
+	if err != nil {
+		return nil, err
+	}
+	nameInterfaces(req, bridge, pair, result)
+	gateways := planGateways(c, result)
+	if err := configureContainer(ctx, req, c, pair, result); err != nil {
+		return nil, err
+	}
+	gatewayDevice, err := ensureGateways(c, bridge, gateways)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Masquerade(ctx, req, result.IPs); err != nil {
+		return nil, err
+	}
+	if err := waitForPort(ctx, c, pair); err != nil {
+		return nil, err
+	}
+	return result, complete(c, gatewayDevice, result)
+}
+
+// del releases everything that belongs to the attachment. It needs neither the
+// namespace nor a configuration that makes sense, and goes on past failures.
+func del(ctx context.Context, req *plugin.Request, _ *Config) error {
+	known, err := vethpair.Silence(req)
+	rulesRemoved := plugin.Background(func() error { return removeRules(ctx, req.Owner(), known) })
+	return errors.Join(err, req.IPAM.Del(ctx), vethpair.Delete(req), rulesRemoved())
+}
+
+// removeRules removes the attachment's rules whatever the configuration says:
+// it may have changed since ADD.
+func removeRules(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
+	return errors.Join(
+		netfilter.RemoveMasquerade(ctx, owner, known),
+		netfilter.UnguardMAC(ctx, owner),
+	)
+}
+
+func status(ctx context.Context, _ *plugin.Request, c *Config) error {
+	return errors.Join(bridgeStatus(c), c.MasqueradeStatus(ctx))
+}
+
+func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {
+	return errors.Join(vethpair.GC(valid), netfilter.GC(ctx, valid))
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package bridge
+
+import (
+	"context"
+	"net"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/internal/vethpair"
+	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// checkAttachment compares the bridge, its port, the container's interface and
+// the rules with what ADD reported and the configuration says.
+func checkAttachment(ctx context.Context, req *plugin.Request, c *Config) error {
+	var report check.Report
+	report.Fail("ipam", req.IPAM.Check(ctx))
+	bridge := checkBridge(&report, req, c)
+	pair := vethpair.Check(&report, req, !c.DisableContainerInterface)
+	if bridge != nil && pair.Host != nil {
+		checkPort(&report, c, bridge, pair.Host)
+	}
+	if bridge != nil {
+		checkGateways(&report, req, c, bridge)
+	}
+	if pair.Container != nil && pair.Host != nil {
+		checkGuard(ctx, &report, req, c, pair)
+	}
+	if c.layer3() {
+		c.CheckMasquerade(ctx, &report, req, vethpair.OwnIPs(req))
+	}
+	return report.Err()
+}
+
+// checkBridge compares the bridge with its entry in prevResult. Its MAC address
+// is compared where ADD pinned it, that is with a gateway address: elsewhere it
+// may follow those of the ports. Whether it is promiscuous matters only if it
+// should be: somebody may be capturing.
+func checkBridge(report *check.Report, req *plugin.Request, c *Config) *netlink.Bridge {
+	want := &current.Interface{Name: c.Bridge, Mtu: c.MTU}
+	for _, iface := range req.Prev.Interfaces {
+		if iface.Name == c.Bridge && iface.Sandbox == "" && c.IsGateway && c.VLAN == 0 {
+			want.Mac = iface.Mac
+		}
+	}
+	bridge, ok := report.Link(want, "bridge").(*netlink.Bridge)
+	if !ok {
+		return nil
+	}
+	report.Up(bridge)
+	if c.PromiscMode {
+		report.Equal(c.Bridge, "promiscuous mode", true, bridge.Promisc != 0)
+	}
+	if c.filtersVLANs() {
+		report.Equal(c.Bridge, "VLAN filtering", true, isTrue(bridge.VlanFiltering))
+	}
+	return bridge
+}
+
+func checkPort(report *check.Report, c *Config, bridge *netlink.Bridge, host netlink.Link) {
+	name := host.Attrs().Name
+	if host.Attrs().MasterIndex != bridge.Index {
+		report.Addf("%s: the interface is no port of %s", name, c.Bridge)
+		return
+	}
+	port, err := netlinksafe.LinkGetProtinfo(host)
+	if err != nil {
+		report.Fail(name, err)
+		return
+	}
+	report.Equal(name, "hairpin mode", c.HairpinMode, port.Hairpin)
+	report.Equal(name, "isolation", c.PortIsolation, port.Isolated)
+	if plan, any := planVLANs(c); any {
+		checkVLANs(report, host, plan)
+	}
+}
+
+// checkVLANs notes every planned VLAN that the port is no member of, or not in
+// the planned way, and, unless they are preserved, every other one.
+func checkVLANs(report *check.Report, port netlink.Link, plan vlanPlan) {
+	name := port.Attrs().Name
+	have, err := portVLANs(port)
+	if err != nil {
+		report.Fail(name, err)
+		return
+	}
+	members := map[int]*nl.BridgeVlanInfo{}
+	for _, vlan := range have {
+		members[int(vlan.Vid)] = vlan
+		if !plan.preserve && !plan.wants(vlan) {
+			report.Addf("%s: the port is a member of VLAN %d in another way than configured", name, vlan.Vid)
+		}
+	}
+	for _, id := range append([]int{plan.pvid}, plan.tagged...) {
+		if members[id] == nil {
+			report.Addf("%s: the port is no member of VLAN %d", name, id)
+		}
+	}
+}
+
+// checkGateways looks for the gateway addresses and whether the host forwards.
+func checkGateways(report *check.Report, req *plugin.Request, c *Config, bridge *netlink.Bridge) {
+	if !c.IsGateway {
+		return
+	}
+	var device netlink.Link = bridge
+	if c.VLAN != 0 {
+		if device = report.Link(&current.Interface{Name: c.vlanGateway()}, "veth"); device == nil {
+			return
+		}
+		report.Up(device)
+	}
+	for _, ip := range vethpair.OwnIPs(req) {
+		if ip.Gateway == nil {
+			continue
+		}
+		gateway := &current.IPConfig{Address: net.IPNet{IP: ip.Gateway, Mask: ip.Address.Mask}}
+		report.Addresses(device, -1, []*current.IPConfig{gateway})
+		report.Forwarding(ip.Gateway)
+	}
+}
+
+func checkGuard(ctx context.Context, report *check.Report, req *plugin.Request, c *Config, pair vethpair.Pair) {
+	if !c.MACSpoofCheck {
+		return
+	}
+	differences, err := netfilter.CheckMAC(ctx, req.Owner(), pair.Host.Attrs().Name, pair.Container.Attrs().HardwareAddr)
+	report.Fail("MAC guard", err)
+	for _, difference := range differences {
+		report.Addf("MAC guard: %s", difference)
+	}
+}

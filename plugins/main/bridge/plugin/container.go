@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/internal/vethpair"
+	"github.com/containernetworking/plugins/pkg/ipam"
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
+)
+
+// Places of the interfaces in a result. Plugins later in the chain count on
+// them.
+const (
+	bridgeIndex = iota
+	hostIndex
+	containerIndex
+)
+
+// portTimeout bounds the wait for the new port to come up, which takes the
+// kernel a millisecond or two.
+const portTimeout = 5 * time.Second
+
+// configureContainer gives the container's interface its addresses and routes
+// and sets it up. At layer 2 it only sets it up, or leaves it down if so
+// configured.
+func configureContainer(ctx context.Context, req *plugin.Request, c *Config, pair *vethpair.Pair, result *current.Result) error {
+	return req.InNetns(func() error {
+		if c.layer3() {
+			setSysctls(req.IfName, c.EnableDAD)
+			return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, ipam.Options{NoDAD: !c.EnableDAD})
+		}
+		if c.DisableContainerInterface {
+			return nil
+		}
+		if err := netlink.LinkSetUp(pair.Container); err != nil {
+			return fmt.Errorf("set %s up: %w", req.IfName, err)
+		}
+		return nil
+	})
+}
+
+// setSysctls configures duplicate address detection, which is off unless asked
+// for, since IPAM hands an address out once; and has the kernel announce the
+// addresses as the interface comes up. All of it is best effort: the kernel may
+// have no IPv6, and /proc/sys may be read-only.
+func setSysctls(ifName string, dad bool) {
+	ipv4, ipv6 := "net/ipv4/conf/"+ifName, "net/ipv6/conf/"+ifName
+	if dad {
+		_ = sysctl.Set(ipv6+"/enhanced_dad", "1")
+		_ = sysctl.Set(ipv6+"/accept_dad", "1")
+	} else {
+		_ = sysctl.Set(ipv6+"/accept_dad", "0")
+	}
+	_ = sysctl.Set(ipv6+"/ndisc_notify", "1")
+	_ = sysctl.Set(ipv4+"/arp_notify", "1")
+}
+
+// waitForPort waits until the bridge forwards what the container sends.
+func waitForPort(ctx context.Context, c *Config, pair *vethpair.Pair) error {
+	if c.DisableContainerInterface {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, portTimeout)
+	defer cancel()
+	if err := link.WaitUp(ctx, pair.Host.Attrs().Index); err != nil {
+		return fmt.Errorf("wait for the port %s: %w", pair.Host.Attrs().Name, err)
+	}
+	return nil
+}
+
+// nameInterfaces puts the interfaces into the result. All addresses are the
+// container's.
+func nameInterfaces(req *plugin.Request, bridge *netlink.Bridge, pair *vethpair.Pair, result *current.Result) {
+	result.Interfaces = make([]*current.Interface, containerIndex+1)
+	result.Interfaces[bridgeIndex] = link.Describe(bridge, "")
+	result.Interfaces[hostIndex] = link.Describe(pair.Host, "")
+	result.Interfaces[containerIndex] = link.Describe(pair.Container, req.Netns.Path())
+	for _, ip := range result.IPs {
+		ip.Interface = current.Int(containerIndex)
+	}
+}
+
+// complete brings the result up to date: MAC addresses and MTUs on the host may
+// have been changed by others in the meantime.
+func complete(c *Config, gatewayDevice netlink.Link, result *current.Result) error {
+	for _, i := range []int{bridgeIndex, hostIndex} {
+		now, err := link.Find(result.Interfaces[i].Name)
+		if err != nil {
+			return err
+		}
+		result.Interfaces[i] = link.Describe(now, "")
+	}
+	if gatewayDevice != nil {
+		result.Interfaces = append(result.Interfaces, link.Describe(gatewayDevice, ""))
+	}
+	if c.HasDNS() {
+		result.DNS = c.DNS
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package bridge
+
+import (
+	"net"
+
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/pkg/ip"
+)
+
+// planGateways completes the answer of the IPAM plugin and returns it with the
+// addresses that the bridge has to have. An address without a gateway gets the
+// first one of its subnet when the bridge is the gateway; a default route is
+// added for each family that has none when it is the default gateway.
+func planGateways(c *Config, result *current.Result) []*net.IPNet {
+	if !c.IsGateway {
+		return nil
+	}
+	var gateways []*net.IPNet
+	for _, addr := range result.IPs {
+		if addr.Gateway == nil {
+			addr.Gateway = ip.NextIP(addr.Address.IP.Mask(addr.Address.Mask))
+		}
+		gateway := &net.IPNet{IP: addr.Gateway, Mask: addr.Address.Mask}
+		if !contains(gateways, gateway) {
+			gateways = append(gateways, gateway)
+		}
+		if c.IsDefaultGateway {
+			addDefaultRoute(result, addr.Gateway)
+		}
+	}
+	return gateways
+}
+
+// addDefaultRoute adds a default route via gateway, unless the family has a
+// default route. One that names no gateway will go through the address's own.
+func addDefaultRoute(result *current.Result, gateway net.IP) {
+	for _, route := range result.Routes {
+		if ip.IsIPNetZero(&route.Dst) && isIPv4(route.Dst.IP) == isIPv4(gateway) && route.Table == nil {
+			return
+		}
+	}
+	result.Routes = append(result.Routes, &types.Route{Dst: everything(gateway), GW: gateway})
+}
+
+func everything(family net.IP) net.IPNet {
+	if isIPv4(family) {
+		return net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
+	}
+	return net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
+}
+
+// conflicts tells whether a device that is to have the address want cannot keep
+// the address have. One IPv4 subnet is all a gateway has by itself, so any
+// other IPv4 address is in the way; of IPv6 there may be several, if they do
+// not overlap.
+func conflicts(have, want *net.IPNet) bool {
+	if isIPv4(have.IP) != isIPv4(want.IP) || have.String() == want.String() {
+		return false
+	}
+	if isIPv4(want.IP) {
+		return true
+	}
+	return have.Contains(want.IP) || want.Contains(have.IP)
+}
+
+func contains(list []*net.IPNet, addr *net.IPNet) bool {
+	for _, other := range list {
+		if other.String() == addr.String() {
+			return true
+		}
+	}
+	return false
+}
+
+func isIPv4(addr net.IP) bool { return addr.To4() != nil }

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package bridge
+
+import (
+	"fmt"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+)
+
+var _ = Describe("packets", func() {
+	var rig *testrig.Rig
+	var one, two *testrig.Container
+
+	BeforeEach(func() {
+		rig = testrig.New(Plugin, ipamPath)
+		one, two = rig.Container("one"), rig.Container("two")
+	})
+
+	dualStack := func(rest string) string {
+		return `{"type":"bridge","bridge":"br0"` + rest + `,` + rig.HostLocal("", "10.1.2.0/24", "fd00:1:2::/64") + `}`
+	}
+
+	DescribeTable("go from container to container and to the gateway",
+		func(mtu int) {
+			config := dualStack(fmt.Sprintf(`,"isDefaultGateway":true,"mtu":%d`, mtu))
+			rig.Add(one, config)
+			result := rig.Add(two, config)
+			for i, headers := range []int{28, 48} { // IP and UDP
+				target := result.IPs[i].Address.IP.String()
+				Expect(testrig.ReachWith(one.Netns, two.Netns, target, mtu-headers)).To(Succeed())
+				Expect(testrig.ReachWith(one.Netns, rig.Host, result.IPs[i].Gateway.String(), mtu-headers)).To(Succeed())
+				Expect(testrig.ReachWith(one.Netns, two.Netns, target, mtu-headers+1)).NotTo(Succeed())
+			}
+		},
+		Entry("with the usual MTU", 1500),
+		Entry("with a small MTU", 1280),
+		Entry("with jumbo frames", 9000),
+	)
+
+	DescribeTable("leave the host as the host's own with ipMasq",
+		func(backend string) {
+			outside := rig.Outside([]string{"192.0.2.1/24", "2001:db8::1/64"}, []string{"192.0.2.9/24", "2001:db8::9/64"})
+			config := dualStack(`,"isDefaultGateway":true,"ipMasq":true` + backend)
+			rig.Add(one, config)
+			result := rig.Add(two, config)
+			Expect(testrig.Reach(one.Netns, outside, "192.0.2.9")).To(Equal("192.0.2.1"))
+			Expect(testrig.Reach(one.Netns, outside, "2001:db8::9")).To(Equal("2001:db8::1"))
+			Expect(testrig.Reach(one.Netns, two.Netns, result.IPs[0].Address.IP.String())).To(Equal("10.1.2.2"))
+			rig.Del(one, config)
+			rig.Del(two, config)
+		},
+		Entry("by the default backend", ``),
+		Entry("by nftables", `,"ipMasqBackend":"nftables"`),
+		Entry("by iptables", `,"ipMasqBackend":"iptables"`),
+	)
+
+	It("come back through a port in hairpin mode only", func() {
+		// The container talks to itself by way of an address that the host
+		// translates; without NAT, a broadcast frame shows the same.
+		config := dualStack(`,"hairpinMode":true`)
+		rig.Add(one, config)
+		Expect(hearsItself(one)).To(BeTrue())
+		rig.Add(two, dualStack(``))
+		Expect(hearsItself(two)).To(BeFalse())
+	})
+
+	It("do not go from one isolated port to another, but to the gateway", func() {
+		config := dualStack(`,"isDefaultGateway":true,"portIsolation":true`)
+		rig.Add(one, config)
+		result := rig.Add(two, config)
+		_, err := testrig.Reach(one.Netns, two.Netns, result.IPs[0].Address.IP.String())
+		Expect(err).To(HaveOccurred())
+		Expect(testrig.Reach(one.Netns, rig.Host, "10.1.2.1")).To(Equal("10.1.2.2"))
+	})
+})

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package bridge
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/internal/vethpair"
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// attachPort makes the host end a port of the bridge, as configured.
+func attachPort(req *plugin.Request, c *Config, bridge *netlink.Bridge, pair *vethpair.Pair) error {
+	if err := link.Attach(pair.Host.Attrs().Index, bridge.Index, req.Owner().Comment()); err != nil {
+		return fmt.Errorf("attach %s to %s: %w", pair.Host.Attrs().Name, c.Bridge, err)
+	}
+	if err := link.SetBridgePort(pair.Host.Attrs().Index, c.HairpinMode, c.PortIsolation); err != nil {
+		return fmt.Errorf("configure port %s of %s: %w", pair.Host.Attrs().Name, c.Bridge, err)
+	}
+	plan, any := planVLANs(c)
+	if !any {
+		return nil
+	}
+	return setPortVLANs(pair.Host, plan)
+}
+
+// guardMAC drops what the container sends from another MAC address than its
+// own.
+func guardMAC(ctx context.Context, req *plugin.Request, c *Config, pair *vethpair.Pair) error {
+	if !c.MACSpoofCheck {
+		return nil
+	}
+	owner := req.Owner()
+	req.Undo.Push("MAC guard", func() error { return netfilter.UnguardMAC(ctx, owner) })
+	return netfilter.GuardMAC(ctx, owner, pair.Host.Attrs().Name, pair.Container.Attrs().HardwareAddr)
+}
