@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package presubmit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/containernetworking/cni/libcni"
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
+	static "github.com/containernetworking/plugins/plugins/ipam/static/plugin"
+	bridge "github.com/containernetworking/plugins/plugins/main/bridge/plugin"
+	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
+	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
+)
+
+// plugins are all plugins, by directory.
+func plugins() map[string]plugin.Plugin {
+	return map[string]plugin.Plugin{
+		"plugins/ipam/host-local": hostlocal.Plugin,
+		"plugins/ipam/static":     static.Plugin,
+		"plugins/main/bridge":     bridge.Plugin,
+		"plugins/main/loopback":   loopback.Plugin,
+		"plugins/main/ptp":        ptp.Plugin,
+	}
+}
+
+// pluginNamed returns the plugin whose executable has that name.
+func pluginNamed(name string) (plugin.Plugin, bool) {
+	for dir, p := range plugins() {
+		if path.Base(dir) == name {
+			return p, true
+		}
+	}
+	return plugin.Plugin{}, false
+}
+
+func TestPlugins(t *testing.T) {
+	for _, dir := range pluginDirs(t) {
+		p, listed := plugins()[dir]
+		if !listed {
+			t.Errorf("%s: add it to plugins() in examples_test.go, so that its README is checked", dir)
+		} else if p.Name != path.Base(dir) {
+			t.Errorf("%s: the plugin calls itself %q, but the executable has the name of the directory", dir, p.Name)
+		}
+	}
+}
+
+// TestReadmes wants the same headings in every plugin's README: people look
+// things up in them at night.
+func TestReadmes(t *testing.T) {
+	want := []string{"Name", "Description", "Example", "Configuration", "Result", "What DEL and GC remove"}
+	for _, doc := range documents(t) {
+		if pluginOf(path.Dir(doc.path)) == "" || path.Base(doc.path) != "README.md" {
+			continue
+		}
+		var have []string
+		for _, heading := range doc.headings {
+			if slices.Contains(want, heading) {
+				have = append(have, heading)
+			}
+		}
+		if !slices.Equal(have, want) {
+			t.Errorf("%s: has the headings %q; it needs, in this order, %q (and may have others)", doc.path, doc.headings, want)
+		}
+	}
+}
+
+// TestExamples decodes every JSON example with the plugin it is for, as its
+// author would want it checked: readers copy them.
+func TestExamples(t *testing.T) {
+	for _, doc := range documents(t) {
+		subject := ""
+		if dir := pluginOf(path.Dir(doc.path)); dir != "" {
+			subject = path.Base(dir)
+		}
+		for _, block := range doc.blocks {
+			if block.language != "json" {
+				continue
+			}
+			if err := checkExample(block, subject); err != nil {
+				t.Errorf("%s:%d: %v", doc.path, block.line, err)
+			}
+		}
+	}
+}
+
+// checkExample checks one block. subject is the plugin that the document is
+// about, which the block has to be about, too; "" means any.
+func checkExample(b block, subject string) error {
+	if subject != "" && b.heading == "Result" {
+		return checkResult([]byte(b.text))
+	}
+	var object map[string]any
+	if err := json.Unmarshal([]byte(b.text), &object); err != nil {
+		return fmt.Errorf("the block is no JSON object: %w", err)
+	}
+	configurations := []map[string]any{object}
+	if object["plugins"] != nil {
+		if _, err := libcni.ConfListFromBytes([]byte(b.text)); err != nil {
+			return err
+		}
+		configurations = entries(object)
+	}
+	about := subject == ""
+	var errs []error
+	for _, configuration := range configurations {
+		for _, name := range []string{typeOf(configuration), typeOf(configuration["ipam"])} {
+			about = about || name == subject
+			errs = append(errs, lint(name, configuration))
+		}
+	}
+	if !about {
+		errs = append(errs, fmt.Errorf("the example does not use %s", subject))
+	}
+	return errors.Join(errs...)
+}
+
+// entries returns the configurations that the plugins of a list get.
+func entries(list map[string]any) []map[string]any {
+	var configurations []map[string]any
+	for _, entry := range list["plugins"].([]any) {
+		configuration := entry.(map[string]any)
+		configuration["name"], configuration["cniVersion"] = list["name"], list["cniVersion"]
+		configurations = append(configurations, configuration)
+	}
+	return configurations
+}
+
+func typeOf(object any) string {
+	fields, _ := object.(map[string]any)
+	name, _ := fields["type"].(string)
+	return name
+}
+
+// lint checks a configuration with the plugin of that name, if it is ours.
+func lint(name string, configuration map[string]any) error {
+	p, ours := pluginNamed(name)
+	if !ours {
+		return nil
+	}
+	data, err := json.Marshal(configuration)
+	if err != nil {
+		return err
+	}
+	return p.Lint(data)
+}
+
+// checkResult wants a result of the current version, without unknown keys.
+func checkResult(data []byte) error {
+	result, err := current.NewResult(data)
+	if err != nil {
+		return fmt.Errorf("the block is no result: %w", err)
+	}
+	printed, err := json.Marshal(result)
+	if err != nil {
+		return err
+	}
+	if want, got := normal(data), normal(printed); want != got {
+		return fmt.Errorf("the result has keys or values that a result has not:\n%s\nwould be printed as\n%s", want, got)
+	}
+	return nil
+}
+
+// normal writes JSON in one way.
+func normal(data []byte) string {
+	var value any
+	if err := json.Unmarshal(data, &value); err != nil {
+		return err.Error()
+	}
+	text, _ := json.MarshalIndent(value, "", "  ")
+	return string(bytes.TrimSpace(text))
+}
+
+func TestCheckExample(t *testing.T) {
+	list := `{"cniVersion": "1.1.0", "name": "n", "plugins": [{"type": "bridge", %s}]}`
+	result := `{"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", %s}]}`
+	for _, test := range []struct{ name, heading, text, subject, complaint string }{
+		{"a list", "Example", fmt.Sprintf(list, `"mtu": 1400`), "bridge", ""},
+		{"a key that is none", "Example", fmt.Sprintf(list, `"mtuu": 1400`), "bridge", "mtuu"},
+		{"a value out of range", "Example", fmt.Sprintf(list, `"vlan": 5000`), "bridge", "5000"},
+		{"no name", "Example", `{"cniVersion": "1.1.0", "plugins": [{"type": "bridge"}]}`, "bridge", "name"},
+		{"another plugin", "Example", fmt.Sprintf(list, `"mtu": 1400`), "ptp", "does not use ptp"},
+		{"no JSON", "Example", `{"type": "bridge",}`, "bridge", "no JSON"},
+		{"a bad ipam", "Example", `{"type": "bridge", "ipam": {"type": "host-local", "subnett": "10.1.0.0/16"}}`, "bridge", "subnett"},
+		{"not about a plugin", "Errors", `{"code": 7}`, "", ""},
+		{"a result", "Result", fmt.Sprintf(result, `"mac": "0a:58:0a:01:00:05"`), "bridge", ""},
+		{"no result", "Result", fmt.Sprintf(result, `"hwaddr": "0a:58:0a:01:00:05"`), "bridge", "hwaddr"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := checkExample(block{text: test.text, heading: test.heading}, test.subject)
+			if (err == nil) != (test.complaint == "") || err != nil && !strings.Contains(err.Error(), test.complaint) {
+				t.Errorf("got %v, want %q", err, test.complaint)
+			}
+		})
+	}
+}
