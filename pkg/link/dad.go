@@ -6,58 +6,67 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/containernetworking/plugins/pkg/netlinksafe"
 )
 
-// WaitDAD waits until no IPv6 address of the link is tentative any more, that
-// is, until duplicate address detection (RFC 4862, 5.4) has come to an end. A
-// duplicate is an error. A link without carrier does not detect anything: there
-// is nothing to wait for, and that is a success.
-func WaitDAD(ctx context.Context, index int) error {
-	settled := func(timedOut bool) (bool, error) {
+// WaitDAD waits until none of the given IPv6 addresses of the link, or of all
+// of them when none is given, is tentative any more, that is, until duplicate
+// address detection (RFC 4862, 5.4) has come to an end. A duplicate is an
+// error.
+//
+// Without carrier nothing is detected, and as long as the link is not
+// operationally up nothing can be: there is nothing to wait for in the first
+// case, nor to complain about in the second.
+func WaitDAD(ctx context.Context, index int, addresses ...net.IP) error {
+	up := false
+	check := func() (waitingFor, error) {
 		l, err := FindByIndex(index)
 		if err != nil {
-			return false, err
+			return "", err
 		}
-		tentative, err := tentativeAddress(l)
-		if err != nil || tentative == "" || !hasCarrier(l) {
-			return true, err
+		up = isUp(l)
+		tentative, err := tentativeAddress(l, addresses)
+		if err != nil || tentative == nil || !hasCarrier(l) {
+			return "", err
 		}
-		if timedOut {
-			err = fmt.Errorf("duplicate address detection of %s on %s has not come to an end in time", tentative, l.Attrs().Name)
-		}
-		return false, err
+		return waitingFor(fmt.Sprintf("%s has the tentative address %s, waited for the end of duplicate address detection", l.Attrs().Name, tentative)), nil
 	}
-	if done, err := settled(false); done || err != nil {
-		return err
+	err := wait(ctx, check, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_LINK)
+	var timeout *timeoutError
+	if errors.As(err, &timeout) && !up {
+		return nil
 	}
-	return watch(ctx, unix.RTNLGRP_IPV6_IFADDR, settled)
+	return err
 }
 
 func hasCarrier(l netlink.Link) bool {
 	return l.Attrs().RawFlags&unix.IFF_LOWER_UP != 0
 }
 
-// tentativeAddress returns an IPv6 address of l whose uniqueness is not known
-// yet, or nothing.
-func tentativeAddress(l netlink.Link) (string, error) {
-	addresses, err := netlinksafe.AddrList(l, netlink.FAMILY_V6)
+// tentativeAddress returns one of the addresses of l whose uniqueness is not
+// known yet, or nil.
+func tentativeAddress(l netlink.Link, among []net.IP) (net.IP, error) {
+	addresses, err := Addresses(l, netlink.FAMILY_V6)
 	if err != nil {
-		return "", fmt.Errorf("list the addresses of %s: %w", l.Attrs().Name, err)
+		return nil, err
 	}
-	tentative := ""
+	var tentative net.IP
 	for _, addr := range addresses {
+		if len(among) > 0 && !slices.ContainsFunc(among, addr.IP.Equal) {
+			continue
+		}
 		if addr.Flags&unix.IFA_F_DADFAILED != 0 {
-			return "", fmt.Errorf("%s is in use by somebody else: duplicate address detection failed on %s", addr.IP, l.Attrs().Name)
+			return nil, fmt.Errorf("%s is in use by somebody else: duplicate address detection failed on %s", addr.IP, l.Attrs().Name)
 		}
 		// An optimistic address (RFC 4429) is tentative, too, and usable.
 		if addr.Flags&unix.IFA_F_TENTATIVE != 0 && addr.Flags&unix.IFA_F_OPTIMISTIC == 0 {
-			tentative = addr.IP.String()
+			tentative = addr.IP
 		}
 	}
 	return tentative, nil

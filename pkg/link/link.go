@@ -2,8 +2,6 @@
 
 //go:build linux
 
-// Package link finds, configures, watches and deletes network interfaces. Its
-// functions work in the network namespace of the calling thread.
 package link
 
 import (
@@ -11,8 +9,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	current "github.com/containernetworking/cni/pkg/types/100"
@@ -31,6 +31,13 @@ func IsNotFound(err error) bool {
 	return errors.Is(err, ErrNotFound) || errors.As(err, &notFound) || errors.Is(err, unix.ENODEV)
 }
 
+// notFoundError is ErrNotFound with the link that was asked for.
+type notFoundError struct{ what string }
+
+func (e notFoundError) Error() string { return "link " + e.what + ": not found" }
+
+func (notFoundError) Is(target error) bool { return target == ErrNotFound }
+
 // Find returns the link called name.
 func Find(name string) (netlink.Link, error) {
 	found, err := netlinksafe.LinkByName(name)
@@ -48,24 +55,67 @@ func describeError(what string, err error) error {
 	case err == nil:
 		return nil
 	case IsNotFound(err):
-		return fmt.Errorf("link %s: %w", what, ErrNotFound)
+		return notFoundError{what}
 	}
 	return fmt.Errorf("link %s: %w", what, err)
 }
 
+// Veths returns the veth devices whose names begin with prefix. Their aliases
+// (Attrs().Alias) tell whose they are.
+func Veths(prefix string) ([]netlink.Link, error) {
+	links, err := netlinksafe.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list the links: %w", err)
+	}
+	var veths []netlink.Link
+	for _, l := range links {
+		if l.Type() == "veth" && strings.HasPrefix(l.Attrs().Name, prefix) {
+			veths = append(veths, l)
+		}
+	}
+	return veths, nil
+}
+
+// Addresses returns the addresses of l in a family, such as
+// netlink.FAMILY_ALL.
+func Addresses(l netlink.Link, family int) ([]netlink.Addr, error) {
+	addresses, err := netlinksafe.AddrList(l, family)
+	if err != nil {
+		return nil, fmt.Errorf("list the addresses of %s: %w", l.Attrs().Name, err)
+	}
+	return addresses, nil
+}
+
 // Delete deletes the link called name. One that is gone is a success.
 func Delete(name string) error {
-	return remove(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Name: name}}, fmt.Sprintf("%q", name))
+	request := deletion(0)
+	request.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	return remove(request, fmt.Sprintf("%q", name))
 }
 
 // DeleteByIndex deletes the link with the given index. One that is gone is a
 // success.
 func DeleteByIndex(index int) error {
-	return remove(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}, fmt.Sprintf("#%d", index))
+	if index <= 0 {
+		return fmt.Errorf("delete link #%d: an index is greater than 0", index)
+	}
+	return remove(deletion(index), fmt.Sprintf("#%d", index))
 }
 
-func remove(l netlink.Link, what string) error {
-	if err := netlink.LinkDel(l); err != nil && !IsNotFound(err) {
+// deletion is the message that deletes a link. The netlink library's own looks
+// a name up first, and asks the kernel to delete nothing in particular (EINVAL)
+// if that fails; in one message nothing can happen in between.
+func deletion(index int) *nl.NetlinkRequest {
+	request := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
+	message := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	message.Index = int32(index)
+	request.AddData(message)
+	return request
+}
+
+func remove(request *nl.NetlinkRequest, what string) error {
+	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+	if err != nil && !IsNotFound(err) {
 		return fmt.Errorf("delete link %s: %w", what, err)
 	}
 	return nil
@@ -90,3 +140,7 @@ func RandomMAC() net.HardwareAddr {
 	mac[0] = mac[0]&^0x01 | 0x02
 	return mac
 }
+
+// randomName returns a name of the form every CNI plugin uses for links nobody
+// has named: NetworkManager and others are configured to leave it alone.
+func randomName() string { return fmt.Sprintf("veth%08x", rand.Uint32()) }

@@ -15,69 +15,85 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WaitUp waits until the link with the given index is operationally up, that
-// is, can pass packets. It waits for the kernel's events until the deadline of
-// ctx; an error says which state the link was in last.
-func WaitUp(ctx context.Context, index int) error {
-	state, err := operState(index)
-	if err != nil || state == netlink.OperUp {
-		return err
-	}
-	return watch(ctx, unix.RTNLGRP_LINK, func(timedOut bool) (bool, error) {
-		state, err := operState(index)
-		if err == nil && timedOut {
-			err = fmt.Errorf("link #%d did not come up in time: its state is %s", index, state)
-		}
-		return state == netlink.OperUp, err
-	})
-}
-
-func operState(index int) (netlink.LinkOperState, error) {
-	l, err := FindByIndex(index)
-	if err != nil {
-		return netlink.OperUnknown, err
-	}
-	return l.Attrs().OperState, nil
-}
-
 // maxWait bounds a wait whose context has no deadline.
 const maxWait = 10 * time.Second
 
-// watch asks done again whenever the kernel reports something in a routing
-// group, beginning with right after the subscription, so that no event is lost
-// in between. Past the deadline of ctx it asks a last time, saying so.
-func watch(ctx context.Context, group uint, done func(timedOut bool) (bool, error)) error {
-	events, err := nl.Subscribe(unix.NETLINK_ROUTE, group)
+// WaitUp waits until the link with the given index is operationally up, that
+// is, can pass packets. It waits for the kernel's events until ctx is done; the
+// error then says which state the link was in last, and wraps that of ctx. A
+// link that goes away is an ErrNotFound.
+func WaitUp(ctx context.Context, index int) error {
+	check := func() (waitingFor, error) {
+		l, err := FindByIndex(index)
+		if err != nil || isUp(l) {
+			return "", err
+		}
+		return waitingFor(fmt.Sprintf("%s is %s, waited for it to be up", l.Attrs().Name, l.Attrs().OperState)), nil
+	}
+	return wait(ctx, check, unix.RTNLGRP_LINK)
+}
+
+// isUp tells whether the kernel considers l usable. Drivers that do not keep
+// track of it, those of lo, dummy and others, leave its state unknown for ever
+// (Documentation/networking/operstates.rst).
+func isUp(l netlink.Link) bool {
+	attrs := l.Attrs()
+	if attrs.OperState == netlink.OperUnknown {
+		return attrs.RawFlags&unix.IFF_UP != 0
+	}
+	return attrs.OperState == netlink.OperUp
+}
+
+// waitingFor says what has not happened yet; empty: all there is to wait for
+// has.
+type waitingFor string
+
+// wait asks check until there is nothing left to wait for: once without more
+// ado, then right after the subscription to groups of routing events, so that
+// nothing is missed in between, and again after every event.
+func wait(ctx context.Context, check func() (waitingFor, error), groups ...uint) error {
+	if pending, err := check(); pending == "" || err != nil {
+		return err
+	}
+	events, err := nl.Subscribe(unix.NETLINK_ROUTE, groups...)
 	if err != nil {
 		return fmt.Errorf("subscribe to link events: %w", err)
 	}
 	defer events.Close()
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(maxWait)
-	}
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
+	defer cancel()
+	stop := context.AfterFunc(ctx, events.Close) // ends Receive
+	defer stop()
 	for {
-		remaining := time.Until(deadline)
-		timedOut := remaining <= 0 || ctx.Err() != nil
-		if finished, err := done(timedOut); finished || err != nil || timedOut {
+		pending, err := check()
+		if pending == "" || err != nil {
 			return err
 		}
-		if err := awaitEvent(events, remaining); err != nil {
+		if ctx.Err() != nil {
+			return &timeoutError{pending, ctx.Err()}
+		}
+		if err := awaitEvent(ctx, events); err != nil {
 			return err
 		}
 	}
 }
 
-// awaitEvent returns when an event arrived or the time is over. Events that did
-// not fit the socket's buffer (ENOBUFS) were events.
-func awaitEvent(events *nl.NetlinkSocket, limit time.Duration) error {
-	timeout := unix.NsecToTimeval(max(limit, time.Millisecond).Nanoseconds())
-	if err := events.SetReceiveTimeout(&timeout); err != nil {
-		return fmt.Errorf("bound the wait for link events: %w", err)
-	}
+// awaitEvent returns when an event arrived or ctx is done. Events that did not
+// fit the socket's buffer (ENOBUFS) were events.
+func awaitEvent(ctx context.Context, events *nl.NetlinkSocket) error {
 	_, _, err := events.Receive()
-	if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
-		return fmt.Errorf("wait for link events: %w", err)
+	if err == nil || ctx.Err() != nil || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EINTR) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("wait for link events: %w", err)
 }
+
+// timeoutError says what had not happened when the context was done.
+type timeoutError struct {
+	pending waitingFor
+	cause   error
+}
+
+func (e *timeoutError) Error() string { return fmt.Sprintf("link %s: %v", e.pending, e.cause) }
+
+func (e *timeoutError) Unwrap() error { return e.cause }
