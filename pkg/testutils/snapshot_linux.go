@@ -26,20 +26,13 @@ func Snapshot(netns ...ns.NetNS) (string, error) {
 	}
 	var text strings.Builder
 	for i, one := range netns {
-		part, err := snapshotOf(one)
+		part, err := in(one, snapshotHere)
 		if err != nil {
 			return "", err
 		}
 		fmt.Fprintf(&text, "===== namespace %d =====\n%s", i+1, part)
 	}
 	return text.String(), nil
-}
-
-func snapshotOf(netns ns.NetNS) (string, error) {
-	if netns == nil {
-		return snapshotHere()
-	}
-	return ns.Call(netns, snapshotHere)
 }
 
 // section is one part of a snapshot.
