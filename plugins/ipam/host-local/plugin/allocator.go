@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostlocal
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/undo"
+)
+
+// patience is how many taken addresses in a row are found out one by one,
+// before all of them are read at once.
+const patience = 32
+
+// assignment is an address that was reserved, out of range r.
+type assignment struct {
+	ip netip.Addr
+	r  Range
+}
+
+// allocator reserves addresses for one attachment.
+type allocator struct {
+	store     *store
+	undo      *undo.Stack // takes back what has been reserved
+	container string
+	owner     string     // of the reservations, see ownerOf
+	sets      []RangeSet // all there are
+}
+
+// allocate reserves one address of every range set: one of those requested, if
+// any is in the set, or else the next free one.
+func (a *allocator) allocate(requested []netip.Addr) ([]assignment, error) {
+	var assigned []assignment
+	pending := slices.Clone(requested)
+	for n, set := range a.sets {
+		assign := func() (assignment, error) { return a.next(n, set) }
+		if i := slices.IndexFunc(pending, set.contains); i >= 0 {
+			ip := pending[i]
+			pending = slices.Delete(pending, i, i+1)
+			assign = func() (assignment, error) { return a.exactly(n, set, ip) }
+		}
+		one, err := assign()
+		if err != nil {
+			return nil, fmt.Errorf("failed to allocate for range %d: %w", n, err)
+		}
+		assigned = append(assigned, one)
+	}
+	if len(pending) > 0 {
+		return nil, fmt.Errorf("failed to allocate all requested IPs: %s: the range sets that they are in, if any, have assigned their one address",
+			strings.Trim(fmt.Sprint(pending), "[]"))
+	}
+	return assigned, nil
+}
+
+// exactly reserves ip.
+func (a *allocator) exactly(n int, set RangeSet, ip netip.Addr) (assignment, error) {
+	if isGateway(ip, a.sets) {
+		return assignment{}, fmt.Errorf("requested ip %s is subnet's gateway", ip)
+	}
+	reserved, err := a.reserve(n, ip)
+	if err == nil && !reserved {
+		err = fmt.Errorf("requested IP address %s is not available in range set %s", ip, set)
+	}
+	r, _ := set.find(ip)
+	return assignment{ip, r}, err
+}
+
+// next reserves the first free address behind the one the set gave out last.
+func (a *allocator) next(n int, set RangeSet) (assignment, error) {
+	if err := a.refuseDuplicate(set); err != nil {
+		return assignment{}, err
+	}
+	last, err := a.store.lastReserved(n)
+	if err != nil {
+		logf("Error retrieving last reserved ip: %v", err)
+	}
+	found, err := a.search(n, set, last)
+	if err != nil || found.ip.IsValid() {
+		return found, err
+	}
+	// Perhaps some addresses are only blocked by what a crash left.
+	freed, err := a.store.scan(none)
+	if err == nil && freed > 0 {
+		found, err = a.search(n, set, last)
+	}
+	if err == nil && !found.ip.IsValid() {
+		err = plugin.WithCode(types.ErrTryAgainLater, noneAvailable(set, a.store.directory))
+	}
+	return found, err
+}
+
+func noneAvailable(set RangeSet, d directory) error {
+	return fmt.Errorf("no IP addresses available in range set: %s: every one has a file in %s", set, d.path())
+}
+
+// search returns the zero assignment if every address is taken.
+func (a *allocator) search(n int, set RangeSet, last netip.Addr) (assignment, error) {
+	var taken map[netip.Addr]bool
+	failures := 0
+	for ip, r := range set.after(last) {
+		if isGateway(ip, a.sets) || taken[ip] {
+			continue
+		}
+		reserved, err := a.reserve(n, ip)
+		if reserved || err != nil {
+			return assignment{ip, r}, err
+		}
+		if failures++; failures == patience {
+			if taken, err = a.store.taken(); err != nil {
+				return assignment{}, err
+			}
+		}
+	}
+	return assignment{}, nil
+}
+
+// reserve reserves ip, of range set n; it returns false if it is taken.
+func (a *allocator) reserve(n int, ip netip.Addr) (bool, error) {
+	reserved, err := a.store.reserve(ip, a.owner)
+	if !reserved {
+		return false, err
+	}
+	directory, owner := a.store.directory, a.owner
+	a.undo.Push("reservation of "+ip.String(), func() error { return directory.release(ip, owner) })
+	return true, a.store.setLastReserved(n, ip)
+}
+
+// refuseDuplicate makes sure that the attachment has no address of the set yet.
+func (a *allocator) refuseDuplicate(set RangeSet) error {
+	for _, owner := range []string{a.owner, legacyOwner(a.container)} {
+		names, err := a.store.owned(owner)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if ip, ok := parseFileName(name); ok && set.contains(ip) {
+				return fmt.Errorf("%s has been allocated to %s, duplicate allocation is not allowed", ip, a.container)
+			}
+		}
+	}
+	return nil
+}

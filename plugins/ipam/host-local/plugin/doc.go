@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package hostlocal is the host-local IPAM plugin. It assigns addresses from
+// ranges and remembers on the host's own disk which are taken.
+//
+// # On disk
+//
+// Every network has a directory, <dataDir>/<network>. The format is an interface:
+// older releases, other programs and administrators read and change it.
+//
+//	<ip>                  the reservation of an address: "<container id>\r\n<interface>"
+//	last_reserved_ip.<n>  the address that range set n gave out last
+//	lock                  locked with flock(2) by whoever changes anything
+//
+// A reservation appears with all of its content or not at all (O_TMPFILE and
+// linkat(2)), so that a process killed at any moment leaves nothing that cannot
+// be attributed. Where that does not work, a reservation may be found empty; it
+// is seen under the lock, so nobody is about to write it, and free again.
+//
+// # The index
+//
+// Looking for the reservations of a container would mean reading every file. An
+// index beside the directories, <dataDir>/.cni-index/<network>, has a symbolic
+// link for each owner whose target is a list of that owner's files. It is a
+// cache that is checked, never believed blindly:
+//
+// After a command has changed a network's directory and its index, it sets the
+// modification time of both to the same moment, a little in the past. Whoever
+// else changes the directory makes the kernel set both its modification and its
+// status change time to the present, so that the modification time differs from
+// the index's and equals the status change time. The index then is rebuilt from
+// the files, as it is after a process was killed half-way. And what the index
+// says about an owner is verified in the files that it names.
+//
+// # Restarts
+//
+// No network namespace survives a restart of the machine, so reservations do
+// not either. The symbolic link "boot" in the index says in which boot the
+// directory was last changed. The first command that finds another boot id
+// there, but the same machine id, frees what is left of earlier boots: if the
+// index is in order, nobody has reserved anything since, and that is all there
+// is; if not, it is what was written before the machine started.
+package hostlocal

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostlocal
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	bootLink = "boot" // no hash is called that
+
+	// manyFiles is the target of an owner whose files do not fit into a link.
+	manyFiles = "*"
+
+	// maxTarget is what every file system takes as the target of a link; XFS has
+	// the lowest limit, 1024.
+	maxTarget = 1000
+
+	// stampAge puts stamps into the past, further than the coarsest time stamps
+	// of file systems in use, so that they never equal the present.
+	stampAge = 2 * time.Second
+)
+
+// errNotIndexed is returned for an owner whose files have to be looked for in
+// the network's directory.
+var errNotIndexed = errors.New("not in the index")
+
+// index finds the files of an owner, see the package comment.
+type index struct {
+	dir     string // its own directory
+	network string // the directory it is about
+}
+
+func newIndex(dataDir, network string) index {
+	return index{dir: filepath.Join(dataDir, indexName, network), network: filepath.Join(dataDir, network)}
+}
+
+// valid tells whether the index says what is in the network's directory.
+func (x index) valid() bool {
+	var network, own syscall.Stat_t
+	if syscall.Stat(x.network, &network) != nil || syscall.Stat(x.dir, &own) != nil {
+		return false
+	}
+	return network.Mtim == own.Mtim && network.Mtim != network.Ctim
+}
+
+// stamp makes the index valid.
+func (x index) stamp() error {
+	stamp := time.Now().Add(-stampAge)
+	// The network's directory comes last: until then, its change is recent.
+	if err := os.Chtimes(x.dir, time.Time{}, stamp); err != nil {
+		return err
+	}
+	return os.Chtimes(x.network, time.Time{}, stamp)
+}
+
+// files returns the names of owner's files.
+func (x index) files(owner string) ([]string, error) {
+	target, err := os.Readlink(x.link(owner))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case target == manyFiles:
+		return nil, errNotIndexed
+	}
+	return strings.Split(target, "/"), nil
+}
+
+// set records the names of owner's files.
+func (x index) set(owner string, names []string) error {
+	return replaceLink(x.link(owner), linkTarget(names))
+}
+
+func (x index) link(owner string) string { return filepath.Join(x.dir, linkName(owner)) }
+
+func linkName(owner string) string {
+	sum := sha256.Sum256([]byte(owner))
+	return hex.EncodeToString(sum[:])
+}
+
+func linkTarget(names []string) string {
+	target := strings.Join(names, "/")
+	if len(target) > maxTarget {
+		return manyFiles
+	}
+	return target
+}
+
+// replaceLink makes path a symbolic link to target, or removes it if there is
+// no target.
+func replaceLink(path, target string) error {
+	if target == "" {
+		return ignoreNotExist(os.Remove(path))
+	}
+	err := os.Symlink(target, path)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	return os.Symlink(target, path)
+}
+
+// rebuild makes the index say that each owner has the files listed, and that
+// there are no others. It leaves what is right already.
+func (x index) rebuild(files map[string][]string) error {
+	if err := os.MkdirAll(x.dir, 0o700); err != nil {
+		return err
+	}
+	want := make(map[string]string, len(files))
+	for owner, names := range files {
+		want[linkName(owner)] = linkTarget(names)
+	}
+	have, err := readNames(x.dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range have {
+		path := filepath.Join(x.dir, name)
+		if name == bootLink {
+			continue
+		}
+		if target, err := os.Readlink(path); err == nil && target == want[name] {
+			delete(want, name)
+		} else if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	for name, target := range want {
+		if err := os.Symlink(target, filepath.Join(x.dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// boot returns the boot in which the index was last valid; one that is not
+// known, if there is no record.
+func (x index) boot() boot {
+	record, err := os.Readlink(filepath.Join(x.dir, bootLink))
+	if err != nil {
+		return boot{}
+	}
+	return parseBoot(record)
+}
+
+func (x index) setBoot(b boot) error {
+	path := filepath.Join(x.dir, bootLink)
+	if !b.known() {
+		return ignoreNotExist(os.Remove(path))
+	}
+	return replaceLink(path, b.String())
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package hostlocal
+
+import "errors"
+
+var errNotIndexed = errors.New("not in the index")
+
+// index is the index of a system that does not tell when a directory has been
+// changed, or where links need privileges: it is never valid, and every lookup
+// reads the files.
+type index struct{}
+
+func newIndex(_, _ string) index { return index{} }
+
+func (index) valid() bool                       { return false }
+func (index) stamp() error                      { return nil }
+func (index) files(string) ([]string, error)    { return nil, errNotIndexed }
+func (index) set(string, []string) error        { return nil }
+func (index) rebuild(map[string][]string) error { return nil }
+func (index) boot() boot                        { return boot{} }
+func (index) setBoot(boot) error                { return nil }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostlocal
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+)
+
+// writable tells why the directory could not be written to, or made.
+func (d directory) writable() error {
+	dir := d.path()
+	for {
+		info, err := os.Stat(dir)
+		parent := filepath.Dir(dir)
+		switch {
+		case isAbsent(err) && parent != dir:
+			dir = parent
+		case err != nil:
+			return err
+		case !info.IsDir():
+			return &os.PathError{Op: "use", Path: dir, Err: syscall.ENOTDIR}
+		default:
+			return mayWrite(dir)
+		}
+	}
+}
+
+// full returns those sets that have no address left.
+func (d directory) full(sets []RangeSet) ([]RangeSet, error) {
+	names, err := readNames(d.path())
+	if err != nil {
+		return nil, ignoreNotExist(err)
+	}
+	if full := fullSets(sets, addresses(names)); len(full) == 0 {
+		return nil, nil
+	}
+	// An ADD would free what a crash or an earlier boot has left. A runtime that
+	// hears that we are full may never send that ADD.
+	s, err := d.open()
+	if err != nil {
+		return nil, ignoreAbsent(err)
+	}
+	defer s.Close()
+	if _, err := s.scan(none); err != nil {
+		return nil, err
+	}
+	taken, err := s.taken()
+	return fullSets(sets, taken), err
+}
+
+func fullSets(sets []RangeSet, taken map[netip.Addr]bool) []RangeSet {
+	var full []RangeSet
+	for _, set := range sets {
+		if isFull(set, sets, taken) {
+			full = append(full, set)
+		}
+	}
+	return full
+}
+
+// isFull does not look at single addresses where there are more of them than
+// could be taken.
+func isFull(set RangeSet, sets []RangeSet, taken map[netip.Addr]bool) bool {
+	gateways := 0
+	for _, s := range sets {
+		gateways += len(s)
+	}
+	if set.size() > uint64(len(taken)+gateways) {
+		return false
+	}
+	for ip := range set.after(netip.Addr{}) {
+		if !taken[ip] && !isGateway(ip, sets) {
+			return false
+		}
+	}
+	return true
+}
+
+// isGateway tells whether ip is the gateway of any range. Ranges may share a
+// subnet, so that the gateway of one may lie in another.
+func isGateway(ip netip.Addr, sets []RangeSet) bool {
+	return slices.ContainsFunc(sets, func(set RangeSet) bool {
+		return slices.ContainsFunc(set, func(r Range) bool { return r.Gateway == ip })
+	})
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The static plugin assigns the addresses that its configuration or the runtime
+// names.
+package main
+
+import (
+	static "github.com/containernetworking/plugins/plugins/ipam/static/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func main() { plugin.Main(static.Plugin) }
