@@ -31,13 +31,15 @@ func (d Delegate) Configured() bool { return d.plugin != "" }
 // Add has the IPAM plugin assign addresses. Their release is on the stack
 // before it runs, so it is released too if it fails (as the CNI specification
 // asks, section 4), or if its answer is no good: one without an address is an
-// error. Callers create their interface first; that refuses a second ADD for a
+// error. A caller that has given up does not keep it from being released.
+//
+// Callers create their interface first; that refuses a second ADD for a
 // live attachment, whose addresses the release would otherwise free.
 func (d Delegate) Add(ctx context.Context, stack *undo.Stack) (*current.Result, error) {
 	if !d.Configured() {
 		return &current.Result{}, nil
 	}
-	stack.Push("IPAM reservation", func() error { return d.Del(ctx) })
+	stack.Push("IPAM reservation", func() error { return d.Del(context.WithoutCancel(ctx)) })
 	answer, err := execAdd(ctx, d.plugin, d.stdin)
 	if err != nil {
 		return nil, err

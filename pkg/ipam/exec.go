@@ -4,11 +4,15 @@ package ipam
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/types"
+	"github.com/containernetworking/cni/pkg/types/create"
 	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/containernetworking/plugins/pkg/conf"
@@ -42,46 +46,78 @@ func ExecGC(plugin string, netconf []byte) error {
 }
 
 func execAdd(ctx context.Context, plugin string, netconf []byte) (types.Result, error) {
+	answer, err := execute(ctx, "ADD", plugin, netconf)
+	if err != nil {
+		return nil, err
+	}
+	result, err := decode(netconf, answer)
+	if err != nil {
+		return nil, types.NewError(types.ErrDecodingFailure, fmt.Sprintf("answer of %s: %v", plugin, err), "")
+	}
+	return result, nil
+}
+
+func execVerb(ctx context.Context, verb, plugin string, netconf []byte) error {
+	_, err := execute(ctx, verb, plugin, netconf)
+	return err
+}
+
+// execute runs a delegate and returns what it printed; see run for what it does
+// differently from the CNI library.
+func execute(ctx context.Context, verb, plugin string, netconf []byte) ([]byte, error) {
 	path, err := find(plugin)
 	if err != nil {
 		return nil, err
 	}
-	return invoke.ExecPluginWithResult(ctx, path, netconf, &invoke.DelegateArgs{Command: "ADD"}, &executor{})
-}
-
-func execVerb(ctx context.Context, verb, plugin string, netconf []byte) error {
-	path, err := find(plugin)
-	if err != nil {
-		return err
-	}
-	return invoke.ExecPluginWithoutResult(ctx, path, netconf, &invoke.DelegateArgs{Command: verb}, &executor{})
+	return run(ctx, path, netconf, (&invoke.DelegateArgs{Command: verb}).AsEnv())
 }
 
 func find(plugin string) (string, error) {
-	return invoke.FindInPath(plugin, filepath.SplitList(os.Getenv("CNI_PATH")))
+	dirs := filepath.SplitList(os.Getenv("CNI_PATH"))
+	if len(dirs) == 0 && plugin != "" {
+		return "", fmt.Errorf("CNI_PATH is empty, it should name the directory of the IPAM plugin %s", plugin)
+	}
+	return invoke.FindInPath(plugin, dirs)
 }
 
-// executor is the invoke.Exec of this package; see run for what it does
-// differently from the library's.
-type executor struct{ version.PluginDecoder }
-
-var _ invoke.Exec = (*executor)(nil)
-
-// ExecPlugin implements invoke.Exec.
-func (*executor) ExecPlugin(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
-	stdout, err := run(ctx, path, stdin, environ)
-	if err != nil || len(stdout) == 0 {
-		return stdout, err
+// decode returns the result that answer is.
+func decode(netconf, answer []byte) (types.Result, error) {
+	if len(answer) == 0 {
+		return nil, errors.New("it is empty, expected a result")
 	}
 	var problems conf.Problems
-	conf.RejectNulls(&problems, "answer of "+filepath.Base(path), stdout)
+	conf.RejectNulls(&problems, "result", answer)
 	if err := problems.Err(); err != nil {
-		return nil, types.NewError(types.ErrDecodingFailure, err.Error(), "")
+		return nil, err
 	}
-	return stdout, nil
+	resultVersion, answer, err := ensureVersion(netconf, answer)
+	if err != nil {
+		return nil, err
+	}
+	return create.Create(resultVersion, answer)
 }
 
-// FindInPath implements invoke.Exec.
-func (*executor) FindInPath(plugin string, paths []string) (string, error) {
-	return invoke.FindInPath(plugin, paths)
+// ensureVersion returns the version of answer, and answer with it. Where it is
+// left out, the one of netconf is meant, not 0.1.0 (containernetworking/cni#895).
+func ensureVersion(netconf, answer []byte) (string, []byte, error) {
+	var stated struct {
+		CNIVersion string `json:"cniVersion"`
+	}
+	if err := json.Unmarshal(answer, &stated); err != nil || stated.CNIVersion != "" {
+		return stated.CNIVersion, answer, err
+	}
+	meant, err := (&version.ConfigDecoder{}).Decode(netconf)
+	if err != nil {
+		return "", nil, err
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(answer, &fields); err != nil {
+		return "", nil, err
+	}
+	if fields == nil {
+		return "", nil, errors.New("it is null, expected a result")
+	}
+	fields["cniVersion"] = meant
+	answer, err = json.Marshal(fields)
+	return meant, answer, err
 }

@@ -51,6 +51,9 @@ func run(ctx context.Context, path string, stdin []byte, environ []string) ([]by
 		return nil, fmt.Errorf("wait for %s: %w", path, err)
 	}
 	stdout, stderr := contents(files.out), contents(files.err)
+	if !state.Success() && ctx.Err() != nil {
+		return nil, fmt.Errorf("%s was stopped: %w", filepath.Base(path), context.Cause(ctx))
+	}
 	if !state.Success() {
 		return nil, delegateError(path, state, stdout, stderr)
 	}
@@ -108,12 +111,12 @@ func openFiles(stdin []byte) (*memFiles, error) {
 		name   string
 		target **os.File
 	}{{"stdin", &files.in}, {"stdout", &files.out}, {"stderr", &files.err}} {
-		fd, err := unix.MemfdCreate("cni-"+file.name, unix.MFD_CLOEXEC)
+		created, err := createFile(file.name)
 		if err != nil {
 			files.close()
-			return nil, fmt.Errorf("create the %s of a delegate: %w", file.name, err)
+			return nil, err
 		}
-		*file.target = os.NewFile(uintptr(fd), file.name)
+		*file.target = created
 	}
 	_, err := files.in.Write(stdin)
 	if err == nil {
@@ -124,6 +127,19 @@ func openFiles(stdin []byte) (*memFiles, error) {
 		return nil, fmt.Errorf("fill the stdin of a delegate: %w", err)
 	}
 	return &files, nil
+}
+
+// createFile creates a file in memory that nobody can execute: vm.memfd_noexec
+// may forbid others. Kernels before 6.3 do not know the difference.
+func createFile(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate("cni-"+name, unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
+	if errors.Is(err, unix.EINVAL) {
+		fd, err = unix.MemfdCreate("cni-"+name, unix.MFD_CLOEXEC)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create the %s of a delegate: %w", name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 func (f *memFiles) close() {
