@@ -3,6 +3,7 @@
 package netfilter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -64,7 +65,7 @@ func (f family) readNFT(c *conn, name string) (savedChain, error) {
 		return state, explain(err)
 	}
 	for _, rule := range rules {
-		state.comment = ruleComment(rule)
+		state.comment = cmp.Or(state.comment, ruleComment(rule))
 		if verdict := verdictOf(rule); verdict != nil && verdict.Kind == expr.VerdictAccept {
 			state.accepts = append(state.accepts, savedRule{f.prefixAt(rule, f.daddr), name, rule.Handle})
 		}

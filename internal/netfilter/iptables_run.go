@@ -43,6 +43,9 @@ func (f family) legacy() family {
 	return f
 }
 
+// absent tells whether err says that a program is not installed.
+func absent(err error) bool { return errors.Is(err, exec.ErrNotFound) }
+
 // installed says what to do about a program that is not there.
 func (f family) installed(which string) error {
 	if _, err := exec.LookPath(f.program(which)); err != nil {

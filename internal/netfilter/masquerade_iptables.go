@@ -161,22 +161,38 @@ func (f family) keeping(known []*net.IPNet) func(savedChain) savedChain {
 // nothing is left of a chain whose container is gone.
 func nothing(savedChain) savedChain { return savedChain{} }
 
-// removeFromLegacy starts iptables-legacy only if the kernel's legacy table
-// mentions the chain.
+// removeFromLegacy reduces a chain to what keep says. It starts iptables-legacy
+// only if the kernel's legacy table mentions the chain.
 func (f family) removeFromLegacy(ctx context.Context, chain string, keep func(savedChain) savedChain) error {
 	if !f.legacyMentions(chain) {
 		return nil
 	}
-	legacy := f.legacy()
-	chains, err := legacy.save(ctx)
-	if err != nil {
-		return err
-	}
-	state, exists := chains[chain]
-	if !exists {
+	return f.reduceLegacy(ctx, func(state savedChain) (savedChain, bool) { return keep(state), state.name == chain })
+}
+
+// gcLegacy removes the chains of containers that have no valid attachment to
+// the network any more.
+func (f family) gcLegacy(ctx context.Context, attachments plugin.Attachments) error {
+	if !f.legacyMentions(commentPrefix(attachments.Network())) {
 		return nil
 	}
-	return legacy.restore(ctx, removalInput(state, keep(state)))
+	return f.reduceLegacy(ctx, func(state savedChain) (savedChain, bool) { return savedChain{}, state.stale(attachments) })
+}
+
+// reduceLegacy changes the chains that reduce selects to what it returns.
+func (f family) reduceLegacy(ctx context.Context, reduce func(savedChain) (rest savedChain, selected bool)) error {
+	legacy := f.legacy()
+	chains, err := legacy.save(ctx)
+	if absent(err) {
+		return nil
+	}
+	errs := []error{err}
+	for _, state := range chains {
+		if rest, selected := reduce(state); selected {
+			errs = append(errs, legacy.restore(ctx, removalInput(state, rest)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // removalInput returns what iptables-restore has to do to get from one state of
@@ -190,24 +206,4 @@ func removalInput(now, then savedChain) string {
 		input = append(input, "-F "+now.name, "-X "+now.name)
 	}
 	return strings.Join(append(input, "COMMIT", ""), "\n")
-}
-
-// gcLegacy removes the chains of containers that have no valid attachment to
-// the network any more.
-func (f family) gcLegacy(ctx context.Context, attachments plugin.Attachments) error {
-	if !f.legacyMentions(commentPrefix(attachments.Network())) {
-		return nil
-	}
-	legacy := f.legacy()
-	chains, err := legacy.save(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, state := range chains {
-		if state.stale(attachments) {
-			errs = append(errs, legacy.restore(ctx, removalInput(state, nothing(state))))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -78,7 +78,9 @@ func kernelHasNFTables(ctx context.Context) bool {
 // share their iptables chain, and only the addresses tell them apart. Without
 // any, the container is taken to be gone, and the chain goes as a whole.
 //
-// A missing backend, table or program is no error. It goes on after an error.
+// A missing backend, table or program is no error: without iptables-legacy, what
+// the kernel still holds of its rules stays, and nobody could wait for more. It
+// goes on after an error.
 func RemoveMasquerade(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
 	var errs []error
 	if kernelHasNFTables(ctx) {

@@ -4,6 +4,7 @@ package netfilter
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -111,7 +112,7 @@ func parseSavedRule(chains map[string]savedChain, line string) {
 	}
 	target := after(words, "-j")
 	if jumped, ok := chains[target]; ok && words[1] == "POSTROUTING" {
-		jumped.comment = after(words, "--comment")
+		jumped.comment = cmp.Or(jumped.comment, after(words, "--comment"))
 		jumped.jumps = append(jumped.jumps, savedRule{prefix: parsePrefix(after(words, "-s")), text: line})
 		chains[target] = jumped
 		return
@@ -128,7 +129,7 @@ func parseSavedRule(chains map[string]savedChain, line string) {
 	case "MASQUERADE":
 		chain.masquerades = true
 	}
-	chain.comment = after(words, "--comment")
+	chain.comment = cmp.Or(chain.comment, after(words, "--comment"))
 	chains[chain.name] = chain
 }
 

@@ -46,24 +46,18 @@ func inNewNS(f func()) func() {
 }
 
 // run runs a command line, or several, with the shell and returns what it prints.
+// The shell itself is not looked for in PATH.
 func run(script string) string {
 	GinkgoHelper()
-	output, err := exec.Command("sh", "-e", "-c", script).CombinedOutput()
+	output, err := exec.Command("/bin/sh", "-e", "-c", script).CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), "%s\n%s", script, output)
 	return string(output)
 }
 
-// ruleset returns what nft lists, with elements of maps and sets one to a line
-// and without what iptables-nft warns of.
+// ruleset returns what nft lists, without what it warns of iptables-nft.
 func ruleset() string {
 	GinkgoHelper()
-	return tidy(run("nft list ruleset"))
-}
-
-func tidy(listing string) string {
-	listing = regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(listing, "")
-	listing = regexp.MustCompile(`,\s+`).ReplaceAllString(listing, ",\n\t\t\t     ")
-	return strings.TrimSpace(listing)
+	return strings.TrimSpace(regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(run("nft list ruleset"), ""))
 }
 
 // addrs parses addresses with their prefix lengths.
