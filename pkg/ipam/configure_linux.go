@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -163,29 +164,35 @@ func gatewaysOf(addresses []*current.IPConfig) gatewayPair {
 }
 
 // addRoutes adds the routes in their order, each once. Two that differ in their
-// gateway are both added.
+// gateway, table, priority or scope are both added.
 func addRoutes(l netlink.Link, routes []*types.Route, gateways gatewayPair) error {
-	added := map[string]bool{}
-	for _, route := range routes {
+	var added []netlink.Route
+	for i, route := range routes {
 		if route == nil {
 			continue
 		}
-		kernel := kernelRoute(l, route, gateways)
-		if key := kernel.String(); added[key] {
+		kernel, err := kernelRoute(l, route, gateways)
+		if err != nil {
+			return fmt.Errorf("routes[%d].dst: %w", i, err)
+		}
+		if slices.ContainsFunc(added, kernel.Equal) {
 			continue
-		} else {
-			added[key] = true
 		}
 		if err := netlink.RouteAddEcmp(&kernel); err != nil {
 			return fmt.Errorf("add the route to %s through %s: %w", describeRoute(kernel), l.Attrs().Name, err)
 		}
+		added = append(added, kernel)
 	}
 	return nil
 }
 
-func kernelRoute(l netlink.Link, route *types.Route, gateways gatewayPair) netlink.Route {
+func kernelRoute(l netlink.Link, route *types.Route, gateways gatewayPair) (netlink.Route, error) {
+	network, err := networkOf(route.Dst)
+	if err != nil {
+		return netlink.Route{}, err
+	}
 	kernel := netlink.Route{
-		Dst:       &net.IPNet{IP: route.Dst.IP, Mask: route.Dst.Mask},
+		Dst:       network,
 		LinkIndex: l.Attrs().Index,
 		Gw:        route.GW,
 		Priority:  route.Priority,
@@ -201,11 +208,21 @@ func kernelRoute(l netlink.Link, route *types.Route, gateways gatewayPair) netli
 	// A route to what is on the link itself, or on the host, has no gateway.
 	if kernel.Gw == nil && kernel.Scope < netlink.SCOPE_LINK {
 		kernel.Gw = gateways.v4
-		if !isIPv4(route.Dst.IP) {
+		if !isIPv4(network.IP) {
 			kernel.Gw = gateways.v6
 		}
 	}
-	return kernel
+	return kernel, nil
+}
+
+// networkOf returns dst without host bits: DHCP servers send them (option 33),
+// and the kernel refuses them.
+func networkOf(dst net.IPNet) (*net.IPNet, error) {
+	first := dst.IP.Mask(dst.Mask)
+	if len(first) == 0 {
+		return nil, fmt.Errorf("%q is not a network", dst.String())
+	}
+	return &net.IPNet{IP: first, Mask: dst.Mask}, nil
 }
 
 func describeRoute(route netlink.Route) string {
