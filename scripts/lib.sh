@@ -18,7 +18,9 @@ apt_install() {
 	command -v apt-get >/dev/null || die "please install: $* (only Debian's and Ubuntu's apt-get is known here)"
 	[ "$(id -u)" -eq 0 ] || die "please install as root: apt-get install $*"
 	say "installing $*"
-	local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600)
+	# Podman's package would bring a network into /etc/cni/net.d, which the machine's other runtimes then join.
+	local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600
+		-o 'DPkg::Options::=--path-exclude=/etc/cni/net.d/*')
 	{
 		"${apt[@]}" install -y --no-install-recommends "$@" ||
 			{ "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@"; }
