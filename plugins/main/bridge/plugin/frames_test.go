@@ -5,59 +5,185 @@
 package bridge
 
 import (
-	"bytes"
 	"net"
 	"time"
 
+	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"golang.org/x/sys/unix"
+	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
-// etherType of the frames of these tests: "local experimental".
-const etherType = 0x88b5
+const (
+	experimental = 0x88b5 // the EtherType of the frames of these tests
+	arrival      = 2 * time.Second
+	absence      = 200 * time.Millisecond
+)
+
+var everyone = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
+// passes tells whether a broadcast frame that is sent on one link from the
+// given MAC address arrives at the other, and with which VLAN tags.
+func passes(from ns.NetNS, fromLink string, mac net.HardwareAddr, tags []uint16, to ns.NetNS, toLink string, within time.Duration) ([]uint16, bool) {
+	GinkgoHelper()
+	packets, err := testutils.Capture(to, toLink)
+	Expect(err).NotTo(HaveOccurred())
+	defer packets.Close()
+	frame := testutils.EthernetFrame(everyone, mac, experimental, make([]byte, 46), tags...)
+	Eventually(func() error { return testutils.SendFrame(from, fromLink, frame) }).Should(Succeed())
+	seen, err := packets.Wait(within, func(f testutils.Frame) bool {
+		return !f.Outgoing && f.EtherType() == experimental && f.Src().String() == mac.String()
+	})
+	return seen.VLANs(), err == nil
+}
+
+func macOf(c *testrig.Container) (mac net.HardwareAddr) {
+	GinkgoHelper()
+	c.Do(func() {
+		l, err := netlink.LinkByName(c.IfName)
+		Expect(err).NotTo(HaveOccurred())
+		mac = l.Attrs().HardwareAddr
+	})
+	return mac
+}
 
 // hearsItself tells whether a broadcast frame that c sends comes back to it.
-func hearsItself(c *testrig.Container) bool {
-	heard := false
-	c.Do(func() {
-		iface, err := net.InterfaceByName(c.IfName)
-		Expect(err).NotTo(HaveOccurred())
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(htons(etherType)))
-		Expect(err).NotTo(HaveOccurred())
-		defer unix.Close(fd)
-		address := &unix.SockaddrLinklayer{Protocol: htons(etherType), Ifindex: iface.Index}
-		Expect(unix.Bind(fd, address)).To(Succeed())
-		frame := broadcast(iface.HardwareAddr)
-		Expect(unix.Sendto(fd, frame, 0, address)).To(Succeed())
-		heard = receives(fd, frame)
-	})
+func hearsItself(c *testrig.Container, within time.Duration) bool {
+	GinkgoHelper()
+	_, heard := passes(c.Netns, c.IfName, macOf(c), nil, c.Netns, c.IfName, within)
 	return heard
 }
 
-func broadcast(from net.HardwareAddr) []byte {
-	frame := bytes.Repeat([]byte{0xff}, 6)
-	frame = append(frame, from...)
-	frame = append(frame, etherType>>8, etherType&0xff)
-	return append(frame, make([]byte, 46)...)
-}
+var _ = Describe("frames", func() {
+	var rig *testrig.Rig
+	var one, two *testrig.Container
 
-// receives tells whether the frame comes in within a moment; what the socket
-// sent itself does not count.
-func receives(fd int, frame []byte) bool {
-	limit := unix.NsecToTimeval((300 * time.Millisecond).Nanoseconds())
-	Expect(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)).To(Succeed())
-	buffer := make([]byte, 2000)
-	for {
-		n, from, err := unix.Recvfrom(fd, buffer, 0)
-		if err != nil {
-			return false
-		}
-		if ll, ok := from.(*unix.SockaddrLinklayer); ok && ll.Pkttype != unix.PACKET_OUTGOING && bytes.Equal(buffer[:n], frame) {
-			return true
-		}
+	BeforeEach(func() {
+		rig = testrig.New(Plugin, ipamPath)
+		one, two = rig.Container("one"), rig.Container("two")
+	})
+
+	between := func(from, to *testrig.Container, tags []uint16, within time.Duration) ([]uint16, bool) {
+		GinkgoHelper()
+		return passes(from.Netns, from.IfName, macOf(from), tags, to.Netns, to.IfName, within)
 	}
-}
 
-func htons(v uint16) uint16 { return v<<8 | v>>8 }
+	It("from another MAC address than the container's are dropped with macspoofchk", func() {
+		testutils.Need(GinkgoT(), "nftables")
+		const guarded = `{"type":"bridge","bridge":"br0","macspoofchk":true}`
+		result := rig.Add(one, guarded)
+		rig.Add(two, guarded)
+		_, passed := between(one, two, nil, arrival)
+		Expect(passed).To(BeTrue())
+		forged := net.HardwareAddr{0x02, 0, 0, 0, 0, 0x66}
+		_, passed = passes(one.Netns, "eth0", forged, nil, two.Netns, "eth0", absence)
+		Expect(passed).To(BeFalse())
+		Expect(rig.Check(one, guarded, result)).To(Succeed())
+		rig.Del(one, guarded)
+
+		open := rig.Container("open")
+		rig.Add(open, `{"type":"bridge","bridge":"br0"}`)
+		_, passed = passes(open.Netns, "eth0", forged, nil, two.Netns, "eth0", arrival)
+		Expect(passed).To(BeTrue())
+	})
+
+	Describe("with VLANs", func() {
+		BeforeEach(func() { testutils.Need(GinkgoT(), "bridge-vlan-filtering") })
+
+		const (
+			access = `{"type":"bridge","bridge":"br0","vlan":100}`
+			trunk  = `{"type":"bridge","bridge":"br0","vlanTrunk":[{"id":100},{"minID":200,"maxID":210}]}`
+		)
+
+		members := func(c *testrig.Container, hostName string) map[int]bool {
+			untagged := map[int]bool{}
+			rig.OnHost(func() {
+				l, err := netlink.LinkByName(hostName)
+				Expect(err).NotTo(HaveOccurred())
+				vlans, err := portVLANs(l)
+				Expect(err).NotTo(HaveOccurred())
+				for _, vlan := range vlans {
+					untagged[int(vlan.Vid)] = vlan.EngressUntag()
+				}
+			})
+			return untagged
+		}
+
+		It("reach the members of the VLAN, tagged on a trunk, and nobody else", func() {
+			rig.Add(one, access)
+			rig.Add(two, trunk)
+			elsewhere := rig.Container("elsewhere")
+			rig.Add(elsewhere, `{"type":"bridge","bridge":"br0","vlan":300}`)
+
+			tags, passed := between(one, two, nil, arrival)
+			Expect(passed).To(BeTrue())
+			Expect(tags).To(Equal([]uint16{100}))
+			tags, passed = between(two, one, []uint16{100}, arrival)
+			Expect(passed).To(BeTrue())
+			Expect(tags).To(BeEmpty())
+			_, passed = between(one, elsewhere, nil, absence)
+			Expect(passed).To(BeFalse())
+			_, passed = between(two, one, []uint16{205}, absence)
+			Expect(passed).To(BeFalse())
+		})
+
+		It("make the port a member of just the configured ones", func() {
+			result := rig.Add(one, access)
+			Expect(members(one, result.Interfaces[hostIndex].Name)).To(Equal(map[int]bool{100: true}))
+			Expect(rig.Check(one, access, result)).To(Succeed())
+
+			preserving := `{"type":"bridge","bridge":"br0","vlan":100,"preserveDefaultVlan":true}`
+			result = rig.Add(two, preserving)
+			Expect(members(two, result.Interfaces[hostIndex].Name)).To(HaveLen(2))
+			Expect(rig.Check(two, preserving, result)).To(Succeed())
+		})
+
+		It("give a trunk the native VLAN 1, and all ids in a moment", func() {
+			all := `{"type":"bridge","bridge":"br0","vlanTrunk":[{"minID":2,"maxID":4094}]}`
+			result := rig.Add(one, all)
+			vlans := members(one, result.Interfaces[hostIndex].Name)
+			Expect(vlans).To(HaveLen(4094))
+			Expect(vlans[1]).To(BeTrue())
+			Expect(vlans[2]).To(BeFalse())
+			Expect(rig.Check(one, all, result)).To(Succeed())
+		})
+
+		It("switch filtering on on a bridge that is there", func() {
+			rig.Add(two, `{"type":"bridge","bridge":"br0"}`)
+			result := rig.Add(one, access)
+			rig.OnHost(func() {
+				l, err := netlink.LinkByName("br0")
+				Expect(err).NotTo(HaveOccurred())
+				Expect(*l.(*netlink.Bridge).VlanFiltering).To(BeTrue())
+				Expect(netlink.LinkSetDown(l)).To(Succeed()) // up, it refuses the library's message
+				Expect(netlink.BridgeSetVlanFiltering(l, false)).To(Succeed())
+			})
+			Expect(rig.Check(one, access, result)).To(MatchError(ContainSubstring("br0: VLAN filtering is false, expected true")))
+		})
+
+		It("have a gateway device of their own", func() {
+			c := `{"type":"bridge","bridge":"br0","vlan":100,"isDefaultGateway":true,` + rig.HostLocal("", "10.1.2.0/24", "fd00:1:2::/64") + `}`
+			result := rig.Add(one, c)
+			Expect(result.Interfaces).To(HaveLen(4))
+			Expect(result.Interfaces[3].Name).To(Equal("br0.100"))
+			rig.Add(two, c)
+			Expect(testrig.Reach(one.Netns, rig.Host, "10.1.2.1")).To(Equal("10.1.2.2"))
+			Expect(testrig.Reach(two.Netns, one.Netns, "fd00:1:2::2")).To(Equal("fd00:1:2::3"))
+			rig.OnHost(func() {
+				device, err := netlink.LinkByName("br0.100")
+				Expect(err).NotTo(HaveOccurred())
+				Expect(device.Type()).To(Equal("veth"))
+				port, err := netlink.LinkByIndex(device.Attrs().ParentIndex)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(port.Attrs().Index).To(Equal(device.Attrs().Index - 1))
+				links, err := netlink.LinkList()
+				Expect(err).NotTo(HaveOccurred())
+				Expect(links).To(HaveLen(6)) // lo, the bridge, two ports, the gateway device and its port
+			})
+			Expect(rig.Check(one, c, result)).To(Succeed())
+		})
+	})
+})

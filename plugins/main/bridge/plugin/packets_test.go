@@ -65,9 +65,9 @@ var _ = Describe("packets", func() {
 		// translates; without NAT, a broadcast frame shows the same.
 		config := dualStack(`,"hairpinMode":true`)
 		rig.Add(one, config)
-		Expect(hearsItself(one)).To(BeTrue())
+		Expect(hearsItself(one, arrival)).To(BeTrue())
 		rig.Add(two, dualStack(``))
-		Expect(hearsItself(two)).To(BeFalse())
+		Expect(hearsItself(two, absence)).To(BeFalse())
 	})
 
 	It("do not go from one isolated port to another, but to the gateway", func() {

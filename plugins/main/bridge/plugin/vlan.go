@@ -36,6 +36,14 @@ func planVLANs(c *Config) (vlanPlan, bool) {
 // vlanRange is a run of consecutive VLAN ids, both ends included.
 type vlanRange struct{ first, last uint16 }
 
+// addTo makes port a tagged member. The kernel refuses a range of one.
+func (r vlanRange) addTo(port netlink.Link) error {
+	if r.first == r.last {
+		return netlink.BridgeVlanAdd(port, r.first, false, false, false, true)
+	}
+	return netlink.BridgeVlanAddRange(port, r.first, r.last, false, false, false, true)
+}
+
 // ranges joins consecutive ids, so that a trunk of all 4094 takes one message.
 func ranges(ids []int) []vlanRange {
 	var list []vlanRange
@@ -65,7 +73,7 @@ func setPortVLANs(port netlink.Link, plan vlanPlan) error {
 		}
 	}
 	for _, r := range ranges(plan.tagged) {
-		if err := netlink.BridgeVlanAddRange(port, r.first, r.last, false, false, false, true); err != nil {
+		if err := r.addTo(port); err != nil {
 			return fmt.Errorf("add %s to VLANs %d-%d: %w", port.Attrs().Name, r.first, r.last, err)
 		}
 	}

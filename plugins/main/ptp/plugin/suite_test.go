@@ -207,4 +207,3 @@ func FuzzParse(f *testing.F) {
 		_ = p.Err()
 	})
 }
-

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package bridge
+
+import (
+	"fmt"
+	"net"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
+)
+
+var _ = Describe("keys", func() {
+	var rig *testrig.Rig
+	var one *testrig.Container
+
+	BeforeEach(func() {
+		rig = testrig.New(Plugin, ipamPath)
+		one = rig.Container("one")
+	})
+
+	config := func(rest string) string {
+		return `{"type":"bridge","bridge":"br0"` + rest + `,` + rig.HostLocal("", "10.1.2.0/24", "fd00:1:2::/64") + `}`
+	}
+
+	addBridge := func(bridge *netlink.Bridge) int {
+		bridge.Name = "br0"
+		Expect(netlink.LinkAdd(bridge)).To(Succeed())
+		return bridge.Index
+	}
+
+	hostLink := func(name string) (l netlink.Link) {
+		rig.OnHost(func() {
+			var err error
+			l, err = netlink.LinkByName(name)
+			Expect(err).NotTo(HaveOccurred())
+		})
+		return l
+	}
+
+	It("use a bridge that is there and bring it in line", func() {
+		var index int
+		rig.OnHost(func() { index = addBridge(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{MTU: 9000, TxQLen: -1}}) })
+		result := rig.Add(one, config(`,"mtu":1400,"promiscMode":true,"isGateway":true`))
+		bridge := hostLink("br0")
+		Expect(bridge.Attrs().Index).To(Equal(index))
+		Expect(bridge.Attrs().MTU).To(Equal(1400))
+		Expect(bridge.Attrs().Promisc).NotTo(BeZero())
+		Expect(bridge.Attrs().Flags & net.FlagUp).NotTo(BeZero())
+		for _, iface := range result.Interfaces {
+			Expect(iface.Mtu).To(Equal(1400))
+		}
+	})
+
+	It("refuse an MTU that existing ports cannot take", func() {
+		rig.Add(one, config(`,"mtu":1400`))
+		two := rig.Container("two")
+		_, err := rig.Call("ADD", two, config(`,"mtu":1500`))
+		Expect(err).To(MatchError(MatchRegexp(`the MTU is 1400 and cannot become 1500 while port veth\w+ has 1400`)))
+		Expect(hostLink("br0").Attrs().MTU).To(Equal(1400))
+	})
+
+	It("refuse a device of another type in the bridge's place", func() {
+		rig.OnHost(func() {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = "br0"
+			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer"})).To(Succeed())
+		})
+		_, err := rig.Call("ADD", one, config(``))
+		Expect(err).To(MatchError(ContainSubstring("br0 exists and is no bridge but of type veth")))
+		_, err = rig.Call("STATUS", one, config(``))
+		Expect(testrig.Code(err)).To(Equal(uint(50)))
+	})
+
+	It("configure the port", func() {
+		result := rig.Add(one, config(`,"hairpinMode":true,"portIsolation":true`))
+		rig.OnHost(func() {
+			host, err := netlink.LinkByName(result.Interfaces[hostIndex].Name)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(host.Attrs().Alias).To(Equal("test/one/eth0"))
+			port, err := netlink.LinkGetProtinfo(host)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(port.Hairpin).To(BeTrue())
+			Expect(port.Isolated).To(BeTrue())
+		})
+	})
+
+	It("set the MAC address that the runtime asks for in CNI_ARGS", func() {
+		one.Args = "IgnoreUnknown=1;K8S_POD_NAME=x;MAC=02:00:00:00:00:09"
+		result := rig.Add(one, config(``))
+		Expect(result.Interfaces[containerIndex].Mac).To(Equal("02:00:00:00:00:09"))
+		Expect(rig.Check(one, config(``), result)).To(Succeed())
+	})
+
+	It("report the gateway, the routes and the DNS of the configuration", func() {
+		result := rig.Add(one, config(`,"isDefaultGateway":true,"dns":{"nameservers":["9.9.9.9"]}`))
+		Expect(result.IPs[0].Gateway.String()).To(Equal("10.1.2.1"))
+		Expect(*result.IPs[1].Interface).To(Equal(containerIndex))
+		Expect(result.Routes).To(HaveLen(2))
+		Expect(result.DNS.Nameservers).To(Equal([]string{"9.9.9.9"}))
+		Expect(result.Interfaces).To(HaveLen(3))
+		Expect(result.Interfaces[containerIndex].Sandbox).To(Equal(one.Path))
+	})
+
+	It("have routes with metric, MTU, MSS, table and scope", func() {
+		c := `{"type":"bridge","bridge":"br0","isGateway":true,"ipam":{"type":"static","addresses":[{"address":"10.1.2.3/24"}],"routes":[
+			{"dst":"192.0.2.0/24","gw":"10.1.2.1","priority":77,"mtu":1300,"advmss":1200,"table":99},
+			{"dst":"198.51.100.0/24","scope":253}]}}`
+		result := rig.Add(one, c)
+		one.Do(func() {
+			routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: 99}, netlink.RT_FILTER_TABLE)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(routes).To(HaveLen(1))
+			Expect([]int{routes[0].Priority, routes[0].MTU, routes[0].AdvMSS}).To(Equal([]int{77, 1300, 1200}))
+		})
+		Expect(rig.Check(one, c, result)).To(Succeed())
+		one.Do(func() {
+			Expect(netlink.RouteDel(&netlink.Route{Dst: cidr("192.0.2.0/24"), Table: 99})).To(Succeed())
+			Expect(netlink.RouteDel(&netlink.Route{Dst: cidr("198.51.100.0/24"), Scope: 253})).To(Succeed())
+		})
+		err := rig.Check(one, c, result)
+		Expect(err).To(MatchError(ContainSubstring("the route 192.0.2.0/24 via 10.1.2.1 metric 77 mtu 1300 advmss 1200 table 99 is missing")))
+		Expect(err).To(MatchError(ContainSubstring("the route 198.51.100.0/24 scope 253 is missing")))
+	})
+
+	Describe("at layer 2", func() {
+		const layer2 = `{"type":"bridge","bridge":"br0"}`
+
+		It("ADD, CHECK and DEL", func() {
+			result := rig.Add(one, layer2)
+			Expect(result.IPs).To(BeEmpty())
+			Expect(rig.Check(one, layer2, result)).To(Succeed())
+			one.Do(func() {
+				l, err := netlink.LinkByName("eth0")
+				Expect(err).NotTo(HaveOccurred())
+				Expect(l.Attrs().OperState).To(BeEquivalentTo(netlink.OperUp))
+			})
+			rig.Del(one, layer2)
+		})
+
+		It("leave the container's interface down if so configured", func() {
+			c := `{"type":"bridge","bridge":"br0","disableContainerInterface":true}`
+			result := rig.Add(one, c)
+			one.Do(func() {
+				l, err := netlink.LinkByName("eth0")
+				Expect(err).NotTo(HaveOccurred())
+				Expect(l.Attrs().Flags & net.FlagUp).To(BeZero())
+				addresses, err := netlink.AddrList(l, netlink.FAMILY_V6)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(addresses).To(BeEmpty())
+			})
+			Expect(rig.Check(one, c, result)).To(Succeed())
+		})
+	})
+
+	Describe("a gateway address that is in the way", func() {
+		BeforeEach(func() {
+			rig.OnHost(func() {
+				addBridge(&netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs()})
+				br, err := netlink.LinkByName("br0")
+				Expect(err).NotTo(HaveOccurred())
+				Expect(netlink.AddrAdd(br, &netlink.Addr{IPNet: cidr("10.9.9.1/24")})).To(Succeed())
+			})
+		})
+
+		It("is an error with both addresses", func() {
+			_, err := rig.Call("ADD", one, config(`,"isGateway":true`))
+			Expect(err).To(MatchError(ContainSubstring("br0 has the address 10.9.9.1/24, which conflicts with the gateway address 10.1.2.1/24")))
+		})
+
+		It("is replaced with forceAddress", func() {
+			rig.Add(one, config(`,"isGateway":true,"forceAddress":true`))
+			rig.OnHost(func() {
+				addresses, err := netlink.AddrList(hostLink("br0"), netlink.FAMILY_V4)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(addresses).To(HaveLen(1))
+				Expect(addresses[0].IPNet.String()).To(Equal("10.1.2.1/24"))
+			})
+		})
+	})
+
+	It("do not put several subnets of one family in each other's way", func() {
+		c := `{"type":"bridge","bridge":"br0","isGateway":true,` + rig.HostLocal("", "10.1.2.0/24", "10.1.3.0/24") + `}`
+		rig.Add(one, c)
+		rig.Add(rig.Container("two"), c)
+		rig.OnHost(func() {
+			addresses, err := netlink.AddrList(hostLink("br0"), netlink.FAMILY_V4)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(addresses).To(HaveLen(2))
+		})
+	})
+
+	It("keep the bridge's MAC address as ports come and go", func() {
+		before := rig.Add(one, config(`,"isGateway":true`)).Interfaces[bridgeIndex].Mac
+		for i := range 5 {
+			two := rig.Container(fmt.Sprint("other", i))
+			Expect(rig.Add(two, config(`,"isGateway":true`)).Interfaces[bridgeIndex].Mac).To(Equal(before))
+			rig.Del(two, config(``))
+		}
+	})
+
+	DescribeTable("control duplicate address detection",
+		func(rest, want string) {
+			rig.Add(one, config(rest))
+			one.Do(func() { Expect(sysctl.Sysctl("net/ipv6/conf/eth0/accept_dad")).To(Equal(want)) })
+		},
+		Entry("off by default", ``, "0"),
+		Entry("on", `,"enabledad":true`, "1"),
+	)
+
+	It("refuse a name that is taken in the container and leave its owner alone", func() {
+		c := config(`,"isGateway":true`)
+		result := rig.Add(one, c)
+		_, err := rig.Call("ADD", one, c)
+		Expect(err).To(MatchError(ContainSubstring(`interface "eth0" already exists in the container`)))
+		Expect(rig.Check(one, c, result)).To(Succeed())
+
+		other := `{"name":"other","type":"bridge","bridge":"br0",` + rig.HostLocal("", "10.1.2.0/24") + `}`
+		_, err = rig.Call("ADD", one, other)
+		Expect(err).To(HaveOccurred())
+		rig.Del(one, other)
+		Expect(rig.Check(one, c, result)).To(Succeed())
+	})
+
+	It("have their say even in versions without interfaces", func() {
+		_, err := rig.Call("ADD", one, `{"cniVersion":"0.2.0","type":"bridge","bridge":"br0"}`)
+		Expect(testrig.Code(err)).To(Equal(types.ErrIncompatibleCNIVersion))
+		rig.OnHost(func() {
+			_, err := netlink.LinkByName("br0")
+			Expect(err).To(HaveOccurred())
+		})
+	})
+})
