@@ -88,7 +88,7 @@ func (d *decoder) noteUnknown(path, key string, known fields) {
 // nearest returns the key that takes the fewest edits to become word, if those
 // are few enough for it to have been meant.
 func (fs fields) nearest(word string) string {
-	best, bestDistance := "", len(word)/3+1
+	best, bestDistance := "", len(word)/3+2
 	for _, f := range fs {
 		distance := editDistance(strings.ToLower(f.key), strings.ToLower(word))
 		if distance < bestDistance {

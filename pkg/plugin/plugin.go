@@ -15,9 +15,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/containernetworking/cni/pkg/skel"
-	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
 
@@ -97,6 +98,7 @@ func (p Plugin) CNIFuncs(stdout io.Writer) skel.CNIFuncs {
 // environment and standard input, the answer goes to standard output, and the
 // exit status is 1 after an error.
 func Main(p Plugin) {
+	surviveBrokenPipe()
 	err := skel.PluginMainFuncsWithError(p.CNIFuncs(os.Stdout), p.Versions, buildversion.BuildString(p.Name))
 	if err == nil {
 		return
@@ -107,4 +109,9 @@ func Main(p Plugin) {
 	os.Exit(1)
 }
 
-var _ error = (*types.Error)(nil)
+// surviveBrokenPipe keeps a runtime that went away from killing this process as
+// it prints: ADD has things to take back then. The signal is caught rather than
+// ignored, since IPAM plugins would inherit the latter.
+func surviveBrokenPipe() {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+}

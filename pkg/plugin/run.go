@@ -346,12 +346,12 @@ func openNetns(args *skel.CmdArgs, req *Request) error {
 	}
 	req.Netns = ns.RefTo(handle, args.Netns)
 	same, err := sameNetns(args)
-	if err == nil && same {
-		err = Errorf(types.ErrInvalidNetNS,
-			"CNI_NETNS: plugin's netns and netns from CNI_NETNS should not be the same (%s)", args.Netns)
-	}
 	if err != nil {
-		return errors.Join(err, req.close())
+		return err
+	}
+	if same {
+		return Errorf(types.ErrInvalidNetNS,
+			"CNI_NETNS: plugin's netns and netns from CNI_NETNS should not be the same (%s)", args.Netns)
 	}
 	args.NetnsOverride = "1" // skel asks the same question again, after the work is done
 	return nil

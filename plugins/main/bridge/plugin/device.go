@@ -75,7 +75,7 @@ func reconcile(c *Config, bridge *netlink.Bridge) error {
 	}
 	if c.filtersVLANs() && !isTrue(bridge.VlanFiltering) {
 		// The ports keep their untagged traffic: each is a member of VLAN 1.
-		if err := link.SetVLANFiltering(bridge.Index); err != nil {
+		if err := link.SetVLANFiltering(bridge.Index, true); err != nil {
 			return fmt.Errorf("switch VLAN filtering on: %w", err)
 		}
 	}

@@ -43,7 +43,7 @@ var Plugin = plugin.New(plugin.Definition[Config]{
 func add(_ context.Context, req *plugin.Request, _ *Config) (*current.Result, error) {
 	var result *current.Result
 	err := req.InNetns(func() error {
-		lo, err := up()
+		lo, err := up(req)
 		if err != nil {
 			return err
 		}
@@ -57,7 +57,9 @@ func add(_ context.Context, req *plugin.Request, _ *Config) (*current.Result, er
 }
 
 // del sets the interface down. A container that is gone took it along.
-func del(_ context.Context, req *plugin.Request, _ *Config) error {
+func del(_ context.Context, req *plugin.Request, _ *Config) error { return down(req) }
+
+func down(req *plugin.Request) error {
 	return req.InNetns(func() error {
 		lo, err := link.Find(name)
 		if err != nil {
@@ -81,8 +83,9 @@ func checkUp(_ context.Context, req *plugin.Request, _ *Config) error {
 	return report.Err()
 }
 
-// up sets the interface up; the kernel gives it 127.0.0.1 and ::1 as it does.
-func up() (netlink.Link, error) {
+// up sets the interface up, unless it is, and pushes the way back; the kernel
+// gives it 127.0.0.1 and ::1 as it does.
+func up(req *plugin.Request) (netlink.Link, error) {
 	lo, err := link.Find(name)
 	if err != nil {
 		return nil, err
@@ -93,6 +96,7 @@ func up() (netlink.Link, error) {
 	if err := netlink.LinkSetUp(lo); err != nil {
 		return nil, fmt.Errorf("set %s up: %w", name, err)
 	}
+	req.Undo.Push("loopback up", func() error { return down(req) })
 	return lo, nil
 }
 
