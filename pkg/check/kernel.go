@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -132,9 +133,12 @@ func Describe(route *types.Route) string {
 	return text
 }
 
+// allRoutes returns the routes along which packets are sent: neither what the
+// local table says about this host's own addresses, nor unreachable ones.
 func allRoutes() ([]netlink.Route, error) {
 	// Asking for table 0 (unspecified) makes the library return every table.
-	return netlinksafe.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	filter := &netlink.Route{Table: unix.RT_TABLE_UNSPEC, Type: unix.RTN_UNICAST}
+	return netlinksafe.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
 }
 
 func hasRoute(have []netlink.Route, want *types.Route) bool {
@@ -149,7 +153,7 @@ func hasRoute(have []netlink.Route, want *types.Route) bool {
 func matches(have *netlink.Route, want *types.Route) bool {
 	switch {
 	case !sameDestination(have, want):
-	case want.Table != nil && *want.Table != have.Table:
+	case want.Table != nil && tableNumber(*want.Table) != have.Table:
 	case want.Priority != 0 && want.Priority != have.Priority:
 	case want.MTU != 0 && want.MTU != have.MTU:
 	case want.AdvMSS != 0 && want.AdvMSS != have.AdvMSS:
@@ -159,6 +163,14 @@ func matches(have *netlink.Route, want *types.Route) bool {
 		return true
 	}
 	return false
+}
+
+// tableNumber returns the table that the kernel puts a route for table in.
+func tableNumber(table int) int {
+	if table == unix.RT_TABLE_UNSPEC {
+		return unix.RT_TABLE_MAIN
+	}
+	return table
 }
 
 func hasGateway(have *netlink.Route, gw net.IP) bool {
@@ -195,11 +207,16 @@ func (r *Report) RouteThrough(l netlink.Link, dst net.IPNet) {
 	}
 	want := &types.Route{Dst: dst}
 	for i := range have {
-		if have[i].LinkIndex == l.Attrs().Index && sameDestination(&have[i], want) {
+		if leadsThrough(&have[i], l.Attrs().Index) && sameDestination(&have[i], want) {
 			return
 		}
 	}
 	r.Addf("the route to %s through %s is missing", dst.String(), l.Attrs().Name)
+}
+
+func leadsThrough(have *netlink.Route, linkIndex int) bool {
+	return have.LinkIndex == linkIndex ||
+		slices.ContainsFunc(have.MultiPath, func(hop *netlink.NexthopInfo) bool { return hop.LinkIndex == linkIndex })
 }
 
 // Forwarding notes it if the kernel does not forward packets of family's

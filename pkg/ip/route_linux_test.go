@@ -115,6 +115,7 @@ var _ = Describe("routes", func() {
 				Expect(ip.AddDefaultRoute(net.ParseIP("10.1.2.1"), left)).To(Succeed())
 				Expect(ip.AddDefaultRoute(net.ParseIP("2001:db8::1"), left)).To(Succeed())
 				Expect(netlink.RouteAdd(&netlink.Route{LinkIndex: left.Attrs().Index, Dst: cidr("10.7.0.0/16"), Table: 77})).To(Succeed())
+				Expect(netlink.RouteAdd(&netlink.Route{Dst: cidr("10.6.0.0/16"), Type: unix.RTN_UNREACHABLE})).To(Succeed())
 				Expect(netlink.RouteAdd(&netlink.Route{Dst: cidr("10.8.0.0/16"), MultiPath: []*netlink.NexthopInfo{
 					{LinkIndex: left.Attrs().Index, Gw: net.ParseIP("10.1.2.1")},
 					{LinkIndex: left.Attrs().Index, Gw: net.ParseIP("10.1.2.2")},
@@ -145,6 +146,9 @@ var _ = Describe("routes", func() {
 					&types.Route{Dst: *cidr("10.7.0.0/16"), Table: pointer(78)},
 					&types.Route{Dst: *cidr("10.8.0.0/16"), GW: net.ParseIP("10.1.2.9")},
 					&types.Route{Dst: net.IPNet{IP: net.IPv6zero}},
+					&types.Route{Dst: *cidr("10.7.0.0/16"), Table: pointer(0)},
+					&types.Route{Dst: *cidr("10.1.2.3/32")}, // local
+					&types.Route{Dst: *cidr("10.6.0.0/16")}, // unreachable
 				)
 				Expect(err).To(MatchError(And(
 					ContainSubstring("0.0.0.0/0 via 10.1.2.99"),
@@ -152,6 +156,9 @@ var _ = Describe("routes", func() {
 					ContainSubstring("10.7.0.0/16 in table 78"),
 					ContainSubstring("10.8.0.0/16 via 10.1.2.9"),
 					ContainSubstring("not the destination of a route"),
+					ContainSubstring("10.7.0.0/16 in table 0"),
+					ContainSubstring("10.1.2.3/32"),
+					ContainSubstring("10.6.0.0/16"),
 				)))
 			})
 		})

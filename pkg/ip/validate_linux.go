@@ -75,11 +75,7 @@ func validateRoute(want *types.Route) error {
 	if network == nil {
 		return fmt.Errorf("%s is not the destination of a route", want.Dst.String())
 	}
-	filter := &netlink.Route{Dst: network, Table: unix.RT_TABLE_UNSPEC} // unspecified: all of them
-	if want.Table != nil {
-		filter.Table = *want.Table
-	}
-	have, err := netlinksafe.RouteListFiltered(familyOf(network), filter, netlink.RT_FILTER_DST|netlink.RT_FILTER_TABLE)
+	have, err := routesTo(network, want.Table)
 	if err != nil {
 		return fmt.Errorf("list the routes to %s: %w", network, err)
 	}
@@ -87,6 +83,26 @@ func validateRoute(want *types.Route) error {
 		return nil
 	}
 	return fmt.Errorf("the route %s is missing", describe(want))
+}
+
+// routesTo returns the routes along which packets to a network are sent: not
+// what the local table says about this host's own addresses, nor unreachable
+// ones. A nil table stands for all tables.
+func routesTo(network *net.IPNet, table *int) ([]netlink.Route, error) {
+	filter := &netlink.Route{Dst: network, Type: unix.RTN_UNICAST, Table: unix.RT_TABLE_UNSPEC} // unspecified: all of them
+	if table != nil {
+		filter.Table = tableNumber(*table)
+	}
+	const mask = netlink.RT_FILTER_DST | netlink.RT_FILTER_TYPE | netlink.RT_FILTER_TABLE
+	return netlinksafe.RouteListFiltered(familyOf(network), filter, mask)
+}
+
+// tableNumber returns the table that the kernel puts a route for table in.
+func tableNumber(table int) int {
+	if table == unix.RT_TABLE_UNSPEC {
+		return unix.RT_TABLE_MAIN
+	}
+	return table
 }
 
 func familyOf(network *net.IPNet) int {

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package check_test
+
+import (
+	"net"
+	"os"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+const mac = "02:00:00:00:0a:01"
+
+var _ = Describe("the kernel's state", func() {
+	var netns ns.NetNS
+
+	// eth0 and peer are a veth pair. eth0 has the addresses 10.1.2.3/24 and
+	// 2001:db8::3/64.
+	BeforeEach(func() {
+		netns = newNS()
+		inside(netns, func() {
+			address, err := net.ParseMAC(mac)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(netlink.LinkAdd(&netlink.Veth{
+				LinkAttrs: netlink.LinkAttrs{Name: "eth0", HardwareAddr: address, MTU: 1400},
+				PeerName:  "peer",
+			})).To(Succeed())
+			for _, name := range []string{"eth0", "peer"} {
+				Expect(netlink.LinkSetUp(find(name))).To(Succeed())
+			}
+			addAddress("eth0", "10.1.2.3/24")
+			addAddress("eth0", "2001:db8::3/64")
+		})
+	})
+
+	// reported returns what examine reports in the namespace.
+	reported := func(examine func(*check.Report)) error {
+		GinkgoHelper()
+		var report check.Report
+		inside(netns, func() { examine(&report) })
+		return report.Err()
+	}
+	addRoute := func(route netlink.Route) {
+		GinkgoHelper()
+		if len(route.MultiPath) == 0 {
+			route.LinkIndex = find("eth0").Attrs().Index
+		}
+		Expect(netlink.RouteAdd(&route)).To(Succeed())
+	}
+
+	Describe("Link", func() {
+		It("agrees", func() {
+			Expect(reported(func(report *check.Report) {
+				found := report.Link(&current.Interface{Name: "eth0", Mac: mac, Mtu: 1400}, "veth")
+				Expect(found.Attrs().Name).To(Equal("eth0"))
+				report.Up(found)
+			})).To(Succeed())
+		})
+
+		It("agrees on a MAC address however it is written", func() {
+			Expect(reported(func(report *check.Report) {
+				report.Link(&current.Interface{Name: "eth0", Mac: "02-00-00-00-0A-01"}, "")
+			})).To(Succeed())
+		})
+
+		It("compares only what is wanted", func() {
+			Expect(reported(func(report *check.Report) { report.Link(&current.Interface{Name: "lo"}, "") })).To(Succeed())
+		})
+
+		It("differs in everything", func() {
+			Expect(reported(func(report *check.Report) {
+				Expect(netlink.LinkSetDown(find("eth0"))).To(Succeed())
+				report.Up(report.Link(&current.Interface{Name: "eth0", Mac: "02:00:00:00:0a:99", Mtu: 1500}, "macvlan"))
+			})).To(MatchError("eth0: type is veth, expected macvlan; " +
+				"eth0: mac is " + mac + ", expected 02:00:00:00:0a:99; " +
+				"eth0: mtu is 1400, expected 1500; " +
+				"eth0: the interface is down"))
+		})
+
+		It("differs from a MAC address that is none", func() {
+			Expect(reported(func(report *check.Report) {
+				report.Link(&current.Interface{Name: "eth0", Mac: "nonsense"}, "")
+			})).To(MatchError(ContainSubstring("nonsense")))
+		})
+
+		It("is gone", func() {
+			Expect(reported(func(report *check.Report) {
+				Expect(report.Link(&current.Interface{Name: "eth9"}, "veth")).To(BeNil())
+			})).To(MatchError("eth9: the interface is gone"))
+		})
+	})
+
+	Describe("Addresses", func() {
+		addresses := func(index int, list ...*current.IPConfig) error {
+			GinkgoHelper()
+			return reported(func(report *check.Report) { report.Addresses(find("eth0"), index, list) })
+		}
+
+		It("agree", func() {
+			inside(netns, func() {
+				addAddress("eth0", "10.5.5.5/32")
+				addAddress("eth0", "2001:db8:5::5/128")
+			})
+			Expect(addresses(0, ip("10.1.2.3/24"), ip("2001:db8::3/64"), ip("10.5.5.5/32"), ip("2001:db8:5::5/128"))).To(Succeed())
+			Expect(addresses(0)).To(Succeed())
+		})
+
+		It("are all named when they are missing", func() {
+			Expect(addresses(0, ip("10.1.2.3/25"), ip("10.1.2.3/24"), ip("10.5.5.5/32"), ip("2001:db8::4/64"), ip("2001:db8:5::5/128"))).
+				To(MatchError("eth0: the address 10.1.2.3/25 is missing; eth0: the address 10.5.5.5/32 is missing; " +
+					"eth0: the address 2001:db8::4/64 is missing; eth0: the address 2001:db8:5::5/128 is missing"))
+		})
+
+		It("belong to an interface, or to all", func() {
+			first, second := ip("10.1.2.3/24"), ip("10.1.2.4/24")
+			first.Interface, second.Interface = current.Int(0), current.Int(1)
+			Expect(addresses(0, first, second)).To(Succeed())
+			Expect(addresses(1, first, second)).To(MatchError(ContainSubstring("10.1.2.4/24")))
+			Expect(addresses(2, first, second, ip("10.1.2.5/24"))).To(MatchError("eth0: the address 10.1.2.5/24 is missing"))
+		})
+	})
+
+	Describe("Routes", func() {
+		routes := func(list ...*types.Route) error {
+			GinkgoHelper()
+			return reported(func(report *check.Report) { report.Routes(list) })
+		}
+
+		BeforeEach(func() {
+			inside(netns, func() {
+				addRoute(netlink.Route{Dst: network("0.0.0.0/0"), Gw: net.ParseIP("10.1.2.1")})
+				addRoute(netlink.Route{Dst: network("::/0"), Gw: net.ParseIP("2001:db8::1")})
+				addRoute(netlink.Route{Dst: network("10.9.0.0/16"), Gw: net.ParseIP("10.1.2.9"), Table: 77, Priority: 42, MTU: 1300, AdvMSS: 1200})
+				addRoute(netlink.Route{Dst: network("2001:db8:9::/48"), Gw: net.ParseIP("2001:db8::9"), Table: 78, Priority: 43, MTU: 1310, AdvMSS: 1210})
+				addRoute(netlink.Route{Dst: network("10.7.0.0/16"), Scope: netlink.SCOPE_LINK})
+				index := find("eth0").Attrs().Index
+				addRoute(netlink.Route{Dst: network("10.8.0.0/16"), MultiPath: []*netlink.NexthopInfo{
+					{LinkIndex: index, Gw: net.ParseIP("10.1.2.1")}, {LinkIndex: index, Gw: net.ParseIP("10.1.2.2")},
+				}})
+				addRoute(netlink.Route{Dst: network("2001:db8:8::/48"), MultiPath: []*netlink.NexthopInfo{
+					{LinkIndex: index, Gw: net.ParseIP("2001:db8::1")}, {LinkIndex: index, Gw: net.ParseIP("2001:db8::2")},
+				}})
+				Expect(netlink.RouteAdd(&netlink.Route{Dst: network("10.6.0.0/16"), Type: unix.RTN_UNREACHABLE})).To(Succeed())
+			})
+		})
+
+		DescribeTable("agree",
+			func(route *types.Route) { Expect(routes(route)).To(Succeed()) },
+			Entry("IPv4 default route", &types.Route{Dst: *network("0.0.0.0/0")}),
+			Entry("IPv4 default route with its gateway", &types.Route{Dst: *network("0.0.0.0/0"), GW: net.ParseIP("10.1.2.1")}),
+			Entry("IPv6 default route", &types.Route{Dst: *network("::/0")}),
+			Entry("IPv6 default route with its gateway", &types.Route{Dst: *network("::/0"), GW: net.ParseIP("2001:db8::1")}),
+			Entry("in another table without saying so", &types.Route{Dst: *network("10.9.0.0/16")}),
+			Entry("IPv6 in another table without saying so", &types.Route{Dst: *network("2001:db8:9::/48")}),
+			Entry("everything said", &types.Route{Dst: *network("10.9.0.0/16"), GW: net.ParseIP("10.1.2.9"), Table: pointer(77), Priority: 42, MTU: 1300, AdvMSS: 1200, Scope: pointer(0)}),
+			Entry("IPv6 with everything said", &types.Route{Dst: *network("2001:db8:9::/48"), GW: net.ParseIP("2001:db8::9"), Table: pointer(78), Priority: 43, MTU: 1310, AdvMSS: 1210, Scope: pointer(253)}),
+			Entry("main table by number", &types.Route{Dst: *network("10.7.0.0/16"), Table: pointer(unix.RT_TABLE_MAIN)}),
+			Entry("main table by its absence", &types.Route{Dst: *network("10.7.0.0/16"), Table: pointer(unix.RT_TABLE_UNSPEC)}),
+			Entry("scope", &types.Route{Dst: *network("10.7.0.0/16"), Scope: pointer(int(netlink.SCOPE_LINK))}),
+			Entry("first gateway of several", &types.Route{Dst: *network("10.8.0.0/16"), GW: net.ParseIP("10.1.2.1")}),
+			Entry("last gateway of several", &types.Route{Dst: *network("10.8.0.0/16"), GW: net.ParseIP("10.1.2.2")}),
+			Entry("last IPv6 gateway of several", &types.Route{Dst: *network("2001:db8:8::/48"), GW: net.ParseIP("2001:db8::2")}),
+			Entry("destination with host bits", &types.Route{Dst: *network("10.7.3.3/16")}),
+		)
+
+		DescribeTable("differ",
+			func(route *types.Route, description string) {
+				Expect(routes(route)).To(MatchError("the route " + description + " is missing"))
+			},
+			Entry("in the destination", &types.Route{Dst: *network("10.10.0.0/16")}, "10.10.0.0/16"),
+			Entry("in the prefix length", &types.Route{Dst: *network("10.7.0.0/17")}, "10.7.0.0/17"),
+			Entry("in the gateway", &types.Route{Dst: *network("0.0.0.0/0"), GW: net.ParseIP("10.1.2.9")}, "0.0.0.0/0 via 10.1.2.9"),
+			Entry("in the IPv6 gateway", &types.Route{Dst: *network("::/0"), GW: net.ParseIP("2001:db8::9")}, "::/0 via 2001:db8::9"),
+			Entry("in all gateways", &types.Route{Dst: *network("10.8.0.0/16"), GW: net.ParseIP("10.1.2.3")}, "10.8.0.0/16 via 10.1.2.3"),
+			Entry("in all IPv6 gateways", &types.Route{Dst: *network("2001:db8:8::/48"), GW: net.ParseIP("2001:db8::3")}, "2001:db8:8::/48 via 2001:db8::3"),
+			Entry("in the table", &types.Route{Dst: *network("10.9.0.0/16"), Table: pointer(78)}, "10.9.0.0/16 table 78"),
+			Entry("being in no main table", &types.Route{Dst: *network("10.9.0.0/16"), Table: pointer(unix.RT_TABLE_MAIN)}, "10.9.0.0/16 table 254"),
+			Entry("in the priority", &types.Route{Dst: *network("10.9.0.0/16"), Priority: 41}, "10.9.0.0/16 metric 41"),
+			Entry("in the MTU", &types.Route{Dst: *network("10.9.0.0/16"), MTU: 1500}, "10.9.0.0/16 mtu 1500"),
+			Entry("in the advertised MSS", &types.Route{Dst: *network("2001:db8:9::/48"), AdvMSS: 1400}, "2001:db8:9::/48 advmss 1400"),
+			Entry("in the scope", &types.Route{Dst: *network("10.7.0.0/16"), Scope: pointer(0)}, "10.7.0.0/16 scope 0"),
+			Entry("being unreachable", &types.Route{Dst: *network("10.6.0.0/16")}, "10.6.0.0/16"),
+			Entry("leading to this host", &types.Route{Dst: *network("10.1.2.3/32")}, "10.1.2.3/32"),
+		)
+
+		It("are all named when they are missing", func() {
+			Expect(routes(
+				&types.Route{Dst: *network("10.10.0.0/16")},
+				&types.Route{Dst: *network("10.9.0.0/16")},
+				&types.Route{Dst: *network("2001:db8:10::1/128"), GW: net.ParseIP("2001:db8::1")},
+			)).To(MatchError("the route 10.10.0.0/16 is missing; the route 2001:db8:10::1/128 via 2001:db8::1 is missing"))
+		})
+
+		It("need no default route of the other family", func() {
+			inside(netns, func() {
+				Expect(netlink.RouteDel(&netlink.Route{Dst: network("::/0"), Gw: net.ParseIP("2001:db8::1")})).To(Succeed())
+			})
+			Expect(routes(&types.Route{Dst: *network("0.0.0.0/0")})).To(Succeed())
+			Expect(routes(&types.Route{Dst: *network("::/0")})).To(MatchError("the route ::/0 is missing"))
+		})
+
+		It("are none", func() { Expect(routes()).To(Succeed()) })
+	})
+
+	Describe("RouteThrough", func() {
+		through := func(name, dst string) error {
+			GinkgoHelper()
+			return reported(func(report *check.Report) { report.RouteThrough(find(name), *network(dst)) })
+		}
+
+		BeforeEach(func() {
+			inside(netns, func() {
+				addAddress("peer", "2001:db8:1::1/64")
+				addRoute(netlink.Route{Dst: network("10.9.0.1/32"), Table: 77})
+				addRoute(netlink.Route{Dst: network("2001:db8:9::1/128")})
+				addRoute(netlink.Route{Dst: network("2001:db8:8::/48"), MultiPath: []*netlink.NexthopInfo{
+					{LinkIndex: find("peer").Attrs().Index, Gw: net.ParseIP("2001:db8:1::2")},
+					{LinkIndex: find("eth0").Attrs().Index, Gw: net.ParseIP("2001:db8::2")},
+				}})
+			})
+		})
+
+		It("agrees", func() {
+			for _, dst := range []string{"10.9.0.1/32", "2001:db8:9::1/128", "10.1.2.0/24", "2001:db8:8::/48"} {
+				Expect(through("eth0", dst)).To(Succeed(), dst)
+			}
+			Expect(through("peer", "2001:db8:8::/48")).To(Succeed())
+		})
+
+		It("differs", func() {
+			Expect(through("peer", "10.9.0.1/32")).To(MatchError("the route to 10.9.0.1/32 through peer is missing"))
+			Expect(through("eth0", "10.9.0.2/32")).To(MatchError("the route to 10.9.0.2/32 through eth0 is missing"))
+			Expect(through("eth0", "10.1.2.3/32")).To(MatchError("the route to 10.1.2.3/32 through eth0 is missing")) // it is local
+		})
+	})
+
+	Describe("Forwarding", func() {
+		DescribeTable("of a family",
+			func(family net.IP, path string) {
+				examine := func(report *check.Report) { report.Forwarding(family) }
+				inside(netns, func() { Expect(os.WriteFile("/proc/sys/"+path, []byte("0"), 0)).To(Succeed()) })
+				Expect(reported(examine)).To(MatchError(path + ": forwarding is off, expected 1"))
+				inside(netns, func() { Expect(os.WriteFile("/proc/sys/"+path, []byte("1"), 0)).To(Succeed()) })
+				Expect(reported(examine)).To(Succeed())
+			},
+			Entry("IPv4", net.IPv4(10, 0, 0, 1), "net/ipv4/ip_forward"),
+			Entry("IPv6", net.ParseIP("2001:db8::1"), "net/ipv6/conf/all/forwarding"),
+		)
+	})
+})
+
+var _ = DescribeTable("Describe",
+	func(route *types.Route, want string) { Expect(check.Describe(route)).To(Equal(want)) },
+	Entry("a destination", &types.Route{Dst: *network("10.9.0.0/16")}, "10.9.0.0/16"),
+	Entry("everything",
+		&types.Route{Dst: *network("::/0"), GW: net.ParseIP("fe80::1"), Priority: 1, MTU: 2, AdvMSS: 3, Table: pointer(4), Scope: pointer(5)},
+		"::/0 via fe80::1 metric 1 mtu 2 advmss 3 table 4 scope 5"),
+)
+
+func newNS() ns.NetNS {
+	GinkgoHelper()
+	testutils.Need(GinkgoT(), "root", "ipv6", "veth")
+	netns, err := testutils.NewNS()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() {
+		Expect(netns.Close()).To(Succeed())
+		Expect(testutils.UnmountNS(netns)).To(Succeed())
+	})
+	return netns
+}
+
+func inside(netns ns.NetNS, f func()) {
+	GinkgoHelper()
+	Expect(netns.Do(func(ns.NetNS) error {
+		f()
+		return nil
+	})).To(Succeed())
+}
+
+func find(name string) netlink.Link {
+	GinkgoHelper()
+	l, err := link.Find(name)
+	Expect(err).NotTo(HaveOccurred())
+	return l
+}
+
+func addAddress(name, text string) {
+	GinkgoHelper()
+	Expect(link.AddAddress(find(name), network(text), true)).To(Succeed())
+}
+
+func ip(text string) *current.IPConfig { return &current.IPConfig{Address: *network(text)} }
+
+// network returns an address with its prefix length, host bits included.
+func network(text string) *net.IPNet {
+	addr, parsed, err := net.ParseCIDR(text)
+	if err != nil {
+		panic(err)
+	}
+	return &net.IPNet{IP: addr, Mask: parsed.Mask}
+}
+
+func pointer[T any](value T) *T { return &value }
