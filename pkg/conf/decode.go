@@ -130,6 +130,10 @@ func (d *decoder) custom(path string, node any, v reflect.Value) bool {
 		if s, ok := expect[string](d, path, node, "an IP address"); ok {
 			d.ip(path, s, target)
 		}
+	case *types.IPNet:
+		d.network(path, node, target)
+	case *types.Route:
+		d.route(path, node, target)
 	case json.Unmarshaler:
 		data, err := json.Marshal(node)
 		if err == nil {

@@ -93,7 +93,7 @@ var _ = Describe("Decode", func() {
 
 	It("reports every wrong value with its path and code 7", func() {
 		_, _, err := decode(`{"mtu":"1500","rate":-1,"isGateway":1,"vlanTrunk":[{"minID":1.5},{"maxID":99999999999999999999}],"names":"x",
-			"gateway":"10.0.0","subnet":"10.0.0.0","limits":[],"runtimeConfig":{"mac":[]},"routes":[{"dst":7}],"ipam":"host-local"}`)
+			"gateway":"10.0.0","subnet":"10.0.0.0","limits":[],"runtimeConfig":{"mac":[]},"routes":[{"dst":7,"gw":"x"},{"gw":"10.0.0.1"},{"dst":"10.0.0.0"},5],"ipam":"host-local"}`)
 		Expect(code(err)).To(Equal(types.ErrInvalidNetworkConfig))
 		for _, part := range []string{
 			`mtu: the string "1500" where an integer is expected`,
@@ -103,10 +103,14 @@ var _ = Describe("Decode", func() {
 			`vlanTrunk[1].maxID: 99999999999999999999 is not`,
 			`names: the string "x" where a list is expected`,
 			`gateway: "10.0.0" is not an IP address`,
-			`subnet: `,
+			`subnet: "10.0.0.0" is not CIDR notation`,
 			`limits: a list where an object is expected`,
 			`runtimeConfig.mac: a list where a string is expected`,
-			`routes[0]: `,
+			`routes[0].dst: the number 7 where CIDR notation is expected`,
+			`routes[0].gw: "x" is not an IP address`,
+			`routes[1].dst: missing`,
+			`routes[2].dst: "10.0.0.0" is not CIDR notation`,
+			`routes[3]: the number 5 where an object is expected`,
 			`ipam: the string "host-local" where an object is expected`,
 		} {
 			Expect(err).To(MatchError(ContainSubstring(part)))
@@ -171,7 +175,7 @@ var _ = DescribeTable("ParseEnvArgs",
 )
 
 func FuzzDecode(f *testing.F) {
-	for _, seed := range []string{`{"mtu":1}`, `{"vlanTrunk":[null]}`, `{"routes":[{"dst":"::/0","gw":"::1"}]}`, `{"ipam":{"type":1}}`, `{"mtu":1e999}`} {
+	for _, seed := range []string{`{"mtu":1}`, `{"vlanTrunk":[null]}`, `{"routes":[{"dst":{},"table":null}]}`, `{"routes":[{"dst":"::/0","gw":"::1"}]}`, `{"ipam":{"type":1}}`, `{"mtu":1e999}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(_ *testing.T, data []byte) {
