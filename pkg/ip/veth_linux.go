@@ -9,7 +9,6 @@ import (
 	"net"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -27,15 +26,19 @@ func SetupVeth(contVethName string, mtu int, contVethMac string, hostNS ns.NetNS
 // advertisements. An empty hostVethName stands for a random one, an empty
 // contVethMac for a random address, mtu 0 for the kernel's default.
 func SetupVethWithName(contVethName, hostVethName string, mtu int, contVethMac string, hostNS ns.NetNS) (net.Interface, net.Interface, error) {
-	mac, err := containerMAC(contVethMac)
+	mac, err := parseMAC(contVethMac)
 	if err != nil {
 		return net.Interface{}, net.Interface{}, err
 	}
-	pair := newPair(contVethName, mtu, mac, hostNS)
-	if err := addPair(pair, hostVethName, hostNS); err != nil {
+	spec := link.VethSpec{
+		Host:      link.VethEnd{Name: hostVethName, Netns: hostNS},
+		Container: link.VethEnd{Name: contVethName, MAC: mac},
+		MTU:       mtu,
+	}
+	if err := createPair(&spec); err != nil {
 		return net.Interface{}, net.Interface{}, err
 	}
-	host, container, err := finishPair(pair, hostNS)
+	host, container, err := startPair(spec, hostNS)
 	if err != nil {
 		return net.Interface{}, net.Interface{}, errors.Join(err, link.Delete(contVethName))
 	}
@@ -52,9 +55,10 @@ func RandomVethName() (string, error) {
 	return fmt.Sprintf("veth%x", random), nil
 }
 
-func containerMAC(text string) (net.HardwareAddr, error) {
+// parseMAC returns the MAC address that text is, nil for an empty one.
+func parseMAC(text string) (net.HardwareAddr, error) {
 	if text == "" {
-		return link.RandomMAC(), nil
+		return nil, nil
 	}
 	mac, err := net.ParseMAC(text)
 	if err != nil {
@@ -63,74 +67,56 @@ func containerMAC(text string) (net.HardwareAddr, error) {
 	return mac, nil
 }
 
-// newPair describes a pair that lacks only the name of its host end. Both ends
-// are given an address: udev replaces those that the kernel chose.
-func newPair(container string, mtu int, mac net.HardwareAddr, hostNS ns.NetNS) *netlink.Veth {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = container
-	attrs.Flags = net.FlagUp
-	attrs.MTU = mtu
-	attrs.HardwareAddr = mac
-	return &netlink.Veth{
-		LinkAttrs:        attrs,
-		PeerHardwareAddr: link.RandomMAC(),
-		PeerNamespace:    netlink.NsFd(hostNS.Fd()),
+// createPair makes the pair, under a random name on the host if spec has none,
+// which it then gets.
+func createPair(spec *link.VethSpec) error {
+	if spec.Host.Name == "" {
+		return createUnderFreeName(spec, RandomVethName)
 	}
+	_, _, err := link.CreateVeth(*spec)
+	return describeCreate(spec, err)
 }
 
-// addPair asks the kernel for pair with the given name for its host end, or with
-// a random one.
-func addPair(pair *netlink.Veth, hostName string, hostNS ns.NetNS) error {
-	if hostName == "" {
-		return addUnderFreeName(pair, hostNS, RandomVethName)
-	}
-	pair.PeerName = hostName
-	return describeAdd(pair, netlink.LinkAdd(pair))
-}
-
-// addUnderFreeName tries the given names for the host end until one is free.
-func addUnderFreeName(pair *netlink.Veth, hostNS ns.NetNS, nextName func() (string, error)) (err error) {
+// createUnderFreeName tries the given names for the host's end until one is
+// free.
+func createUnderFreeName(spec *link.VethSpec, nextName func() (string, error)) (err error) {
 	const attempts = 10
 	for range attempts {
-		if pair.PeerName, err = nextName(); err != nil {
+		if spec.Host.Name, err = nextName(); err != nil {
 			return err
 		}
-		err = netlink.LinkAdd(pair)
-		if !errors.Is(err, unix.EEXIST) || !exists(pair.PeerName, hostNS) {
+		_, _, err = link.CreateVeth(*spec)
+		if taken := (*link.ExistsError)(nil); !errors.As(err, &taken) || taken.InContainer {
 			break
 		}
 	}
-	return describeAdd(pair, err)
+	return describeCreate(spec, err)
 }
 
-func exists(name string, hostNS ns.NetNS) bool {
-	return hostNS.Do(func(ns.NetNS) error {
-		_, err := link.Find(name)
-		return err
-	}) == nil
-}
-
-func describeAdd(pair *netlink.Veth, err error) error {
+func describeCreate(spec *link.VethSpec, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("create the veth pair %q (container) and %q (host): %w", pair.Name, pair.PeerName, err)
+	return fmt.Errorf("create the veth pair %q (container) and %q (host): %w", spec.Container.Name, spec.Host.Name, err)
 }
 
-// finishPair sets the host's end up and returns both as they are then.
-func finishPair(pair *netlink.Veth, hostNS ns.NetNS) (host, container net.Interface, err error) {
-	host, err = ns.Call(hostNS, func() (net.Interface, error) { return startHostEnd(pair.PeerName) })
+// startPair sets both ends up and returns them as they are then.
+func startPair(spec link.VethSpec, hostNS ns.NetNS) (host, container net.Interface, err error) {
+	host, err = ns.Call(hostNS, func() (net.Interface, error) {
+		// A router advertisement must not configure the host's end. The kernel may
+		// have no IPv6, and /proc/sys may be read-only.
+		_ = sysctl.Set("net/ipv6/conf/"+spec.Host.Name+"/accept_ra", "0")
+		return start(spec.Host.Name)
+	})
 	if err != nil {
 		return host, container, err
 	}
-	container, err = findInterface(pair.Name)
+	container, err = start(spec.Container.Name)
 	return host, container, err
 }
 
-func startHostEnd(name string) (net.Interface, error) {
-	// A router advertisement must not configure the host's end. The kernel may
-	// have no IPv6, and /proc/sys may be read-only.
-	_ = sysctl.Set("net/ipv6/conf/"+name+"/accept_ra", "0")
+// start sets the link called name up.
+func start(name string) (net.Interface, error) {
 	l, err := link.Find(name)
 	if err != nil {
 		return net.Interface{}, err

@@ -35,8 +35,8 @@ var _ = Describe("host names of veth pairs that are taken", func() {
 	// below limit, over and over.
 	add := func(limit int) (tried int, err error) {
 		doErr := container.Do(func(ns.NetNS) error {
-			pair := newPair("eth0", 0, link.RandomMAC(), host)
-			err = addUnderFreeName(pair, host, func() (string, error) {
+			spec := link.VethSpec{Host: link.VethEnd{Netns: host}, Container: link.VethEnd{Name: "eth0"}}
+			err = createUnderFreeName(&spec, func() (string, error) {
 				tried++
 				return fmt.Sprintf("veth%d", (tried-1)%limit), nil
 			})
@@ -67,7 +67,25 @@ var _ = Describe("host names of veth pairs that are taken", func() {
 		Expect(err).NotTo(HaveOccurred())
 		tried, err := add(100)
 		Expect(err).To(MatchError(unix.EEXIST))
-		Expect(tried).To(Equal(3 + 1)) // veth0 to veth2 are taken, veth3 is not
+		Expect(tried).To(Equal(1))
+	})
+})
+
+var _ = Describe("the statistics of a veth's driver", func() {
+	It("name its peer, and nobody else's do", func() {
+		if os.Geteuid() != 0 {
+			Skip("needs root to make network namespaces")
+		}
+		Expect(tempNS().Do(func(ns.NetNS) error {
+			_, container, err := link.CreateVeth(link.VethSpec{Host: link.VethEnd{Name: "left"}, Container: link.VethEnd{Name: "right"}})
+			Expect(err).NotTo(HaveOccurred())
+			Expect(peerFromStatistics("left")).To(Equal(container.Attrs().Index))
+			_, err = peerFromStatistics("lo")
+			Expect(err).To(MatchError(ContainSubstring("lo")))
+			_, err = peerFromStatistics("nothing")
+			Expect(err).To(MatchError(unix.ENODEV))
+			return nil
+		})).To(Succeed())
 	})
 })
 
