@@ -10,12 +10,16 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/containernetworking/cni/libcni"
+	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
 	static "github.com/containernetworking/plugins/plugins/ipam/static/plugin"
@@ -24,34 +28,30 @@ import (
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
 )
 
-// plugins are all plugins, by directory.
-func plugins() map[string]plugin.Plugin {
-	return map[string]plugin.Plugin{
-		"plugins/ipam/host-local": hostlocal.Plugin,
-		"plugins/ipam/static":     static.Plugin,
-		"plugins/main/bridge":     bridge.Plugin,
-		"plugins/main/loopback":   loopback.Plugin,
-		"plugins/main/ptp":        ptp.Plugin,
-	}
+// entry is a plugin with its configuration.
+type entry struct {
+	plugin plugin.Plugin
+	config any
 }
 
-// pluginNamed returns the plugin whose executable has that name.
-func pluginNamed(name string) (plugin.Plugin, bool) {
-	for dir, p := range plugins() {
-		if path.Base(dir) == name {
-			return p, true
-		}
+// plugins are all plugins, by directory.
+func plugins() map[string]entry {
+	return map[string]entry{
+		"plugins/ipam/host-local": {hostlocal.Plugin, hostlocal.Config{}},
+		"plugins/ipam/static":     {static.Plugin, static.Config{}},
+		"plugins/main/bridge":     {bridge.Plugin, bridge.Config{}},
+		"plugins/main/loopback":   {loopback.Plugin, loopback.Config{}},
+		"plugins/main/ptp":        {ptp.Plugin, ptp.Config{}},
 	}
-	return plugin.Plugin{}, false
 }
 
 func TestPlugins(t *testing.T) {
 	for _, dir := range pluginDirs(t) {
-		p, listed := plugins()[dir]
-		if !listed {
+		listed, ok := plugins()[dir]
+		if !ok {
 			t.Errorf("%s: add it to plugins() in examples_test.go, so that its README is checked", dir)
-		} else if p.Name != path.Base(dir) {
-			t.Errorf("%s: the plugin calls itself %q, but the executable has the name of the directory", dir, p.Name)
+		} else if listed.plugin.Name != path.Base(dir) {
+			t.Errorf("%s: the plugin calls itself %q, but the executable has the name of the directory", dir, listed.plugin.Name)
 		}
 	}
 }
@@ -89,6 +89,64 @@ func TestMissingHeadings(t *testing.T) {
 	}
 	if missing := missingHeadings(document{headings: swapped}); len(missing) == 0 {
 		t.Errorf("%q are said to be in order", swapped)
+	}
+}
+
+// TestReadmesNameKeys wants every key of a configuration to be in the README: a
+// key that nobody can find out about might as well not exist.
+func TestReadmesNameKeys(t *testing.T) {
+	for _, doc := range documents(t) {
+		listed, ok := plugins()[path.Dir(doc.path)]
+		if !ok || path.Base(doc.path) != "README.md" {
+			continue
+		}
+		for _, key := range keysOf(reflect.TypeOf(listed.config)) {
+			if !slices.Contains(doc.code, key) {
+				t.Errorf("%s: says nothing about the key `%s`", doc.path, key)
+			}
+		}
+	}
+}
+
+// keysOf returns the keys that a configuration takes by itself: not those that
+// all have in common, nor those inside types of other modules.
+func keysOf(t reflect.Type) []string {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		return keysOf(t.Elem())
+	case reflect.Struct:
+	default:
+		return nil
+	}
+	if t == reflect.TypeFor[conf.Common]() || t.Name() != "" && !strings.HasPrefix(t.PkgPath(), module) {
+		return nil
+	}
+	var keys []string
+	for i := range t.NumField() {
+		field := t.Field(i)
+		if key, _, _ := strings.Cut(field.Tag.Get("json"), ","); key != "" {
+			keys = append(keys, key)
+		}
+		if field.IsExported() {
+			keys = append(keys, keysOf(field.Type)...)
+		}
+	}
+	return keys
+}
+
+func TestKeysOf(t *testing.T) {
+	got := keysOf(reflect.TypeFor[struct {
+		conf.Common
+		conf.MACSettings
+		VLANs  []struct{ *bridge.TrunkItem } `json:"vlans,omitempty"`
+		Routes []types.Route                 `json:"routes"`
+		hidden struct {
+			Key int `json:"key"`
+		}
+	}]())
+	want := []string{"mac", "args", "cni", "mac", "runtimeConfig", "mac", "vlans", "minID", "maxID", "id", "routes"}
+	if !slices.Equal(got, want) {
+		t.Errorf("keys %q, want %q", got, want)
 	}
 }
 
@@ -161,15 +219,17 @@ func typeOf(object any) string {
 
 // lint checks a configuration with the plugin of that name, if it is ours.
 func lint(name string, configuration map[string]any) error {
-	p, ours := pluginNamed(name)
-	if !ours {
-		return nil
+	for dir, listed := range plugins() {
+		if path.Base(dir) != name {
+			continue
+		}
+		data, err := json.Marshal(configuration)
+		if err != nil {
+			return err
+		}
+		return listed.plugin.Lint(data)
 	}
-	data, err := json.Marshal(configuration)
-	if err != nil {
-		return err
-	}
-	return p.Lint(data)
+	return nil
 }
 
 // checkResult wants a result of the current version, without unknown keys.

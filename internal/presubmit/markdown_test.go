@@ -17,6 +17,7 @@ type document struct {
 	path     string
 	lines    []string
 	headings []string // of level two
+	code     []string // words of the text that stand in backquotes
 	blocks   []block
 }
 
@@ -49,6 +50,7 @@ func documents(t *testing.T) []document {
 
 func parseMarkdown(name, text string) document {
 	doc := document{path: name, lines: strings.Split(text, "\n")}
+	inline := regexp.MustCompile("`[^`]+`")
 	var open *block
 	var fence, label, heading string
 	for i, line := range doc.lines {
@@ -67,6 +69,9 @@ func parseMarkdown(name, text string) document {
 			doc.headings = append(doc.headings, heading)
 		case strings.TrimSpace(line) != "":
 			label = line
+			for _, code := range inline.FindAllString(line, -1) {
+				doc.code = append(doc.code, words(code)...)
+			}
 		}
 	}
 	if open != nil { // never closed
@@ -76,14 +81,17 @@ func parseMarkdown(name, text string) document {
 }
 
 func TestParseMarkdown(t *testing.T) {
-	doc := parseMarkdown("x.md", "# t\n## One\nlabel:\n\n```json\n{}\n```\n````markdown\n```json\n```\n````\n## Two\n```\ncut")
+	doc := parseMarkdown("x.md", "# t\n## One\nthe `a.b` label:\n\n```json\n{}\n```\n````markdown\n```json\n```\n````\n## Two\n```\ncut")
 	if want := []string{"One", "Two"}; !slices.Equal(doc.headings, want) {
 		t.Errorf("headings %q, want %q", doc.headings, want)
 	}
+	if want := []string{"a", "b"}; !slices.Equal(doc.code, want) {
+		t.Errorf("words of code %q, want %q", doc.code, want)
+	}
 	want := []block{
-		{"json", "{}\n", 5, "One", "label:"},
-		{"markdown", "```json\n```\n", 8, "One", "label:"},
-		{"", "cut\n", 13, "Two", "label:"},
+		{"json", "{}\n", 5, "One", "the `a.b` label:"},
+		{"markdown", "```json\n```\n", 8, "One", "the `a.b` label:"},
+		{"", "cut\n", 13, "Two", "the `a.b` label:"},
 	}
 	if !slices.Equal(doc.blocks, want) {
 		t.Errorf("blocks %+v, want %+v", doc.blocks, want)
@@ -108,7 +116,7 @@ func TestLinks(t *testing.T) {
 // TestMentionedFiles looks for every script and source file that a document
 // names by its path from the root.
 func TestMentionedFiles(t *testing.T) {
-	file := regexp.MustCompile(`(?:^|[\s\x60(])(?:\./)?((?:(?:scripts|internal|pkg|plugins|cmd|Documentation)/[\w./-]*|\w+)\.(?:sh|go|md))\b`)
+	file := regexp.MustCompile(`(?:^|[\s\x60])(?:\./)?((?:(?:scripts|internal|pkg|plugins|cmd|Documentation)/[\w./-]*|\w+)\.(?:sh|go|md))\b`)
 	for _, doc := range documents(t) {
 		if doc.path == "Documentation/new-plugin.md" {
 			continue // it names the files of a plugin that its reader writes

@@ -146,7 +146,7 @@ func layerOf(dir string) int {
 		{3, []string{"pkg/plugin"}},
 		{2, []string{"pkg/conf", "pkg/ipam", "pkg/check", "pkg/undo"}},
 		{1, []string{"pkg/link", "pkg/ip", "pkg/ns"}},
-		{0, []string{"pkg/netlinksafe", "pkg/utils"}},
+		{0, []string{"pkg/netlinksafe", "pkg/utils", "pkg/errors"}},
 	}
 	for _, layer := range layers {
 		if within(dir, layer.dirs...) {
@@ -455,7 +455,9 @@ func checkUnfinished(s *source, report reporter) {
 	}
 }
 
-func containsWord(line, word string) bool {
-	isLetter := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' }
-	return slices.Contains(strings.FieldsFunc(line, func(r rune) bool { return !isLetter(r) }), word)
+func containsWord(line, word string) bool { return slices.Contains(words(line), word) }
+
+// words returns the identifiers in a text.
+func words(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' })
 }
