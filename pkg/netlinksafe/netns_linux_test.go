@@ -12,7 +12,9 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/ns"
 )
@@ -85,6 +87,15 @@ var _ = Describe("in a namespace", func() {
 		})
 		defer handle.Close()
 		seesEverything(handle)
+	})
+
+	It("sends requests made elsewhere", func() {
+		inside(target, func() {
+			request := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
+			request.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+			Expect(Dump("links", request, unix.NETLINK_ROUTE, unix.RTM_NEWLINK)).To(HaveLen(3))
+			Expect(Dump("links", request, unix.NETLINK_ROUTE, unix.RTM_NEWLINK)).To(HaveLen(3), "twice")
+		})
 	})
 
 	It("closes a handle that was never opened", func() {

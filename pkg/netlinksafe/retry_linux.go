@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
 // attempts is how often a list is asked for. There is no pause between them:
@@ -38,6 +40,14 @@ func retry[T any](what string, list func() (T, error)) (T, error) {
 	}
 	var none T
 	return none, &InterruptedError{what, attempts}
+}
+
+// Dump asks for a list with a request of the caller's own, on a socket of the
+// given netlink protocol, and returns the messages that list what, without
+// their headers. An answer other than 0 leaves messages of other types out.
+func Dump(what string, request *nl.NetlinkRequest, protocol int, answer uint16) ([][]byte, error) {
+	request.Flags |= unix.NLM_F_DUMP
+	return retry(what, func() ([][]byte, error) { return request.Execute(protocol, answer) })
 }
 
 // retryDelete is retry for a call that deletes what it lists: an interrupted
