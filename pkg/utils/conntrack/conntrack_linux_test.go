@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conntrack
+
+import (
+	"fmt"
+	"net"
+	"slices"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+var _ = Describe("a filter", func() {
+	ip := net.ParseIP
+
+	DescribeTable("is refused",
+		func(filter Filter, why string) {
+			_, err := Delete(filter)
+			Expect(err).To(MatchError("delete connections: " + why))
+		},
+		Entry("when it is empty", Filter{}, "family 0 is neither IPv4 nor IPv6"),
+		Entry("when it means everything", Filter{Family: netlink.FAMILY_V4},
+			"a filter without destination address and port means all connections"),
+		Entry("when it means a whole protocol", Filter{Family: netlink.FAMILY_V6, Protocol: 17},
+			"a filter without destination address and port means all connections"),
+		Entry("when its address is of the other family", Filter{Family: netlink.FAMILY_V6, DstIP: ip("192.0.2.1")},
+			"destination address 192.0.2.1 is not of the filter's family"),
+		Entry("when its address is of the other family", Filter{Family: netlink.FAMILY_V4, DstIP: ip("2001:db8::1")},
+			"destination address 2001:db8::1 is not of the filter's family"),
+		Entry("when a port has no protocol", Filter{Family: netlink.FAMILY_V4, DstPort: 53}, "destination port 53 without a protocol"),
+	)
+
+	It("matches nothing that it cannot read", func() {
+		filter := Filter{Family: netlink.FAMILY_V4, Protocol: 17, DstPort: 53}
+		Expect(filter.matches(attributes{})).To(BeFalse())
+		Expect(filter.matches(attributes{1: []byte("not attributes")})).To(BeFalse())
+		_, err := parse([]byte{2, 0})
+		Expect(err).To(MatchError("message about a connection has 2 bytes"))
+	})
+})
+
+// flow is a tracked connection to a destination.
+type flow struct {
+	protocol uint8
+	dst      string
+	port     uint16
+}
+
+func (f flow) String() string { return fmt.Sprintf("%d %s %d", f.protocol, f.dst, f.port) }
+
+var _ = Describe("deleting", func() {
+	const tcp, udp, sctp = unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_SCTP
+
+	var netns ns.NetNS
+	all := []flow{
+		{tcp, "192.0.2.1", 53}, {udp, "192.0.2.1", 53}, {udp, "192.0.2.1", 54}, {udp, "192.0.2.2", 53}, {sctp, "192.0.2.1", 53},
+		{udp, "2001:db8::1", 53}, {udp, "2001:db8::2", 53}, {tcp, "2001:db8::1", 53},
+	}
+
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), "root", "conntrack", "ipv6")
+		var err error
+		netns, err = ns.TempNetNS()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(netns.Close)
+		inside(netns, func() {
+			for i, one := range all {
+				track(one, uint16(1000+i))
+			}
+		})
+	})
+
+	DescribeTable("deletes what the filter means and nothing else",
+		func(filter Filter, gone ...int) {
+			inside(netns, func() {
+				Expect(Delete(filter)).To(Equal(len(gone)))
+				var want []flow
+				for i, one := range all {
+					if !slices.Contains(gone, i) {
+						want = append(want, one)
+					}
+				}
+				Expect(tracked()).To(ConsistOf(want))
+				Expect(Delete(filter)).To(BeZero())
+			})
+		},
+		Entry("by address", Filter{Family: netlink.FAMILY_V4, DstIP: net.ParseIP("192.0.2.1")}, 0, 1, 2, 4),
+		Entry("by address and protocol", Filter{Family: netlink.FAMILY_V4, Protocol: udp, DstIP: net.ParseIP("192.0.2.1")}, 1, 2),
+		Entry("by port", Filter{Family: netlink.FAMILY_V4, Protocol: udp, DstPort: 53}, 1, 3),
+		Entry("by port of SCTP", Filter{Family: netlink.FAMILY_V4, Protocol: sctp, DstPort: 53}, 4),
+		Entry("by everything", Filter{Family: netlink.FAMILY_V4, Protocol: udp, DstIP: net.ParseIP("192.0.2.2"), DstPort: 53}, 3),
+		Entry("by IPv6 address", Filter{Family: netlink.FAMILY_V6, Protocol: udp, DstIP: net.ParseIP("2001:db8::1")}, 5),
+		Entry("by IPv6 address alone", Filter{Family: netlink.FAMILY_V6, DstIP: net.ParseIP("2001:db8::1")}, 5, 7),
+		Entry("by IPv6 address and port", Filter{Family: netlink.FAMILY_V6, Protocol: udp, DstIP: net.ParseIP("2001:db8::2"), DstPort: 53}, 6),
+		Entry("by port over IPv6", Filter{Family: netlink.FAMILY_V6, Protocol: udp, DstPort: 53}, 5, 6),
+		Entry("by an address nobody talks to", Filter{Family: netlink.FAMILY_V4, DstIP: net.ParseIP("192.0.2.9")}),
+	)
+
+	It("has the kernel search", func() {
+		if kernelIsBefore(5, 8) {
+			Skip("needs Linux 5.8 for CTA_FILTER")
+		}
+		inside(netns, func() {
+			messages, err := list(Filter{Family: netlink.FAMILY_V4, Protocol: udp, DstIP: net.ParseIP("192.0.2.1"), DstPort: 54})
+			Expect(err).NotTo(HaveOccurred())
+			Expect(messages).To(HaveLen(1))
+		})
+	})
+
+	It("searches itself where the kernel does not", func() {
+		inside(netns, func() {
+			request := newRequest(1, netlink.FAMILY_V4)
+			messages, err := netlinksafe.Dump("connections", request, unix.NETLINK_NETFILTER, 0)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(messages).To(HaveLen(5))
+			Expect(deleteAll(Filter{Family: netlink.FAMILY_V4, Protocol: udp, DstPort: 53}, messages)).To(Equal(2))
+			Expect(deleteAll(Filter{Family: netlink.FAMILY_V4, Protocol: udp, DstPort: 53}, messages)).To(Equal(2), "they are gone, which is as good")
+			Expect(tracked()).To(HaveLen(len(all) - 2))
+		})
+	})
+})
+
+// track adds a connection to the kernel's table.
+func track(one flow, srcPort uint16) {
+	GinkgoHelper()
+	family, src := uint8(unix.AF_INET), net.ParseIP("198.51.100.1").To4()
+	dst := net.ParseIP(one.dst).To4()
+	if dst == nil {
+		family, src, dst = unix.AF_INET6, net.ParseIP("2001:db8:1::1"), net.ParseIP(one.dst)
+	}
+	entry := &netlink.ConntrackFlow{
+		FamilyType: family,
+		Forward:    netlink.IPTuple{SrcIP: src, DstIP: dst, SrcPort: srcPort, DstPort: one.port, Protocol: one.protocol},
+		Reverse:    netlink.IPTuple{SrcIP: dst, DstIP: src, SrcPort: one.port, DstPort: srcPort, Protocol: one.protocol},
+		TimeOut:    100,
+	}
+	if one.protocol == unix.IPPROTO_TCP {
+		entry.ProtoInfo = &netlink.ProtoInfoTCP{State: 3}
+	}
+	Expect(netlink.ConntrackCreate(netlink.ConntrackTable, netlink.InetFamily(family), entry)).To(Succeed(), one.String())
+}
+
+// tracked lists the table with this package's own parser: netlink's does not
+// know the ports of SCTP.
+func tracked() []flow {
+	GinkgoHelper()
+	var found []flow
+	for _, family := range []netlink.InetFamily{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		messages, err := netlinksafe.Dump("connections", newRequest(1, family), unix.NETLINK_NETFILTER, 0)
+		Expect(err).NotTo(HaveOccurred())
+		for _, message := range messages {
+			found = append(found, flowOf(family, message))
+		}
+	}
+	return found
+}
+
+func flowOf(family netlink.InetFamily, message []byte) flow {
+	GinkgoHelper()
+	attrs, err := parse(message)
+	Expect(err).NotTo(HaveOccurred())
+	tuple, err := parseAttributes(attrs[1])
+	Expect(err).NotTo(HaveOccurred())
+	ip, err := parseAttributes(tuple[1])
+	Expect(err).NotTo(HaveOccurred())
+	proto, err := parseAttributes(tuple[2])
+	Expect(err).NotTo(HaveOccurred())
+	port := proto[3]
+	return flow{proto[1][0], net.IP(ip[uint16(Filter{Family: family}.addressKind())]).String(), uint16(port[0])<<8 | uint16(port[1])}
+}
+
+func kernelIsBefore(major, minor int) bool {
+	GinkgoHelper()
+	var name unix.Utsname
+	Expect(unix.Uname(&name)).To(Succeed())
+	var hasMajor, hasMinor int
+	_, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &hasMajor, &hasMinor)
+	Expect(err).NotTo(HaveOccurred())
+	return hasMajor < major || hasMajor == major && hasMinor < minor
+}
+
+func inside(netns ns.NetNS, fn func()) {
+	GinkgoHelper()
+	Expect(netns.Do(func(ns.NetNS) error { fn(); return nil })).To(Succeed())
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sysctl
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+var _ = Describe("names", func() {
+	DescribeTable("become paths",
+		func(name, want string) { Expect(path(name)).To(Equal("/proc/sys/" + want)) },
+		Entry("with dots", "net.ipv4.ip_forward", "net/ipv4/ip_forward"),
+		Entry("with slashes", "net/ipv4/ip_forward", "net/ipv4/ip_forward"),
+		Entry("with dots, and a dot in an interface", "net.ipv4.conf.eth0/100.forwarding", "net/ipv4/conf/eth0.100/forwarding"),
+		Entry("with slashes, and a dot in an interface", "net/ipv4/conf/eth0.100/forwarding", "net/ipv4/conf/eth0.100/forwarding"),
+		Entry("with neither", "kernel", "kernel"),
+	)
+
+	DescribeTable("do not lead elsewhere",
+		func(name string) {
+			_, err := Sysctl(name)
+			Expect(err).To(MatchError(ContainSubstring("leads out of /proc/sys")))
+			_, err = Sysctl(name, "1")
+			Expect(err).To(MatchError(ContainSubstring("leads out of /proc/sys")))
+			Expect(Set(name, "1")).To(MatchError(ContainSubstring("leads out of /proc/sys")))
+		},
+		Entry("upwards", "net/../../../etc/hostname"),
+		Entry("upwards, with dots", "net.//.//.//.etc.hostname"),
+		Entry("from the root", "/etc/hostname"),
+		Entry("nowhere", ""),
+	)
+
+	It("that do not exist are reported as such", func() {
+		const name = "net/ipv4/no_such_thing"
+		_, err := Sysctl(name)
+		Expect(err).To(MatchError(fs.ErrNotExist))
+		Expect(Set(name, "1")).To(MatchError(fs.ErrNotExist))
+		Expect(Set(name, "1")).To(MatchError(HavePrefix(`set sysctl net/ipv4/no_such_thing to "1": `)))
+	})
+
+	It("take one value at most", func() {
+		_, err := Sysctl("net/ipv4/ip_forward", "0", "1")
+		Expect(err).To(MatchError("sysctl net/ipv4/ip_forward: 2 values given, there can be one"))
+	})
+})
+
+var _ = Describe("values", func() {
+	DescribeTable("are read without the newline",
+		func(content, want string) {
+			file := filepath.Join(GinkgoT().TempDir(), "value")
+			Expect(os.WriteFile(file, []byte(content), 0o600)).To(Succeed())
+			Expect(read(file)).To(Equal(want))
+		},
+		Entry("of an empty file", "", ""),
+		Entry("of one without a newline", "1", "1"),
+		Entry("of a number", "10\n", "10"),
+		Entry("of a list", "1\t2\t3\n", "1\t2\t3"),
+		Entry("of several lines", "a\nb\n", "a\nb"),
+	)
+
+	DescribeTable("are compared by their words",
+		func(a, b string, same bool) { Expect(sameValue(a, b)).To(Equal(same)) },
+		Entry(nil, "1", "1", true),
+		Entry(nil, "1", "0", false),
+		Entry(nil, "4096\t131072\t6291456", " 4096 131072 6291456\n", true),
+		Entry(nil, "12", "1 2", false),
+		Entry(nil, "", "", true),
+	)
+})
+
+var _ = Describe("in a namespace", func() {
+	const (
+		slashes = "net/ipv4/conf/eth0.1/forwarding"
+		dots    = "net.ipv4.conf.eth0/1.forwarding"
+	)
+	var netns ns.NetNS
+
+	// here runs fn in a namespace with an interface that has a dot in its name.
+	here := func(fn func()) {
+		GinkgoHelper()
+		Expect(netns.Do(func(ns.NetNS) error { fn(); return nil })).To(Succeed())
+	}
+
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), "root", "veth")
+		var err error
+		netns, err = ns.TempNetNS()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(netns.Close)
+		here(func() {
+			veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0.1"}, PeerName: "peer"}
+			Expect(netlink.LinkAdd(veth)).To(Succeed())
+		})
+	})
+
+	DescribeTable("parameters are read and written",
+		func(name string) {
+			here(func() {
+				Expect(Sysctl(name)).To(Equal("0"))
+				Expect(Sysctl(name, "1")).To(Equal("1"))
+				Expect(Sysctl(slashes)).To(Equal("1"))
+				Expect(Sysctl("net.ipv4.conf.peer.forwarding")).To(Equal("0"), "of the other interface")
+				Expect(Set(name, "0")).To(Succeed())
+				Expect(Sysctl(slashes)).To(Equal("0"))
+			})
+		},
+		Entry("with slashes", slashes),
+		Entry("with dots", dots),
+	)
+
+	It("a value the kernel does not like is an error that says which", func() {
+		here(func() {
+			Expect(Set(slashes, "many")).To(MatchError(unix.EINVAL))
+			Expect(Set(slashes, "many")).To(MatchError(HavePrefix(`set sysctl net/ipv4/conf/eth0.1/forwarding to "many": `)))
+		})
+	})
+
+	It("a parameter that can only be written is written", func() {
+		here(func() {
+			Expect(Set("net/ipv4/route/flush", "1")).To(Succeed())
+		})
+	})
+
+	It("an equal value is not written, so /proc/sys may be read-only", func() {
+		here(func() { Expect(Sysctl("net/ipv4/tcp_rmem", "4096 20000 30000")).To(Equal("4096\t20000\t30000")) })
+		// This thread gets a mount namespace of its own and is never unlocked:
+		// it ends with the goroutine.
+		result := make(chan error)
+		go func() {
+			runtime.LockOSThread()
+			result <- readOnly(netns, func() error {
+				return errors.Join(Set(slashes, "0"), Set(slashes, " 0\n"), Set("net/ipv4/tcp_rmem", "4096 20000 30000"))
+			})
+		}()
+		Expect(<-result).To(Succeed())
+		go func() {
+			runtime.LockOSThread()
+			result <- readOnly(netns, func() error { return Set(slashes, "1") })
+		}()
+		Expect(<-result).To(MatchError(unix.EROFS))
+	})
+})
+
+// readOnly runs fn on the calling thread, in netns and with a read-only
+// /proc/sys.
+func readOnly(netns ns.NetNS, fn func() error) error {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return err
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := unix.Mount("/proc/sys", "/proc/sys", "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	if err := unix.Mount("", "/proc/sys", "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		return err
+	}
+	if err := netns.Set(); err != nil {
+		return err
+	}
+	return fn()
+}
