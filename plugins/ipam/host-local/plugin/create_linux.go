@@ -23,18 +23,22 @@ func createWhole(path, content string) error {
 	if _, err := file.WriteString(content); err != nil {
 		return err
 	}
-	return giveName(fd, path)
+	err = linkDirectly(fd, path)
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		err = linkThroughProc(fd, path)
+	}
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return createExclusively(path, content)
+	}
+	return err
 }
 
-// giveName links a nameless file. The direct way needs CAP_DAC_READ_SEARCH
-// before Linux 6.10, the other one needs /proc.
-func giveName(fd int, path string) error {
-	err := unix.Linkat(fd, "", unix.AT_FDCWD, path, unix.AT_EMPTY_PATH)
-	if err != nil && !errors.Is(err, unix.EEXIST) {
-		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
-	}
-	if err != nil {
-		return &os.PathError{Op: "link", Path: path, Err: err}
-	}
-	return nil
+// linkDirectly names a file. Before Linux 6.10 it needs CAP_DAC_READ_SEARCH.
+func linkDirectly(fd int, path string) error {
+	return unix.Linkat(fd, "", unix.AT_FDCWD, path, unix.AT_EMPTY_PATH)
+}
+
+// linkThroughProc names a file. It needs /proc.
+func linkThroughProc(fd int, path string) error {
+	return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
 }

@@ -35,9 +35,14 @@
 // # Restarts
 //
 // No network namespace survives a restart of the machine, so reservations do
-// not either. The symbolic link "boot" in the index says in which boot the
-// directory was last changed. The first command that finds another boot id
-// there, but the same machine id, frees what is left of earlier boots: if the
-// index is in order, nobody has reserved anything since, and that is all there
-// is; if not, it is what was written before the machine started.
+// not either. The symbolic link "boot" in the index says in which boot the index
+// was last changed. The first command that finds another boot id there, but the
+// same machine id, frees what is left of earlier boots. If the index is in
+// order, nobody has reserved anything since, and that is everything. If not, it
+// is what the index lists and nobody has written again, and what was written
+// before the machine started.
+//
+// What is not a container's for certain stays: any other text, and the single
+// word that releases before 0.8.0 wrote, which may as well be somebody's way to
+// keep an address out of use.
 package hostlocal

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -112,10 +113,27 @@ func replaceLink(path, target string) error {
 	return os.Symlink(target, path)
 }
 
+// lists tells whether the index has the reservation, and has been changed later
+// than that.
+func (x index) lists(r reservation) bool {
+	info, err := os.Stat(x.dir)
+	if err != nil || r.modified.After(info.ModTime().Add(stampAge)) {
+		return false
+	}
+	names, err := x.files(r.owner)
+	return err == nil && slices.Contains(names, r.name)
+}
+
 // rebuild makes the index say that each owner has the files listed, and that
 // there are no others. It leaves what is right already.
-func (x index) rebuild(files map[string][]string) error {
+//
+// The boot comes first: from here on, nothing that the index lists is of an
+// earlier one.
+func (x index) rebuild(now boot, files map[string][]string) error {
 	if err := os.MkdirAll(x.dir, 0o700); err != nil {
+		return err
+	}
+	if err := x.setBoot(now); err != nil {
 		return err
 	}
 	want := make(map[string]string, len(files))
@@ -145,7 +163,7 @@ func (x index) rebuild(files map[string][]string) error {
 	return nil
 }
 
-// boot returns the boot in which the index was last valid; one that is not
+// boot returns the boot in which the index was last changed; one that is not
 // known, if there is no record.
 func (x index) boot() boot {
 	record, err := os.Readlink(filepath.Join(x.dir, bootLink))

@@ -15,10 +15,10 @@ type index struct{}
 
 func newIndex(_, _ string) index { return index{} }
 
-func (index) valid() bool                       { return false }
-func (index) stamp() error                      { return nil }
-func (index) files(string) ([]string, error)    { return nil, errNotIndexed }
-func (index) set(string, []string) error        { return nil }
-func (index) rebuild(map[string][]string) error { return nil }
-func (index) boot() boot                        { return boot{} }
-func (index) setBoot(boot) error                { return nil }
+func (index) valid() bool                             { return false }
+func (index) stamp() error                            { return nil }
+func (index) files(string) ([]string, error)          { return nil, errNotIndexed }
+func (index) lists(reservation) bool                  { return false }
+func (index) set(string, []string) error              { return nil }
+func (index) rebuild(boot, map[string][]string) error { return nil }
+func (index) boot() boot                              { return boot{} }

@@ -32,8 +32,11 @@ func (d directory) writable() error {
 // full returns those sets that have no address left.
 func (d directory) full(sets []RangeSet) ([]RangeSet, error) {
 	names, err := readNames(d.path())
+	if isAbsent(err) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil, ignoreNotExist(err)
+		return nil, err
 	}
 	if full := fullSets(sets, addresses(names)); len(full) == 0 {
 		return nil, nil

@@ -167,7 +167,7 @@ var _ = Describe("store", func() {
 		opened := make(chan struct{})
 		go func() {
 			defer GinkgoRecover()
-			t.in(func(s *store) { Expect(isFileAt(filepath.Join(t.path(), lockName), s.lock)).To(BeTrue()) })
+			t.in(func(s *store) { Expect(isRemoved(s.lock)).To(BeFalse()) })
 			close(opened)
 		}()
 		Consistently(opened, "100ms").ShouldNot(BeClosed())

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -51,7 +52,12 @@ func container(id string) attachment { return attachment{id: id, ifName: "eth0"}
 // call runs a command of the plugin in this process.
 func call(verb string, a attachment, conf string) (string, error) {
 	var stdout bytes.Buffer
-	err := Plugin.Call(context.Background(), verb, &skel.CmdArgs{
+	err := Plugin.Call(context.Background(), verb, a.cmdArgs(conf), &stdout)
+	return stdout.String(), err
+}
+
+func (a attachment) cmdArgs(conf string) *skel.CmdArgs {
+	return &skel.CmdArgs{
 		ContainerID:   a.id,
 		Netns:         "/proc/self/ns/net",
 		NetnsOverride: "1",
@@ -59,8 +65,7 @@ func call(verb string, a attachment, conf string) (string, error) {
 		Args:          a.args,
 		Path:          "/nowhere",
 		StdinData:     []byte(conf),
-	}, &stdout)
-	return stdout.String(), err
+	}
 }
 
 // add runs ADD and converts what it printed to the current version.
@@ -204,4 +209,12 @@ func sorted(list []string) []string {
 	list = slices.Clone(list)
 	slices.Sort(list)
 	return list
+}
+
+// hasIndex tells whether this system has an index.
+func hasIndex() bool { return runtime.GOOS == "linux" }
+
+// callWithFault runs an ADD whose undo stack fails.
+func callWithFault(ctx context.Context, a attachment, conf string) error {
+	return Plugin.Call(ctx, "ADD", a.cmdArgs(conf), io.Discard)
 }

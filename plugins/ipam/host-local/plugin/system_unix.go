@@ -21,6 +21,12 @@ func lockFile(file *os.File) error {
 	}
 }
 
+// isRemoved tells whether an open file has no name any more.
+func isRemoved(file *os.File) bool {
+	var stat unix.Stat_t
+	return unix.Fstat(int(file.Fd()), &stat) == nil && stat.Nlink == 0
+}
+
 // mayWrite tells whether files can be made in a directory, or why not.
 func mayWrite(dir string) error {
 	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {

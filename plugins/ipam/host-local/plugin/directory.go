@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostlocal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+const (
+	lockName  = "lock"
+	indexName = ".cni-index" // no network is called that
+
+	directoryMode = 0o755
+	lockMode      = 0o750
+)
+
+// directory says where the reservations of one network are.
+type directory struct {
+	dataDir, network string
+	host             host
+}
+
+func newDirectory(dataDir, network string) directory {
+	return directory{dataDir, network, thisHost()}
+}
+
+func (d directory) path() string { return filepath.Join(d.dataDir, d.network) }
+
+// create opens the directory's store and makes the directory if need be.
+func (d directory) create() (*store, error) {
+	s, err := d.open()
+	if !errors.Is(err, errAbsent) {
+		return s, err
+	}
+	if err := os.MkdirAll(d.path(), directoryMode); err != nil {
+		return nil, ioError(err)
+	}
+	return d.open()
+}
+
+// errAbsent says that nothing can have been reserved in a network, because its
+// directory does not or cannot exist.
+var errAbsent = errors.New("nothing has been reserved in the network")
+
+// open opens the directory's store for changes. It fails with errAbsent rather
+// than create anything.
+func (d directory) open() (*store, error) {
+	s, err := d.openReadOnly()
+	if err != nil {
+		return nil, err
+	}
+	s.readOnly = false
+	if err := s.settle(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// openReadOnly opens the directory's store for looking things up.
+func (d directory) openReadOnly() (*store, error) {
+	lock, err := acquire(filepath.Join(d.path(), lockName))
+	if err != nil {
+		return nil, ioError(err)
+	}
+	index := newIndex(d.dataDir, d.network)
+	return &store{directory: d, lock: lock, index: index, indexed: index.valid(), readOnly: true}, nil
+}
+
+// release removes owner's reservation of ip, if there is one.
+func (d directory) release(ip netip.Addr, owner string) error {
+	s, err := d.open()
+	if err != nil {
+		return ignoreAbsent(err)
+	}
+	defer s.Close()
+	return s.release(fileName(ip), owner)
+}
+
+// acquire opens and locks a file, waiting until nobody else has it locked.
+func acquire(path string) (*os.File, error) {
+	for {
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, lockMode)
+		if isAbsent(err) {
+			return nil, fmt.Errorf("%w: %w", errAbsent, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := lockFile(file); err != nil {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), file.Close())
+		}
+		if !isRemoved(file) {
+			return file, nil
+		}
+		// Somebody removed the file while we waited, and others lock a new one.
+		file.Close()
+	}
+}
+
+// isAbsent tells whether err says that there is no such file, nor can be one
+// as long as its path means what it means now.
+func isAbsent(err error) bool {
+	for _, reason := range []error{syscall.ENOENT, syscall.ENOTDIR, syscall.ENAMETOOLONG, syscall.ELOOP, syscall.EINVAL} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+func ignoreAbsent(err error) error {
+	if errors.Is(err, errAbsent) {
+		return nil
+	}
+	return err
+}
+
+func ignoreNotExist(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func ioError(err error) error { return plugin.WithCode(types.ErrIOFailure, err) }
+
+// logf writes a line for the node's administrator. Runtimes keep it.
+func logf(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "host-local: "+format+"\n", args...)
+}

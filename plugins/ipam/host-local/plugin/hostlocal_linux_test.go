@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostlocal
+
+import (
+	"os"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+var _ = Describe("CHECK", func() {
+	It("changes nothing", func() {
+		dataDir := GinkgoT().TempDir()
+		conf := configOf("1.1.0", dataDir, `"subnet":"10.1.2.0/24"`)
+		Expect(call("CHECK", container("a"), conf)).Error().To(HaveOccurred())
+		Expect(os.ReadDir(dataDir)).To(BeEmpty())
+		mustAdd(container("a"), conf)
+		write("b\r\neth0", dataDir, "net", "10.1.2.3")
+		write("", dataDir, "net", "10.1.2.4")
+		before, err := testutils.SnapshotDirs(dataDir)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(call("CHECK", container("a"), conf)).To(BeEmpty())
+		Expect(testutils.SnapshotDirs(dataDir)).To(Equal(before))
+	})
+})
+
+var _ = Describe("a nameless file", func() {
+	It("can be given a name in either way", func() {
+		dir := GinkgoT().TempDir()
+		fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, fileMode)
+		if err != nil {
+			Skip("no nameless files in " + dir + ": " + err.Error())
+		}
+		defer unix.Close(fd)
+		Expect(unix.Write(fd, []byte("x"))).To(Equal(1))
+		Expect(linkThroughProc(fd, dir+"/a")).To(Succeed())
+		Expect(read(dir, "a")).To(Equal("x"))
+		Expect(linkThroughProc(fd, dir+"/a")).To(MatchError(os.ErrExist))
+		Expect(linkDirectly(fd, dir+"/a")).To(Or(Equal(unix.EEXIST), Equal(unix.ENOENT)))
+	})
+})
+
+var _ = Describe("a file system that is read only", func() {
+	It("fails ADD and DEL, but not CHECK, and STATUS says so", func() {
+		if os.Getuid() != 0 {
+			Skip("mounting takes root")
+		}
+		dataDir := GinkgoT().TempDir()
+		conf := configOf("1.1.0", dataDir, `"subnet":"10.1.2.0/24"`)
+		Expect(unix.Mount("tmpfs", dataDir, "tmpfs", 0, "")).To(Succeed())
+		DeferCleanup(func() { Expect(unix.Unmount(dataDir, unix.MNT_DETACH)).To(Succeed()) })
+		mustAdd(container("a"), conf)
+		Expect(unix.Mount("", dataDir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")).To(Succeed())
+
+		for _, verb := range []string{"ADD", "DEL"} {
+			_, err := call(verb, container(map[string]string{"ADD": "b", "DEL": "a"}[verb]), conf)
+			Expect(err).To(MatchError(ContainSubstring("read-only file system")), verb)
+			Expect(code(err)).To(Equal(uint(5)), verb)
+		}
+		Expect(call("CHECK", container("a"), conf)).To(BeEmpty())
+		_, err := call("STATUS", attachment{}, conf)
+		Expect(err).To(MatchError("host-local: write to " + dataDir + "/net: read-only file system"))
+		Expect(code(err)).To(Equal(uint(50)))
+		Expect(call("DEL", container("unknown"), conf)).To(BeEmpty())
+	})
+})
