@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package conformance
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// badInput declares what happens to input that is not what it should be.
+func (m *matrix) badInput(suite Suite) {
+	It("survives every key with every kind of value", func() {
+		failures := m.eachMutation(m.tryMutatedAdd)
+		Expect(failures).To(BeEmpty(), strings.Join(failures, "\n"))
+	})
+
+	It("reports all problems at once", func() {
+		for i := range m.fullConfigs() {
+			config := m.fullConfigs()[i]
+			own := m.ownKeys(config)
+			wrong := replaceAll(config, `[{"wrong":[]}]`, func(path string) bool {
+				return slices.Contains(own, path) && kindOf(plain(config)[path]) != "list"
+			})
+			c := m.container("c1")
+			refusal, err := m.host.Run(Call{Verb: "ADD", Container: c, Config: wrong}).Refusal()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(refusal.Code).To(Equal(types.ErrInvalidNetworkConfig), refusal.Error())
+			for _, key := range own {
+				if kindOf(plain(config)[key]) != "list" {
+					Expect(refusal.Error()).To(ContainSubstring(key + ": "))
+				}
+			}
+			m.expectNothingLeft(c)
+		}
+	})
+
+	It("detaches whatever has become of the configuration", func() {
+		for _, r := range replacements() {
+			if strings.Contains(r.name, "UTF-8") {
+				continue // no JSON any more: there is no name to go by
+			}
+			c := m.container("c1")
+			m.add(c, m.config("1.1.0"))
+			broken := replaceAll(plain(m.fullConfigs()[0]), r.text, m.notNeededToRemove)
+			answer := m.host.Run(Call{Verb: "DEL", Container: c, Config: broken})
+			Expect(answer.silentSuccess()).To(Succeed(), r.name)
+			m.expectNothingLeft(c)
+		}
+	})
+
+	if suite.IPAM == plugin.IsIPAM || suite.IPAM == plugin.NoIPAM {
+		return
+	}
+	It("survives a broken prevResult", func() {
+		failures := m.tryMutatedResults()
+		Expect(failures).To(BeEmpty(), strings.Join(failures, "\n"))
+	})
+	It("detaches whatever has become of prevResult", m.removeWithMutatedResult)
+}
+
+// fullConfigs are the configurations that together have every key.
+func (m *matrix) fullConfigs() []Object {
+	full := m.suite.Full
+	if full == nil {
+		full = []func(*Host) Object{m.suite.Config}
+	}
+	var configs []Object
+	for _, own := range full {
+		common := Object{
+			"dns":          Object{"nameservers": []any{"10.1.2.3"}, "domain": "example.com", "search": []any{"example.com"}, "options": []any{"ndots:2"}},
+			"capabilities": Object{"mac": true},
+		}
+		configs = append(configs, plain(m.host.config(with(common, own(m.host)), "1.1.0")))
+	}
+	return configs
+}
+
+// ownKeys are the keys that a plugin alone reads.
+func (m *matrix) ownKeys(config Object) []string {
+	if ipam, ok := config["ipam"].(Object); ok && m.suite.IPAM == plugin.IsIPAM {
+		var keys []string
+		for key := range ipam {
+			if key != "type" {
+				keys = append(keys, "ipam."+key)
+			}
+		}
+		return keys
+	}
+	var keys []string
+	for key := range config {
+		if !slices.Contains([]string{"cniVersion", "name", "type", "ipam"}, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// notNeededToRemove picks what DEL can do without. The name says whose things
+// to look for; IPAM has to be found, and to find its store.
+func (m *matrix) notNeededToRemove(path string) bool {
+	return !slices.Contains([]string{"cniVersion", "name", "ipam", "ipam.type", "ipam.dataDir"}, path)
+}
+
+// eachMutation has every mutation of the full configurations tried, those of
+// one key on a host of their own: a valid value may well change what is shared.
+func (m *matrix) eachMutation(try func(mutation) error) []string {
+	var failures []string
+	for i := range m.fullConfigs() {
+		for _, at := range locations(m.fullConfigs()[i]) {
+			m.renewHost()
+			config := m.fullConfigs()[i] // which names directories of the host
+			for _, mutated := range mutations(config, at) {
+				if err := try(mutated); err != nil {
+					failures = append(failures, fmt.Sprintf("%v: %v", mutated, err))
+					m.renewHost()
+				}
+			}
+		}
+	}
+	return failures
+}
+
+// renewHost replaces the host by a new one.
+func (m *matrix) renewHost() {
+	GinkgoHelper()
+	Expect(m.host.close()).To(Succeed())
+	m.host = m.newHost()
+	m.warmUp()
+}
+
+// tryMutatedAdd runs ADD, and DEL if it succeeded.
+func (m *matrix) tryMutatedAdd(mutated mutation) error {
+	c, err := newContainer("c1")
+	if err != nil {
+		return err
+	}
+	defer c.Remove()
+	answer := m.host.Run(Call{Verb: "ADD", Container: c, Config: mutated.text})
+	if err := answer.proper(); err != nil {
+		return err
+	}
+	if answer.Status == 0 {
+		return m.undoMutatedAdd(mutated, c)
+	}
+	if err := judgeRefusal(mutated, answer); err != nil {
+		return err
+	}
+	return m.unchanged(c)
+}
+
+func (m *matrix) unchanged(c *Container) error {
+	if left := m.leftovers(c); left != "" {
+		return fmt.Errorf("left:\n%s", left)
+	}
+	return nil
+}
+
+// judgeRefusal expects of a value of the wrong kind that the error says where
+// it is.
+func judgeRefusal(mutated mutation, answer Answer) error {
+	refusal, err := answer.Refusal()
+	if err != nil || !mutated.wrong || mutated.path == "cniVersion" || mutated.path == "name" {
+		return err // those two are the library's
+	}
+	if refusal.Code != types.ErrInvalidNetworkConfig {
+		return fmt.Errorf("has code %d, a wrong type is code %d: %s", refusal.Code, types.ErrInvalidNetworkConfig, short(refusal.Msg))
+	}
+	if !strings.Contains(refusal.Msg, mutated.path) {
+		return fmt.Errorf("the error does not say where: %s", short(refusal.Msg))
+	}
+	return nil
+}
+
+func short(text string) string { return text[:min(len(text), 300)] }
+
+// undoMutatedAdd detaches c. If the host looks different then, the value has
+// changed something shared; a second attachment must not change more.
+func (m *matrix) undoMutatedAdd(mutated mutation, c *Container) error {
+	answer := m.host.Run(Call{Verb: "DEL", Container: c, Config: mutated.text})
+	if err := answer.silentSuccess(); err != nil {
+		return err
+	}
+	if m.leftovers(c) == "" {
+		return nil
+	}
+	m.hostClean = snapshot(m.host)
+	again, err := newContainer("c2")
+	if err != nil {
+		return err
+	}
+	defer again.Remove()
+	for _, verb := range []string{"ADD", "DEL"} {
+		if err := m.host.Run(Call{Verb: verb, Container: again, Config: mutated.text}).success(); err != nil {
+			return fmt.Errorf("the second time: %w", err)
+		}
+	}
+	return m.unchanged(again)
+}
+
+// tryMutatedResults runs CHECK with every mutation of a prevResult.
+func (m *matrix) tryMutatedResults() []string {
+	c := m.container("c1")
+	config := m.config("1.1.0")
+	attachment := m.add(c, config)
+	before := snapshot(m.host) + snapshot(c)
+	var failures []string
+	doc := with(config, Object{"prevResult": attachment.Result})
+	for _, at := range locations(plain(doc)) {
+		if at[0] != "prevResult" {
+			continue
+		}
+		for _, mutated := range mutations(plain(doc), at) {
+			answer := m.host.Run(Call{Verb: "CHECK", Container: c, Config: mutated.text})
+			if err := answer.proper(); err != nil {
+				failures = append(failures, fmt.Sprintf("%v: %v", mutated, err))
+			}
+		}
+	}
+	Expect(diff(before, snapshot(m.host)+snapshot(c))).To(BeEmpty(), "CHECK changes nothing")
+	m.delete(c, config)
+	return failures
+}
+
+// removeWithMutatedResult runs DEL with all values of prevResult, or all
+// entries of one list in it, replaced.
+func (m *matrix) removeWithMutatedResult() {
+	for _, r := range replacements() {
+		if strings.Contains(r.name, "UTF-8") {
+			continue
+		}
+		for _, choose := range []func(string) bool{
+			func(path string) bool { return path == "prevResult" },
+			func(path string) bool { return strings.Count(path, ".") == 1 && !strings.HasSuffix(path, "]") },
+			func(path string) bool { return strings.Count(path, ".") == 1 && strings.HasSuffix(path, "]") },
+			func(path string) bool { return strings.Count(path, ".") > 1 },
+		} {
+			c := m.container("c1")
+			config := m.config("1.1.0")
+			attachment := m.add(c, config)
+			doc := plain(with(config, Object{"prevResult": attachment.Result}))
+			broken := replaceAll(doc, r.text, func(path string) bool { return strings.HasPrefix(path, "prevResult") && choose(path) })
+			answer := m.host.Run(Call{Verb: "DEL", Container: c, Config: broken})
+			Expect(answer.silentSuccess()).To(Succeed(), "%s: %s", r.name, broken)
+			m.expectNothingLeft(c)
+			Expect(c.Remove()).To(Succeed())
+		}
+	}
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package conformance
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// checks declares what CHECK notices.
+func (m *matrix) checks(suite Suite) {
+	for _, breakage := range suite.Breakages {
+		It("notices that "+breakage.What, func() { m.expectNoticed(breakage) })
+	}
+	if len(suite.Breakages) > 1 {
+		It("notices everything at once", func() { m.expectNoticed(together(suite.Breakages)...) })
+	}
+	It("cannot check what has vanished", func() {
+		c := m.container("c1")
+		config := m.config("1.1.0")
+		attachment := m.add(c, config)
+		Expect(c.Remove()).To(Succeed())
+		answer := m.call("CHECK", c, with(config, Object{"prevResult": attachment.Result}))
+		expectRefusal(answer, types.ErrInvalidNetNS)
+		m.delete(c, config)
+		m.expectNothingLeft()
+	})
+	if delegatesAtAll(suite) {
+		It("needs a prevResult to check", func() {
+			c := m.container("c1")
+			config := m.config("1.1.0")
+			m.add(c, config)
+			expectRefusal(m.call("CHECK", c, config), types.ErrInvalidNetworkConfig, "prevResult")
+			m.delete(c, config)
+			m.expectNothingLeft(c)
+		})
+	}
+}
+
+func delegatesAtAll(suite Suite) bool {
+	return suite.IPAM == plugin.OptionalIPAM || suite.IPAM == plugin.RequiredIPAM
+}
+
+// together leaves out what would hide the others.
+func together(breakages []Breakage) []Breakage {
+	var all []Breakage
+	for _, breakage := range breakages {
+		if !breakage.Alone {
+			all = append(all, breakage)
+		}
+	}
+	return all
+}
+
+// expectNoticed makes the differences and expects CHECK to name each.
+func (m *matrix) expectNoticed(breakages ...Breakage) {
+	GinkgoHelper()
+	c := m.container("c1")
+	config := m.config("1.1.0")
+	attachment := m.add(c, config)
+	m.expectCheckPasses(attachment, config)
+	var wanted []string
+	for _, breakage := range breakages {
+		Expect(breakage.Do(attachment)).To(Succeed(), breakage.What)
+		wanted = append(wanted, breakage.Want)
+	}
+	before := snapshot(m.host) + snapshot(c)
+	refusal, err := m.call("CHECK", c, with(config, Object{"prevResult": attachment.Result})).Refusal()
+	Expect(err).NotTo(HaveOccurred())
+	for _, want := range wanted {
+		Expect(refusal.Error()).To(ContainSubstring(want))
+	}
+	Expect(diff(before, snapshot(m.host)+snapshot(c))).To(BeEmpty(), "CHECK changes nothing")
+	m.delete(c, config)
+	Expect(c.Remove()).To(Succeed()) // what was broken inside may stay so
+	m.expectGoneFromHost(c)
+}
+
+// expectGoneFromHost expects that no line about the container is left. The
+// difference made on the host may itself be one that stays.
+func (m *matrix) expectGoneFromHost(*Container) {
+	GinkgoHelper()
+	after := snapshot(m.host)
+	other := m.container("c2")
+	config := m.config("1.1.0")
+	m.add(other, config)
+	m.delete(other, config)
+	m.hostClean = snapshot(m.host)
+	for _, line := range excess(after, m.hostClean) {
+		Fail("left: " + line)
+	}
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Package conformance asks every plugin the same questions: what the CNI
+// specification demands of each command, and what goes wrong in real life - a
+// network namespace that is gone, a configuration somebody has edited, a
+// failure after any step, bad input, a kill at any moment.
+//
+// A plugin's test calls Run and KillMatrix with a Suite for each of its ways to
+// work:
+//
+//	var _ = conformance.Run(conformance.Suite{
+//		Name:   "layer 3",
+//		Plugin: bridge.Plugin,
+//		Dir:    "plugins/main/bridge",
+//		IPAM:   plugin.OptionalIPAM,
+//		Config: func(*conformance.Host) conformance.Object {
+//			return conformance.Object{"bridge": "cnitest0", "isGateway": true}
+//		},
+//	})
+//
+// The plugin runs as the executable it is, with real delegates, on a Host: a
+// network namespace made for the purpose, with directories of its own. Only to
+// make ADD fail at each step of its undo stack it is called in process.
+//
+// What "nothing is left" means: the snapshot of the host, of its files and of
+// the container is the same as after a first ADD and DEL, which have made what
+// attachments share and none of them takes back.
+package conformance
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+// Object is a JSON object.
+type Object = map[string]any
+
+// Suite is a plugin, configured in one way.
+type Suite struct {
+	Name   string         // what is special about this way
+	Plugin plugin.Plugin  // the plugin, to be called in process
+	Dir    string         // of its main package, from the root of the module
+	IPAM   plugin.IPAMUse // as in its Definition
+	Layer2 bool           // leaves "ipam" out, for a plugin that can do without
+	Needs  []string       // features of the machine, see testutils.Need
+
+	// Config is a valid configuration with the plugin's own keys. The suite adds
+	// cniVersion, name and type, and the ipam of an interface plugin.
+	Config func(*Host) Object
+	// Full are configurations which together have every documented key; they
+	// are what bad input is made from. By default it is Config, of the first
+	// suite of a plugin only.
+	Full []func(*Host) Object
+	// Changed is another valid configuration, for a DEL after somebody has
+	// edited it. By default nothing is left of Config.
+	Changed func(*Host) Object
+	// Typo are a misspelt key and the one it should be; both without a path.
+	// The default is "dnss" and "dns", or "rangess" for an IPAM plugin.
+	Typo [2]string
+
+	// Prepare makes what Config refers to. It runs in the host's namespace.
+	Prepare func(*Host) error
+	// Vanish removes what ADD relied on and DEL must do without: the bridge,
+	// the master. It runs in the host's namespace.
+	Vanish func(*Host) error
+	// Verify looks at what ADD has made, beside what CHECK looks at.
+	Verify func(Attachment) error
+	// Breakages are things CHECK must notice.
+	Breakages []Breakage
+}
+
+// Attachment is a container that has been added.
+type Attachment struct {
+	Host      *Host
+	Container *Container
+	Result    Object // as printed
+	Config    []byte // that ADD got
+}
+
+// Breakage is a difference between what ADD did and what is there.
+type Breakage struct {
+	What string                 // "the container's interface is down"
+	Do   func(Attachment) error // makes the difference
+	Want string                 // part of CHECK's error
+	// Alone is set for a difference that hides others: CHECK cannot look at the
+	// addresses of an interface that is gone.
+	Alone bool
+}
+
+// Run declares the matrix over the plugin of the suites.
+func Run(suites ...Suite) bool {
+	return Describe(suites[0].Plugin.Name+" conforms", Ordered, ContinueOnFailure, func() {
+		m := new(matrix)
+		BeforeAll(func() { m.build(suites) })
+		for i, suite := range suites {
+			Context(suite.Name, func() {
+				BeforeEach(func() { m.begin(suite) })
+				m.protocol()
+				m.roundTrips(suite)
+				m.removals(suite)
+				m.failures(suite)
+				m.checks(suite)
+				m.collection(suite)
+				if i == 0 || suite.Full != nil {
+					m.badInput(suite)
+				}
+				m.concurrency(suite)
+			})
+		}
+		It("has been asked every command", m.complete)
+	})
+}
+
+// matrix is the state of the specs of one plugin.
+type matrix struct {
+	binaries binaries
+	tried    verbs
+
+	// Of the running spec:
+	suite     Suite
+	host      *Host
+	hostClean string // snapshot of the host with nothing attached
+	nsClean   string // snapshot of a container with nothing attached
+}
+
+// build builds the executables once for all specs.
+func (m *matrix) build(suites []Suite) {
+	testutils.Need(GinkgoT(), "root")
+	dirs := []string{hostLocalDir}
+	for _, suite := range suites {
+		if !slices.Contains(dirs, suite.Dir) {
+			dirs = append(dirs, suite.Dir)
+		}
+	}
+	var err error
+	m.binaries, err = build(GinkgoT().TempDir(), dirs...)
+	Expect(err).NotTo(HaveOccurred())
+}
+
+// begin makes a host for a spec and attaches and detaches a first container.
+func (m *matrix) begin(suite Suite) {
+	testutils.Need(GinkgoT(), append([]string{"root", "nft-tool"}, suite.Needs...)...)
+	m.suite = suite
+	m.host = m.newHost()
+	m.warmUp()
+}
+
+// newHost makes a host that lasts as long as the spec.
+func (m *matrix) newHost() *Host {
+	GinkgoHelper()
+	host, err := newHost(m.suite, m.binaries, GinkgoT().TempDir())
+	Expect(err).NotTo(HaveOccurred())
+	host.onCall = m.tried.note
+	DeferCleanup(host.close)
+	return host
+}
+
+// warmUp has the shared objects made, and remembers what the host looks like
+// with nothing but them.
+func (m *matrix) warmUp() {
+	GinkgoHelper()
+	Expect(m.host.warmUp()).To(Succeed())
+	fresh := m.container("fresh")
+	m.hostClean, m.nsClean = snapshot(m.host), snapshot(fresh)
+}
+
+// container makes a container that lasts as long as the spec.
+func (m *matrix) container(id string) *Container {
+	GinkgoHelper()
+	c, err := newContainer(id)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(c.Remove)
+	return c
+}
+
+// complete fails if a command was never tried.
+func (m *matrix) complete() {
+	if config, _ := GinkgoConfiguration(); len(config.FocusStrings)+len(config.SkipStrings)+len(config.FocusFiles) > 0 || config.LabelFilter != "" {
+		Skip("only some of the specs were asked for")
+	}
+	Expect(m.tried.missing()).To(BeEmpty(), "no spec has called these")
+}
+
+// verbs are the commands that have been tried.
+type verbs struct{ set sync.Map }
+
+func (v *verbs) note(verb string) { v.set.Store(verb, true) }
+
+func (v *verbs) missing() []string {
+	return slices.DeleteFunc([]string{"ADD", "CHECK", "DEL", "STATUS", "GC", "VERSION"}, func(verb string) bool {
+		_, tried := v.set.Load(verb)
+		return tried
+	})
+}
+
+// expectNothingLeft compares the host, and the containers that still exist,
+// with how they were.
+func (m *matrix) expectNothingLeft(containers ...*Container) {
+	GinkgoHelper()
+	if left := m.leftovers(containers...); left != "" {
+		Fail("not as it was before:\n" + left)
+	}
+}
+
+func (m *matrix) leftovers(containers ...*Container) string {
+	GinkgoHelper()
+	left := diff(m.hostClean, snapshot(m.host))
+	for _, c := range containers {
+		if c.Exists() {
+			left += diff(m.nsClean, snapshot(c))
+		}
+	}
+	return left
+}
+
+func snapshot(of interface{ snapshot() (string, error) }) string {
+	GinkgoHelper()
+	text, err := of.snapshot()
+	Expect(err).NotTo(HaveOccurred())
+	return text
+}
+
+// config returns the suite's configuration for a version; "" has no cniVersion.
+func (m *matrix) config(version string) Object {
+	return m.host.config(m.suite.Config(m.host), version)
+}
+
+// add attaches c, which has to work.
+func (m *matrix) add(c *Container, config Object) Attachment {
+	GinkgoHelper()
+	attachment, err := m.host.attach(c, config)
+	Expect(err).NotTo(HaveOccurred())
+	return attachment
+}
+
+// delete detaches c, which has to work and to be silent.
+func (m *matrix) delete(c *Container, config Object) {
+	GinkgoHelper()
+	Expect(m.host.detach(c, config)).To(Succeed())
+}
+
+// call runs a command.
+func (m *matrix) call(verb string, c *Container, config Object) Answer {
+	return m.host.Run(Call{Verb: verb, Container: c, Config: encode(config)})
+}
+
+// expectRefusal expects an error with the code and all of the texts.
+func expectRefusal(answer Answer, code uint, texts ...string) {
+	GinkgoHelper()
+	refusal, err := answer.Refusal()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(refusal.Code).To(Equal(code), refusal.Error())
+	for _, text := range texts {
+		Expect(refusal.Error()).To(ContainSubstring(text))
+	}
+}
+
+func expectSilentSuccess(answer Answer) {
+	GinkgoHelper()
+	Expect(answer.silentSuccess()).To(Succeed())
+}
+
+func containerID(format string, args ...any) string { return fmt.Sprintf(format, args...) }

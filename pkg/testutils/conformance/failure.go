@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/pkg/undo"
+)
+
+// failures declares ADDs that fail half-way.
+func (m *matrix) failures(suite Suite) {
+	It("takes everything back when it fails at any step", m.failAtEachPush)
+
+	for _, stdout := range []struct {
+		title string
+		open  func() (*os.File, error)
+	}{
+		{"nobody reads its answer", brokenPipe},
+		{"its answer cannot be written", func() (*os.File, error) { return os.OpenFile("/dev/full", os.O_WRONLY, 0) }},
+	} {
+		It("takes everything back when "+stdout.title, func() {
+			c := m.container("c1")
+			file, err := stdout.open()
+			Expect(err).NotTo(HaveOccurred())
+			defer file.Close()
+			answer := m.host.Run(Call{Verb: "ADD", Container: c, Config: encode(m.config("1.1.0")), Stdout: file})
+			Expect(answer.Status).To(Equal(1), "%s", answer.Stderr)
+			Expect(answer.noTrace()).To(Succeed())
+			m.expectNothingLeft(c)
+		})
+	}
+	if !suite.Layer2 && delegatesAtAll(suite) {
+		m.ipamFailures()
+	}
+}
+
+// failAtEachPush interrupts ADD after the first, second ... step that it can
+// take back, until one gets through.
+func (m *matrix) failAtEachPush() {
+	c := m.container("c1")
+	config := m.config("1.1.0")
+	for at := 1; ; at++ {
+		fault := &undo.Fault{At: at}
+		err := m.addInProcess(undo.WithFault(context.Background(), fault), c, config)
+		if fault.Fired == "" {
+			Expect(err).NotTo(HaveOccurred())
+			break
+		}
+		var refusal *types.Error
+		Expect(errors.As(err, &refusal)).To(BeTrue())
+		Expect(refusal.Error()).To(ContainSubstring(undo.Tripped{What: fault.Fired}.Error()))
+		Expect(refusal.Error()).NotTo(ContainSubstring("undo "), "a step of the clean-up failed")
+		if left := m.leftovers(c); left != "" {
+			Fail(fmt.Sprintf("left after step %d, %s:\n%s", at, fault.Fired, left))
+		}
+	}
+	m.delete(c, config)
+	m.expectNothingLeft(c)
+}
+
+// addInProcess runs ADD in this process, on the host.
+func (m *matrix) addInProcess(ctx context.Context, c *Container, config Object) error {
+	GinkgoT().Setenv("CNI_COMMAND", "ADD")
+	GinkgoT().Setenv("CNI_PATH", m.host.binDir)
+	GinkgoT().Setenv("CNI_CONTAINERID", c.ID)
+	GinkgoT().Setenv("CNI_IFNAME", c.IfName)
+	GinkgoT().Setenv("CNI_NETNS", c.NS.Path())
+	args := &skel.CmdArgs{ContainerID: c.ID, IfName: c.IfName, Netns: c.NS.Path(), Path: m.host.binDir, StdinData: encode(config)}
+	var stdout bytes.Buffer
+	return m.host.Do(func() error { return m.suite.Plugin.Call(ctx, "ADD", args, &stdout) })
+}
+
+// brokenPipe is the end to write of a pipe that nobody reads.
+func brokenPipe() (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err == nil {
+		r.Close()
+	}
+	return w, err
+}
+
+// ipamFailure is something that an IPAM plugin may do to its caller.
+type ipamFailure struct {
+	title string
+	setUp func(fakeIPAM) error
+	code  uint
+	texts []string
+}
+
+func ipamFailuresTable() []ipamFailure {
+	answers := func(text string, status int) func(fakeIPAM) error {
+		return func(fake fakeIPAM) error { return fake.answers("ADD", text, status) }
+	}
+	return []ipamFailure{
+		{"fails with a code", answers(fakeTryAgain, 1), types.ErrTryAgainLater, []string{"the address server is busy", "ask again"}},
+		{"has no address", answers(fakeNothing, 0), types.ErrInternal, []string{fakeName}},
+		{"says nothing", answers("", 0), 0, nil},
+		{"answers with nonsense", answers("no JSON", 0), 0, nil},
+		{"answers with a null address", answers(`{"cniVersion": "1.1.0", "ips": [null]}`, 0), 0, nil},
+		{"answers with an address that is none", answers(`{"cniVersion": "1.1.0", "ips": [{"address": "10.1.2.300/33"}]}`, 0), 0, nil},
+		{"answers in a version nobody speaks", answers(`{"cniVersion": "7.0.0", "ips": [{"address": "10.88.3.4/16"}]}`, 0), 0, nil},
+		{"fails and says nothing", answers("", 1), 0, []string{fakeName}},
+		{"fails with nonsense", answers("Segmentation fault", 139), 0, []string{fakeName}},
+		{"is killed after it has answered", func(fake fakeIPAM) error { return fake.dies("ADD", fakeAddresses) }, 0, []string{fakeName}},
+	}
+}
+
+// ipamFailures declares what a plugin does about an IPAM plugin that does not
+// do its work: it takes its interface back, and has the IPAM plugin release
+// what it may have assigned all the same.
+func (m *matrix) ipamFailures() {
+	var fake fakeIPAM
+	var config Object
+	fakeConfig := func() {
+		var err error
+		fake, err = m.host.installFake()
+		Expect(err).NotTo(HaveOccurred())
+		config = with(m.config("1.1.0"), Object{"ipam": Object{"type": fakeName}})
+	}
+
+	for _, failure := range ipamFailuresTable() {
+		It("takes everything back when IPAM "+failure.title, func() {
+			fakeConfig()
+			c := m.container("c1")
+			Expect(failure.setUp(fake)).To(Succeed())
+			refusal, err := m.call("ADD", c, config).Refusal()
+			Expect(err).NotTo(HaveOccurred())
+			if failure.code != 0 {
+				Expect(refusal.Code).To(Equal(failure.code), refusal.Error())
+			}
+			for _, text := range failure.texts {
+				Expect(refusal.Error()).To(ContainSubstring(text))
+			}
+			Expect(fake.calls()).To(Equal([]string{"ADD c1 eth0", "DEL c1 eth0"}))
+			m.expectNothingLeft(c)
+		})
+	}
+
+	It("takes everything back when there is no such IPAM plugin", func() {
+		c := m.container("c1")
+		config := with(m.config("1.1.0"), Object{"ipam": Object{"type": "no-such-plugin"}})
+		refusal, err := m.call("ADD", c, config).Refusal()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(refusal.Error()).To(ContainSubstring("no-such-plugin"))
+		m.expectNothingLeft(c)
+	})
+
+	It("hands every command on to IPAM, byte for byte", func() {
+		fakeConfig()
+		Expect(fake.answers("ADD", fakeAddresses, 0)).To(Succeed())
+		c := m.container("c1")
+		attachment := m.add(c, config)
+		Expect(fake.calls()).To(Equal([]string{"ADD c1 eth0"}))
+		Expect(fake.input("ADD")).To(Equal(attachment.Config))
+		checked := with(config, Object{"prevResult": attachment.Result})
+		expectSilentSuccess(m.call("CHECK", c, checked))
+		Expect(fake.calls()).To(Equal([]string{"CHECK c1 eth0"}))
+		Expect(fake.input("CHECK")).To(Equal(encode(checked)))
+		expectSilentSuccess(m.call("STATUS", nil, config))
+		Expect(fake.calls()).To(Equal([]string{"STATUS  "}))
+		Expect(m.host.collect(config, c)).To(Succeed())
+		Expect(fake.calls()).To(Equal([]string{"GC  "}))
+		Expect(fake.input("GC")).To(Equal(encode(with(config, validAttachments(c)))))
+		m.delete(c, config)
+		Expect(fake.calls()).To(Equal([]string{"DEL c1 eth0"}))
+		m.expectNothingLeft(c)
+	})
+
+	It("has IPAM release when the namespace is gone, or was never named", func() {
+		fakeConfig()
+		Expect(fake.answers("ADD", fakeAddresses, 0)).To(Succeed())
+		for _, env := range [][]string{nil, {"CNI_NETNS="}} {
+			c := m.container("c1")
+			m.add(c, config)
+			fake.calls()
+			Expect(c.Remove()).To(Succeed())
+			expectSilentSuccess(m.host.Run(Call{Verb: "DEL", Container: c, Config: encode(config), Env: env}))
+			Expect(fake.calls()).To(Equal([]string{"DEL c1 eth0"}))
+			m.expectNothingLeft()
+		}
+	})
+
+	It("does not call IPAM for the namespace it runs in", func() {
+		fakeConfig()
+		Expect(fake.answers("ADD", fakeAddresses, 0)).To(Succeed())
+		answer := m.host.Run(Call{Verb: "ADD", Container: m.container("c1"), Config: encode(config), Env: []string{"CNI_NETNS=" + m.host.NS.Path()}})
+		expectRefusal(answer, types.ErrInvalidNetNS)
+		Expect(fake.calls()).To(BeEmpty())
+		m.expectNothingLeft()
+	})
+
+	It("passes on the verdict of IPAM", func() {
+		fakeConfig()
+		Expect(fake.answers("ADD", fakeAddresses, 0)).To(Succeed())
+		c := m.container("c1")
+		attachment := m.add(c, config)
+		for _, verb := range []string{"CHECK", "STATUS", "GC", "DEL"} {
+			Expect(fake.answers(verb, `{"code": 123, "msg": "no lease"}`, 1)).To(Succeed())
+		}
+		answer := m.call("CHECK", c, with(config, Object{"prevResult": attachment.Result}))
+		refusal, err := answer.Refusal()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(refusal.Error()).To(ContainSubstring("no lease"))
+		expectRefusal(m.call("STATUS", nil, config), 123, "no lease")
+		expectRefusal(m.call("GC", nil, with(config, validAttachments(c))), 123, "no lease")
+		expectRefusal(m.call("DEL", c, config), 123, "no lease")
+		m.expectNothingLeft(c)
+	})
+}

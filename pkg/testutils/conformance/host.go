@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+const (
+	hostLocalDir = "plugins/ipam/host-local"
+	network      = "conformance"
+	callTimeout  = 30 * time.Second
+)
+
+// Host is a machine to attach containers to: a network namespace of its own
+// and directories of its own.
+type Host struct {
+	NS      ns.NetNS
+	DataDir string // for what plugins keep on disk
+
+	suite  Suite
+	dir    string
+	binDir string // CNI_PATH
+	onCall func(verb string)
+	closed bool
+}
+
+// newHost makes a host below dir.
+func newHost(suite Suite, bin binaries, dir string) (*Host, error) {
+	netns, err := testutils.NewNS()
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{
+		NS: netns, suite: suite, dir: dir,
+		DataDir: filepath.Join(dir, "data"), binDir: filepath.Join(dir, "bin"),
+		onCall: func(string) {},
+	}
+	if err := h.furnish(bin); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	return h, nil
+}
+
+func (h *Host) furnish(bin binaries) error {
+	if err := bin.linkInto(h.binDir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(h.DataDir, 0o755); err != nil {
+		return err
+	}
+	if err := h.Do(func() error { return setLoopback(netlink.LinkSetUp) }); err != nil {
+		return err
+	}
+	if h.suite.Prepare == nil {
+		return nil
+	}
+	return h.Do(func() error { return h.suite.Prepare(h) })
+}
+
+func setLoopback(set func(netlink.Link) error) error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	return set(lo)
+}
+
+func (h *Host) close() error {
+	if h.closed {
+		return nil
+	}
+	h.closed = true
+	return closeNS(h.NS)
+}
+
+func closeNS(netns ns.NetNS) error {
+	return errors.Join(testutils.UnmountNS(netns), netns.Close())
+}
+
+// Do runs fn in the host's network namespace.
+func (h *Host) Do(fn func() error) error {
+	return h.NS.Do(func(ns.NetNS) error { return fn() })
+}
+
+// Container is a network namespace to attach.
+type Container struct {
+	ID, IfName string
+	NS         ns.NetNS
+	removed    bool
+}
+
+// newContainer makes a container whose loopback interface has been up before:
+// the kernel gave it its addresses, which it keeps.
+func newContainer(id string) (*Container, error) {
+	netns, err := testutils.NewNS()
+	if err != nil {
+		return nil, err
+	}
+	c := &Container{ID: id, IfName: "eth0", NS: netns}
+	return c, c.Do(func() error { return errors.Join(setLoopback(netlink.LinkSetUp), setLoopback(netlink.LinkSetDown)) })
+}
+
+// Do runs fn in the container's network namespace.
+func (c *Container) Do(fn func() error) error {
+	return c.NS.Do(func(ns.NetNS) error { return fn() })
+}
+
+// Exists tells whether the container still has its network namespace.
+func (c *Container) Exists() bool { return !c.removed }
+
+// Remove takes the network namespace away, like a runtime that does not wait
+// for DEL. Its path is gone at once; the kernel takes its time for the rest.
+func (c *Container) Remove() error {
+	if c.removed {
+		return nil
+	}
+	c.removed = true
+	return closeNS(c.NS)
+}
+
+// rebirth is the container after a restart: the same, in a new namespace.
+func (c *Container) rebirth() (*Container, error) {
+	again, err := newContainer(c.ID)
+	again.IfName = c.IfName
+	return again, err
+}
+
+func (c *Container) snapshot() (string, error) {
+	text, err := kernelSnapshot(c.NS)
+	return "container:\n" + text, err
+}
+
+// snapshot describes the host and its files.
+func (h *Host) snapshot() (string, error) {
+	kernel, err := kernelSnapshot(h.NS)
+	if err != nil {
+		return "", err
+	}
+	files, err := testutils.SnapshotDirs(h.DataDir)
+	return "host:\n" + kernel + "# files\n" + withoutProgress(files), err
+}
+
+// kernelSnapshot tries again when something went away while it was described,
+// as the links of a namespace do that has just been removed.
+func kernelSnapshot(netns ns.NetNS) (text string, err error) {
+	for range 3 {
+		if text, err = testutils.Snapshot(netns); err == nil {
+			return text, nil
+		}
+	}
+	return "", err
+}
+
+// withoutProgress blanks the note of host-local which address it gave out
+// last, that every ADD changes and nothing takes back.
+func withoutProgress(files string) string {
+	return regexp.MustCompile(`(?m)^(\S*/last_reserved_ip\.\d+ \S+) ".*"$`).ReplaceAllString(files, `$1 "..."`)
+}
+
+// config completes a plugin's own part of a configuration.
+func (h *Host) config(own Object, version string) Object {
+	config := Object{"name": network, "type": h.suite.Plugin.Name}
+	if h.suite.IPAM == plugin.IsIPAM {
+		config["type"] = "caller"
+	}
+	maps.Copy(config, own)
+	if version != "" {
+		config["cniVersion"] = version
+	}
+	if _, ok := config["ipam"]; !ok && h.delegates() {
+		config["ipam"] = h.hostLocal("1.0", "1.255")
+	}
+	return config
+}
+
+// delegates tells whether the plugin gets its addresses from an IPAM plugin.
+func (h *Host) delegates() bool {
+	return !h.suite.Layer2 && (h.suite.IPAM == plugin.OptionalIPAM || h.suite.IPAM == plugin.RequiredIPAM)
+}
+
+// hostLocal is the ipam of host-local with one range of each family, from
+// 10.88.<first> to 10.88.<last>.
+func (h *Host) hostLocal(first, last string) Object {
+	v6 := func(s string) string { return "fd88::" + strings.ReplaceAll(s, ".", ":") }
+	return Object{
+		"type":    "host-local",
+		"dataDir": h.DataDir,
+		"ranges": []any{
+			[]any{Object{"subnet": "10.88.0.0/16", "rangeStart": "10.88." + first, "rangeEnd": "10.88." + last, "gateway": "10.88.0.1"}},
+			[]any{Object{"subnet": "fd88::/64", "rangeStart": v6(first), "rangeEnd": v6(last), "gateway": "fd88::1"}},
+		},
+		"routes": []any{Object{"dst": "192.0.2.0/24"}, Object{"dst": "2001:db8::/32"}},
+	}
+}
+
+func encode(config Object) []byte {
+	data, err := json.Marshal(config)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// with returns a copy of config with more keys. A nil value removes the key.
+func with(config Object, more Object) Object {
+	changed := maps.Clone(config)
+	for key, value := range more {
+		if value == nil {
+			delete(changed, key)
+		} else {
+			changed[key] = value
+		}
+	}
+	return changed
+}
+
+// Call is a command for the plugin.
+type Call struct {
+	Verb      string
+	Container *Container // may be nil
+	Config    []byte
+	Env       []string // more variables, or the same ones: the last counts
+	Stdout    *os.File // instead of having it read
+}
+
+// Run runs the plugin as a process on the host.
+func (h *Host) Run(call Call) Answer {
+	h.onCall(call.Verb)
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, h.executable())
+	cmd.Env = h.environment(call)
+	cmd.Stdin = bytes.NewReader(call.Config)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if call.Stdout != nil {
+		cmd.Stdout = call.Stdout
+	}
+	cmd.WaitDelay = time.Second
+	err := h.Do(cmd.Run)
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return Answer{verb: call.Verb, failure: err}
+	}
+	return Answer{verb: call.Verb, Status: cmd.ProcessState.ExitCode(), Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
+}
+
+func (h *Host) executable() string { return filepath.Join(h.binDir, filepath.Base(h.suite.Dir)) }
+
+func (h *Host) environment(call Call) []string {
+	env := []string{"PATH=" + os.Getenv("PATH"), "CNI_PATH=" + h.binDir, "CNI_COMMAND=" + call.Verb}
+	if c := call.Container; c != nil {
+		env = append(env, "CNI_CONTAINERID="+c.ID, "CNI_IFNAME="+c.IfName, "CNI_NETNS="+c.NS.Path())
+	}
+	return append(env, call.Env...)
+}
+
+// attach runs ADD, which has to succeed.
+func (h *Host) attach(c *Container, config Object) (Attachment, error) {
+	attachment := Attachment{Host: h, Container: c, Config: encode(config)}
+	answer := h.Run(Call{Verb: "ADD", Container: c, Config: attachment.Config})
+	var err error
+	attachment.Result, err = answer.Result()
+	return attachment, err
+}
+
+// detach runs DEL, which has to succeed.
+func (h *Host) detach(c *Container, config Object) error {
+	return h.Run(Call{Verb: "DEL", Container: c, Config: encode(config)}).silentSuccess()
+}
+
+// warmUp attaches and detaches a container.
+func (h *Host) warmUp() error {
+	c, err := newContainer("warm-up")
+	if err != nil {
+		return err
+	}
+	config := h.config(h.suite.Config(h), "1.1.0")
+	_, addErr := h.attach(c, config)
+	return errors.Join(addErr, h.detach(c, config), c.Remove())
+}
+
+// collect runs GC with the containers as the valid ones.
+func (h *Host) collect(config Object, valid ...*Container) error {
+	return h.Run(Call{Verb: "GC", Config: encode(with(config, validAttachments(valid...)))}).silentSuccess()
+}
+
+func validAttachments(valid ...*Container) Object {
+	list := []any{}
+	for _, c := range valid {
+		list = append(list, Object{"containerID": c.ID, "ifname": c.IfName})
+	}
+	return Object{"cni.dev/valid-attachments": list}
+}
+
+// binaries are the executables of plugins.
+type binaries struct{ dir string }
+
+// build builds the executables of the main packages in dirs.
+func build(into string, dirs ...string) (binaries, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return binaries{}, err
+	}
+	args := []string{"build", "-buildvcs=false", "-o", into + "/"}
+	for _, dir := range dirs {
+		args = append(args, "./"+dir)
+	}
+	cmd := exec.Command("go", args...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return binaries{}, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return binaries{into}, nil
+}
+
+// linkInto fills the directory for CNI_PATH of a host.
+func (b binaries) linkInto(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(b.dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := os.Symlink(filepath.Join(b.dir, entry.Name()), filepath.Join(dir, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moduleRoot finds the directory with go.mod above the current one, in which go
+// test runs the tests of a package.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == "/" {
+			return "", errors.New("no go.mod above the current directory: run the tests with go test")
+		}
+		dir = filepath.Dir(dir)
+	}
+}

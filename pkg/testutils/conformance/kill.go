@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/testutils"
+	"github.com/containernetworking/plugins/pkg/testutils/killpoint"
+)
+
+// KillMatrix declares what a plugin leaves when it is killed: at every call
+// that others can see, of its own and of its delegates, in ADD and in DEL, with
+// every way in which life may go on.
+func KillMatrix(suites ...Suite) bool {
+	return Describe(suites[0].Plugin.Name+" killed at any moment", Ordered, ContinueOnFailure, func() {
+		m := new(matrix)
+		BeforeAll(func() { m.build(suites) })
+		for _, suite := range suites {
+			Context(suite.Name, func() {
+				BeforeEach(func() { testutils.Need(GinkgoT(), append([]string{"root", "nft-tool"}, suite.Needs...)...) })
+				for _, aftermath := range aftermaths() {
+					It(aftermath.title, func() { m.killEverywhere(suite, aftermath) })
+				}
+			})
+		}
+	})
+}
+
+// aftermath is what happens after a kill.
+type aftermath struct {
+	title  string
+	killed string // the command that is killed
+	modes  []killpoint.Mode
+	// then goes on, and has to come to an end with nothing attached.
+	then func(*scene) error
+}
+
+// scene is one killed container on its host.
+type scene struct {
+	*Host
+	victim *Container
+	config Object
+	output killpoint.Output
+
+	attached Attachment   // by the last ADD
+	others   []*Container // whose namespaces have to be as before, too
+}
+
+func aftermaths() []aftermath {
+	together := []killpoint.Mode{killpoint.KillPlugin, killpoint.KillTree}
+	delegate := []killpoint.Mode{killpoint.KillDelegate}
+	return []aftermath{
+		{"in ADD: DEL leaves nothing", "ADD", together, del},
+		{"in ADD: DEL leaves nothing when the namespace has vanished", "ADD", together, inTurn(vanish, del)},
+		{"in ADD: DEL and a fresh ADD succeed", "ADD", together, inTurn(del, add, check, del)},
+		{"in ADD: DEL and a fresh ADD in a new namespace succeed", "ADD", together, inTurn(vanish, del, restart, add, check, del)},
+		{"in ADD: a fresh ADD harms nobody", "ADD", together, inTurn(tryAdd, del)},
+		{"in ADD: a fresh ADD in a new namespace harms nobody", "ADD", together, inTurn(vanish, restart, tryAdd, del)},
+		{"in ADD: the next ADD and GC leave nothing", "ADD", together, otherAndGC},
+		{"in ADD: the next ADD and GC leave nothing when the namespace has vanished", "ADD", together, inTurn(vanish, otherAndGC)},
+		{"in DEL: DEL leaves nothing", "DEL", together, del},
+		{"in DEL: DEL leaves nothing when the namespace has vanished", "DEL", together, inTurn(vanish, del)},
+		{"in DEL: DEL and a fresh ADD succeed", "DEL", together, inTurn(del, add, check, del)},
+		{"in DEL: the next ADD and GC leave nothing", "DEL", together, otherAndGC},
+		{"in DEL: the next ADD and GC leave nothing when the namespace has vanished", "DEL", together, inTurn(vanish, otherAndGC)},
+		{"in ADD, its delegate alone: an error leaves nothing", "ADD", delegate, orDel},
+		{"in DEL, its delegate alone: DEL leaves nothing", "DEL", delegate, del},
+	}
+}
+
+func inTurn(steps ...func(*scene) error) func(*scene) error {
+	return func(s *scene) error {
+		for _, step := range steps {
+			if err := step(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func del(s *scene) error { return s.detach(s.victim, s.config) }
+
+func vanish(s *scene) error { return s.victim.Remove() }
+
+func restart(s *scene) (err error) {
+	s.victim, err = s.victim.rebirth()
+	return err
+}
+
+func add(s *scene) (err error) {
+	s.attached, err = s.attach(s.victim, s.config)
+	return err
+}
+
+func check(s *scene) error {
+	config := with(s.config, Object{"prevResult": s.attached.Result})
+	return s.Run(Call{Verb: "CHECK", Container: s.victim, Config: encode(config)}).silentSuccess()
+}
+
+// tryAdd is ADD where a runtime should have called DEL before: the plugin may
+// ask for that, but then it has to work.
+func tryAdd(s *scene) error {
+	answer := s.Run(Call{Verb: "ADD", Container: s.victim, Config: encode(s.config)})
+	if answer.Status == 0 {
+		return answer.success()
+	}
+	if _, err := answer.Refusal(); err != nil {
+		return err
+	}
+	return inTurn(del, add)(s)
+}
+
+// otherAndGC is a runtime that forgets the victim: it attaches another
+// container, and says that there is only that one.
+func otherAndGC(s *scene) error {
+	other, err := newContainer("other")
+	if err != nil {
+		return err
+	}
+	s.others = append(s.others, other)
+	if _, err := s.attach(other, s.config); err != nil {
+		return err
+	}
+	if err := s.collect(s.config, other); err != nil {
+		return err
+	}
+	return s.detach(other, s.config)
+}
+
+// orDel detaches what was attached although the delegate died.
+func orDel(s *scene) error {
+	if s.output.Status != 0 {
+		return Answer{verb: "ADD", Status: s.output.Status, Stdout: s.output.Stdout, Stderr: s.output.Stderr}.proper()
+	}
+	return del(s)
+}
+
+// workers is how many hosts are at work at once. What the kernel waits for in
+// one the processor can use for the other.
+const workers = 3
+
+// killEverywhere kills at the first, second ... call until a run ends without
+// reaching it.
+func (m *matrix) killEverywhere(suite Suite, what aftermath) {
+	start := time.Now()
+	tally := &tally{}
+	dir := GinkgoT().TempDir()
+	var all sync.WaitGroup
+	for w := range workers {
+		all.Go(func() {
+			k := &killer{suite: suite, what: what, tally: tally, newHost: func(n int) (*Host, error) {
+				return newHost(suite, m.binaries, filepath.Join(dir, fmt.Sprintf("%d-%d", w, n)))
+			}}
+			tally.fail(k.work(w+1, workers))
+		})
+	}
+	all.Wait()
+	AddReportEntry(what.title, fmt.Sprintf("%d kills, %d calls, in %v", tally.kills, tally.last, time.Since(start).Round(time.Millisecond)))
+	Expect(tally.failures).To(BeEmpty(), strings.Join(tally.failures, "\n"))
+}
+
+// tally is what the workers have done together.
+type tally struct {
+	mu       sync.Mutex
+	kills    int
+	last     int // the highest call that was reached
+	failures []string
+}
+
+func (t *tally) killed(point killpoint.Point) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kills++
+	t.last = max(t.last, point.N)
+}
+
+func (t *tally) fail(err error) {
+	if err == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failures = append(t.failures, err.Error())
+}
+
+// killer goes through every n-th call on a host of its own.
+type killer struct {
+	suite   Suite
+	what    aftermath
+	tally   *tally
+	newHost func(n int) (*Host, error)
+
+	host      *Host
+	hosts     int
+	hostClean string
+	nsClean   string
+}
+
+func (k *killer) work(first, step int) (err error) {
+	defer func() {
+		if k.host != nil {
+			err = errors.Join(err, k.host.close())
+		}
+	}()
+	for n := first; ; n += step {
+		reached, err := k.killAt(n)
+		if err != nil || !reached {
+			return err
+		}
+	}
+}
+
+// killAt kills at call n in every mode that makes a difference there.
+func (k *killer) killAt(n int) (reached bool, err error) {
+	for _, mode := range k.what.modes {
+		if err := k.prepare(); err != nil {
+			return false, fmt.Errorf("prepare a host: %w", err)
+		}
+		point, err := k.kill(n, mode)
+		if err != nil {
+			k.tally.fail(fmt.Errorf("%v, %v: %w", point, mode, err))
+			k.host, err = nil, k.host.close()
+			if err != nil {
+				return false, err
+			}
+		}
+		if point.N == 0 {
+			return false, nil
+		}
+		k.tally.killed(point)
+		if point.Children == 0 {
+			break // all modes are the same
+		}
+	}
+	return true, nil
+}
+
+// prepare makes a host if there is none that is as it should be.
+func (k *killer) prepare() error {
+	if k.host != nil {
+		return nil
+	}
+	host, err := k.newHost(k.hosts)
+	if err != nil {
+		return err
+	}
+	k.host, k.hosts = host, k.hosts+1
+	if err := host.warmUp(); err != nil {
+		return err
+	}
+	fresh, err := newContainer("fresh")
+	if err != nil {
+		return err
+	}
+	var errs [2]error
+	k.hostClean, errs[0] = host.snapshot()
+	k.nsClean, errs[1] = fresh.snapshot()
+	return errors.Join(errs[0], errs[1], fresh.Remove())
+}
+
+// kill kills the command once and lets life go on.
+func (k *killer) kill(n int, mode killpoint.Mode) (point killpoint.Point, err error) {
+	victim, err := newContainer("victim")
+	if err != nil {
+		return killpoint.Point{}, err
+	}
+	s := &scene{Host: k.host, victim: victim, config: k.host.config(k.suite.Config(k.host), "1.1.0")}
+	defer func() {
+		for _, c := range append(s.others, victim, s.victim) {
+			err = errors.Join(err, c.Remove())
+		}
+	}()
+	if k.what.killed == "DEL" {
+		if _, err := s.attach(victim, s.config); err != nil {
+			return point, err
+		}
+	}
+	if point, s.output, err = s.kill(k.what.killed, n, mode); err != nil {
+		return point, err
+	}
+	if point.N == 0 {
+		return point, s.ranThrough(k.what.killed)
+	}
+	if err := k.what.then(s); err != nil {
+		return point, err
+	}
+	return point, k.nothingLeft(append(s.others, victim, s.victim))
+}
+
+// kill runs the plugin under killpoint.
+func (s *scene) kill(verb string, n int, mode killpoint.Mode) (point killpoint.Point, output killpoint.Output, err error) {
+	call := Call{Verb: verb, Container: s.victim, Config: encode(s.config)}
+	spec := killpoint.Spec{Path: s.executable(), Env: s.environment(call), Stdin: call.Config, Timeout: callTimeout}
+	err = s.Do(func() (err error) {
+		point, output, err = killpoint.KillAt(spec, n, mode)
+		return err
+	})
+	return point, output, err
+}
+
+// ranThrough is for a run that ended without being killed.
+func (s *scene) ranThrough(verb string) error {
+	answer := Answer{verb: verb, Status: s.output.Status, Stdout: s.output.Stdout, Stderr: s.output.Stderr}
+	if err := answer.success(); err != nil {
+		return err
+	}
+	return del(s)
+}
+
+// nothingLeft compares the host and the containers with how they were. What is
+// inside a container that nobody called DEL for, and that has nothing on the
+// host, is not for GC to find.
+func (k *killer) nothingLeft(containers []*Container) error {
+	now, err := k.host.snapshot()
+	if err != nil {
+		return err
+	}
+	left := diff(k.hostClean, now)
+	for _, c := range containers {
+		if !c.Exists() || k.suite.IPAM == plugin.NoIPAM && c.ID == "victim" {
+			continue
+		}
+		if now, err = c.snapshot(); err != nil {
+			return err
+		}
+		left += diff(k.nsClean, now)
+	}
+	if left != "" {
+		return fmt.Errorf("left:\n%s", left)
+	}
+	return nil
+}
