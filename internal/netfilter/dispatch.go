@@ -259,14 +259,23 @@ func without(keys, others [][]byte) [][]byte {
 	})
 }
 
+// wrap says to which table an error belongs.
+func (d *dispatch) wrap(err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", d, err)
+	}
+	return nil
+}
+
 // remove deletes a chain and the elements that lead to it.
 func (d *dispatch) remove(ctx context.Context, chain string) error {
-	return retrying(ctx, func(c *conn, attempt int) error {
+	err := retrying(ctx, func(c *conn, attempt int) error {
 		if err := d.queueRemoval(c, chain, attempt); err != nil {
 			return err
 		}
 		return c.commit()
 	})
+	return d.wrap(err)
 }
 
 // queueRemoval queues the deletion of a chain and of the elements that lead to
@@ -314,7 +323,7 @@ func (d *dispatch) gc(ctx context.Context, attachments plugin.Attachments) error
 			return err
 		})
 	})
-	errs := []error{err}
+	errs := []error{d.wrap(err)}
 	for _, chain := range chains {
 		errs = append(errs, d.remove(ctx, chain))
 	}

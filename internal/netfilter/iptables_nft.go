@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -32,7 +33,7 @@ func (f family) natChain(name string) *nftables.Chain {
 
 // removeFromNFT reduces a chain to what keep says.
 func (f family) removeFromNFT(ctx context.Context, chain string, keep func(savedChain) savedChain) error {
-	return retrying(ctx, func(c *conn, _ int) error {
+	err := retrying(ctx, func(c *conn, _ int) error {
 		if exists, err := c.hasChain(f.natTable(), chain); !exists {
 			return err
 		}
@@ -42,6 +43,10 @@ func (f family) removeFromNFT(ctx context.Context, chain string, keep func(saved
 		}
 		return f.reduceNFT(c, state, keep(state))
 	})
+	if err != nil {
+		return fmt.Errorf("table %s nat: %w", familyName(f.table), err)
+	}
+	return nil
 }
 
 func (f family) reduceNFT(c *conn, now, then savedChain) error {

@@ -68,14 +68,12 @@ func (f family) currentChain(ctx context.Context, chain string) (savedChain, err
 // mayHold tells whether iptables-nft or iptables-legacy has a chain.
 func (f family) mayHold(ctx context.Context, chain string) (bool, error) {
 	var inNFT bool
-	if kernelHasNFTables(ctx) {
-		err := withConn(ctx, func(c *conn) (err error) {
-			inNFT, err = c.hasChain(f.natTable(), chain)
-			return err
-		})
-		if err != nil {
-			return false, err
-		}
+	err := withConn(ctx, func(c *conn) (err error) {
+		inNFT, err = c.hasChain(f.natTable(), chain)
+		return err
+	})
+	if err != nil && !errors.Is(err, errNoNFTables) {
+		return false, err
 	}
 	return inNFT || f.legacyMentions(chain), nil
 }

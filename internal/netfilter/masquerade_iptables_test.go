@@ -249,6 +249,22 @@ var _ = Describe("Masquerading with iptables", func() {
 		Expect(run("iptables-nft-save -t nat; ip6tables-nft-save -t nat")).NotTo(ContainSubstring("CNI-"))
 	}))
 
+	It("finds it among whatever rules others have", inNewNS(func() {
+		testutils.Need(GinkgoT(), "root", "iptables-nft")
+		for _, rule := range []string{
+			"-m addrtype ! --src-type LOCAL --limit-iface-out -j RETURN", "-m conntrack --ctstate DNAT -j MASQUERADE",
+			"-m mark --mark 0x4000/0x4000 -j MASQUERADE --random-fully", "-p tcp --dport 80 -j SNAT --to 192.0.2.1:5-6",
+			"-p udp -m multiport --dports 1,2 -j MASQUERADE --to-ports 5-10", "-m statistic --mode random --probability 0.5 -j RETURN",
+			"-m comment --comment x -o lo -j RETURN", "-m limit --limit 1/s -j LOG", "-s 10.3.0.0/20 -j NETMAP --to 192.0.2.0/24",
+		} {
+			run("iptables-nft -t nat -A POSTROUTING " + rule)
+		}
+		before := run("iptables-nft -t nat -S POSTROUTING")
+		run(strings.ReplaceAll(asUpstream("podman", "c1", "10.3.0.2", "24"), "iptables", "iptables-nft"))
+		Expect(netfilter.RemoveMasquerade(ctx, eth0, addrs("10.3.0.2/24"))).To(Succeed())
+		Expect(run("iptables-nft -t nat -S POSTROUTING")).To(Equal(before))
+	}))
+
 	It("removes what iptables-legacy wrote where iptables is the other", inNewNS(func() {
 		testutils.Need(GinkgoT(), "root", "iptables-legacy", "ip6tables-legacy")
 		legacy := strings.NewReplacer("ip6tables", "ip6tables-legacy", "iptables", "iptables-legacy")

@@ -117,7 +117,7 @@ func (b nftBackend) Masquerade(ctx context.Context, owner plugin.Owner, addrs []
 	err := retrying(ctx, func(c *conn, attempt int) error {
 		for _, f := range families() {
 			if err := f.put(c, owner, addrs, attempt); err != nil {
-				return err
+				return f.dispatch().wrap(err)
 			}
 		}
 		return c.commit()

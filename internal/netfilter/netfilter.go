@@ -9,8 +9,6 @@ import (
 	"net"
 
 	"github.com/containernetworking/cni/pkg/types"
-	"golang.org/x/sys/unix"
-
 	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
@@ -61,15 +59,11 @@ func Select(ctx context.Context, name string) (Backend, error) {
 	return nil, fmt.Errorf("%q is not one of %s, %s", name, NFTables, IPTables)
 }
 
-// kernelHasNFTables asks for the generation of the ruleset. A kernel without
-// nf_tables has tried to load the module when it refuses. Lacking permission
-// says nothing about the kernel: whoever uses the backend reports it.
+// kernelHasNFTables asks the kernel over netlink. Lacking permission says
+// nothing about the kernel: whoever uses the backend reports it.
 func kernelHasNFTables(ctx context.Context) bool {
-	err := withConn(ctx, func(c *conn) error {
-		_, err := c.generation()
-		return err
-	})
-	return err == nil || errors.Is(err, unix.EPERM)
+	err := withConn(ctx, func(*conn) error { return nil })
+	return !errors.Is(err, errNoNFTables)
 }
 
 // RemoveMasquerade removes what any backend, and any older version of the
@@ -82,19 +76,45 @@ func kernelHasNFTables(ctx context.Context) bool {
 // the kernel still holds of its rules stays, and nobody could wait for more. It
 // goes on after an error.
 func RemoveMasquerade(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
-	var errs []error
-	if kernelHasNFTables(ctx) {
-		for _, f := range families() {
-			errs = append(errs,
-				f.dispatch().remove(ctx, chainName(owner)),
-				f.removeFromNFT(ctx, masqueradeChain(owner), f.keeping(known)))
-		}
-		errs = append(errs, ip.TeardownIPMasqNFTables(owner.Network, owner.IfName, owner.ContainerID))
+	removals, err := masqueradeInNFTables(ctx, owner, known)
+	errs := []error{err}
+	for _, remove := range removals {
+		errs = append(errs, remove())
 	}
 	for _, f := range families() {
 		errs = append(errs, f.removeFromLegacy(ctx, masqueradeChain(owner), f.keeping(known)))
 	}
 	return errors.Join(errs...)
+}
+
+// masqueradeInNFTables looks, with one connection, for what nf_tables holds of
+// the owner, and returns how to remove it.
+func masqueradeInNFTables(ctx context.Context, owner plugin.Owner, known []*net.IPNet) (removals []func() error, err error) {
+	err = withConn(ctx, func(c *conn) error {
+		for _, f := range families() {
+			d, own, old := f.dispatch(), chainName(owner), masqueradeChain(owner)
+			hasOwn, err := c.hasChain(&d.table, own)
+			if err != nil {
+				return err
+			}
+			hasOld, err := c.hasChain(f.natTable(), old)
+			if err != nil {
+				return err
+			}
+			if hasOwn {
+				removals = append(removals, func() error { return d.remove(ctx, own) })
+			}
+			if hasOld {
+				removals = append(removals, func() error { return f.removeFromNFT(ctx, old, f.keeping(known)) })
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, errNoNFTables) {
+		return nil, nil
+	}
+	upstream := func() error { return ip.TeardownIPMasqNFTables(owner.Network, owner.IfName, owner.ContainerID) }
+	return append(removals, upstream), err
 }
 
 // GC removes what attachments of the network that are not valid any more have

@@ -25,11 +25,13 @@ type conn struct {
 	nl *netlink.Conn
 }
 
-// dial opens a conn.
+// dial opens a conn, and makes sure that nf_tables is at the other end: what is
+// asked of it afterwards fails for other reasons.
 func dial(ctx context.Context) (*conn, error) {
 	c := &conn{}
 	configure := func(nl *netlink.Conn) error {
 		c.nl = nl
+		_ = nl.SetReadBuffer(receiveBuffer) // the default does for attachments with few addresses
 		if deadline, ok := ctx.Deadline(); ok {
 			return nl.SetDeadline(deadline)
 		}
@@ -40,8 +42,16 @@ func dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
+	if _, err := c.generation(); err != nil {
+		c.close()
+		return nil, err
+	}
 	return c, nil
 }
+
+// receiveBuffer holds the acknowledgements of a transaction, which come all at
+// once, one for each message.
+const receiveBuffer = 4 << 20
 
 // close closes the socket in the background: after deletions the kernel takes
 // an RCU grace period for it, some ten milliseconds, which the caller can use.
@@ -93,17 +103,21 @@ func (c *conn) commit() error { return explain(c.Flush()) }
 // errNoNFTables is returned where the kernel does not know nf_tables.
 var errNoNFTables = errors.New("the kernel has no nf_tables: load the module nf_tables (CONFIG_NF_TABLES)")
 
-// explain adds what to do to the errors an administrator can do something about.
+// explain reduces the errors of a socket or a transaction, of which each failed
+// message has one, to the first error number, and adds what an administrator
+// can do about it.
 func explain(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EAFNOSUPPORT):
-		return fmt.Errorf("nftables: %w: %w", errNoNFTables, err)
-	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("nftables: CAP_NET_ADMIN is needed: %w", err)
+	var errno unix.Errno
+	if !errors.As(err, &errno) {
+		return err
 	}
-	return fmt.Errorf("nftables: %w", err)
+	switch errno {
+	case unix.EPROTONOSUPPORT, unix.EAFNOSUPPORT:
+		return fmt.Errorf("%w: %w", errNoNFTables, errno)
+	case unix.EPERM:
+		return fmt.Errorf("nftables: CAP_NET_ADMIN is needed: %w", errno)
+	}
+	return fmt.Errorf("nftables: %w", errno)
 }
 
 // Messages that the nftables package does not send.
@@ -137,12 +151,16 @@ func nested(attr uint16, attrs ...netlink.Attribute) netlink.Attribute {
 	return netlink.Attribute{Type: attr | unix.NLA_F_NESTED, Data: encoded}
 }
 
-// generation returns the number of the current ruleset; every transaction of
-// anybody on this host's network namespace increments it.
+// generation returns the number of the current ruleset, which every transaction
+// in the network namespace increments. A kernel without nf_tables, which has
+// tried to load the module, does not know the message.
 func (c *conn) generation() (uint32, error) {
 	replies, err := c.get(unix.NFT_MSG_GETGEN, 0, nftables.TableFamilyUnspecified)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		return 0, errNoNFTables
+	}
 	if err != nil {
-		return 0, err
+		return 0, explain(err)
 	}
 	var id uint32
 	err = eachAttribute(replies, func(ad *netlink.AttributeDecoder) {
@@ -161,7 +179,7 @@ func (c *conn) stable(read func() error) error {
 	for range attempts {
 		before, err := c.generation()
 		if err != nil {
-			return explain(err)
+			return err
 		}
 		if err := read(); err != nil {
 			return explain(err)
@@ -177,12 +195,6 @@ func (c *conn) stable(read func() error) error {
 func (c *conn) hasChain(table *nftables.Table, chain string) (bool, error) {
 	_, err := c.get(unix.NFT_MSG_GETCHAIN, 0, table.Family,
 		cstring(unix.NFTA_CHAIN_TABLE, table.Name), cstring(unix.NFTA_CHAIN_NAME, chain))
-	return found(err)
-}
-
-// hasTable tells whether a table exists.
-func (c *conn) hasTable(table *nftables.Table) (bool, error) {
-	_, err := c.get(unix.NFT_MSG_GETTABLE, 0, table.Family, cstring(unix.NFTA_TABLE_NAME, table.Name))
 	return found(err)
 }
 

@@ -70,29 +70,26 @@ func guard(hostLink string, mac net.HardwareAddr) entry {
 // GuardMAC drops the frames that come in through a bridge port, the host end of
 // the owner's link, from another MAC address. It replaces what the owner had.
 func GuardMAC(ctx context.Context, owner plugin.Owner, hostLink string, mac net.HardwareAddr) error {
+	if len(mac) != ethernetAddress {
+		return fmt.Errorf("MAC address %q of %s has %d bytes, Ethernet's have %d", mac, hostLink, len(mac), ethernetAddress)
+	}
+	d := spoofCheck()
 	err := retrying(ctx, func(c *conn, _ int) error {
-		if err := spoofCheck().put(c, owner, guard(hostLink, mac)); err != nil {
+		if err := d.put(c, owner, guard(hostLink, mac)); err != nil {
 			return err
 		}
 		return c.commit()
 	})
-	if lacksBridgeFamily(err) {
-		return errors.Join(errNoSpoofCheck, err)
+	if errors.Is(err, errNoNFTables) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return fmt.Errorf("%s: %w: %w", d, errNoSpoofCheck, err)
 	}
-	return err
+	return d.wrap(err)
 }
+
+const ethernetAddress = 6 // bytes
 
 var errNoSpoofCheck = errors.New("the MAC spoof check needs nftables in the kernel, iptables does not see layer 2:" +
 	" load the modules nf_tables and nft_meta_bridge (CONFIG_NF_TABLES_BRIDGE)")
-
-func lacksBridgeFamily(err error) bool {
-	for _, errno := range []error{errNoNFTables, unix.ENOENT, unix.EOPNOTSUPP, unix.EINVAL} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
-}
 
 // CheckMAC says where the kernel differs from what GuardMAC would write.
 func CheckMAC(ctx context.Context, owner plugin.Owner, hostLink string, mac net.HardwareAddr) (differences []string, err error) {
@@ -106,13 +103,14 @@ func CheckMAC(ctx context.Context, owner plugin.Owner, hostLink string, mac net.
 // UnguardMAC removes what GuardMAC wrote for the owner, and what versions up to
 // 1.9 of the plugins did. What is not there is no error.
 func UnguardMAC(ctx context.Context, owner plugin.Owner) error {
-	if !kernelHasNFTables(ctx) {
-		return nil
-	}
-	return errors.Join(
+	err := errors.Join(
 		spoofCheck().remove(ctx, chainName(owner)),
 		removeOldSpoofCheck(ctx, owner),
 	)
+	if errors.Is(err, errNoNFTables) {
+		return nil
+	}
+	return err
 }
 
 // removeOldSpoofCheck removes two chains of the attachment in the table

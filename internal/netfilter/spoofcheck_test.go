@@ -65,6 +65,10 @@ var _ = Describe("The MAC spoof check", func() {
 		Expect(ruleset()).To(Equal(oneGuard))
 	}))
 
+	It("is for Ethernet", inNewNS(func() {
+		Expect(netfilter.GuardMAC(ctx, c1, "ib0", make(net.HardwareAddr, 20))).To(MatchError(ContainSubstring("of ib0 has 20 bytes, Ethernet's have 6")))
+	}))
+
 	It("reports every difference", inNewNS(func() {
 		Expect(netfilter.CheckMAC(ctx, c1, "veth0", mac)).To(ConsistOf(
 			"table bridge cni_spoofcheck: chain prerouting is missing",
