@@ -9,10 +9,9 @@ import (
 	"github.com/coreos/go-iptables/iptables"
 )
 
-const (
-	statusExists      = 1 // exit status of iptables -N for a chain that exists
-	statusBadArgument = 2 // and of -D for a rule whose target is gone
-)
+// statusBadArgument is the exit status of iptables -D for a rule whose target
+// is gone.
+const statusBadArgument = 2
 
 var errNilHandle = errors.New("no iptables handle")
 
@@ -28,12 +27,16 @@ func EnsureChain(ipt *iptables.IPTables, table, chain string) error {
 	if exists {
 		return nil
 	}
-	var failure *iptables.Error
 	err = ipt.NewChain(table, chain)
-	if errors.As(err, &failure) && failure.ExitStatus() == statusExists {
-		return nil // somebody else was faster
+	if err == nil {
+		return nil
 	}
-	return err
+	// Somebody else may have been faster. iptables says so with status 1, or,
+	// when it was a matter of microseconds and the kernel noticed, with 4.
+	if exists, asked := ipt.ChainExists(table, chain); asked == nil && exists {
+		return nil
+	}
+	return fmt.Errorf("create iptables chain %s: %w", chain, err)
 }
 
 // DeleteRule deletes the rule. One that is gone is a success, and so is one
@@ -63,12 +66,14 @@ func ClearChain(ipt *iptables.IPTables, table, chain string) error {
 	if ipt == nil {
 		return fmt.Errorf("clear chain %s: %w", chain, errNilHandle)
 	}
-	var failure *iptables.Error
-	err := ipt.ClearChain(table, chain)
-	if errors.As(err, &failure) && failure.IsNotExist() {
-		return EnsureChain(ipt, table, chain)
+	if ipt.ClearChain(table, chain) == nil {
+		return nil
 	}
-	return err
+	// It may have been created or deleted meanwhile.
+	if err := EnsureChain(ipt, table, chain); err != nil {
+		return err
+	}
+	return ipt.ClearChain(table, chain)
 }
 
 // InsertUnique adds the rule, first in the chain or last, unless it is there.
