@@ -382,4 +382,13 @@ var _ = Describe("host-local", func() {
 			Expect(err).To(MatchError("host-local: use " + dataDir + "/file: not a directory"))
 		})
 	})
+
+	It("understands the examples of its README", func() {
+		blocks := strings.Split(read("../README.md"), "```json\n")[1:]
+		Expect(blocks).NotTo(BeEmpty())
+		for _, block := range blocks {
+			example, _, _ := strings.Cut(block, "```")
+			Expect(Plugin.Lint([]byte(example))).To(Succeed(), example)
+		}
+	})
 })
