@@ -42,6 +42,26 @@ func TestLayout(t *testing.T) {
 	}
 }
 
+// TestConformance wants every plugin to be asked what all plugins are asked, and
+// to be killed at every moment.
+func TestConformance(t *testing.T) {
+	for _, dir := range pluginDirs(t) {
+		called := map[string]bool{}
+		for _, s := range sources(t) {
+			if s.in(dir) && s.isTest() {
+				for _, name := range s.calls(module + "/pkg/testutils/conformance") {
+					called[name] = true
+				}
+			}
+		}
+		for _, name := range []string{"Run", "KillMatrix"} {
+			if !called[name] {
+				t.Errorf("%s: its tests do not call conformance.%s: what one plugin got wrong, each could", dir, name)
+			}
+		}
+	}
+}
+
 // expectOnlyMain wants a file to be main.go with func main() { plugin.Main(...) }.
 func expectOnlyMain(t *testing.T, s *source) {
 	if path.Base(s.path) != "main.go" {
