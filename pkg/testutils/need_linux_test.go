@@ -11,6 +11,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/pkg/ns"
 )
 
 // tbSpy notes what Need does to a test.
@@ -90,12 +92,18 @@ var _ = Describe("Need", func() {
 		})
 
 		It("leaves nothing in the current namespace", func() {
-			before, err := Snapshot()
+			netns, err := ns.TempNetNS()
 			Expect(err).NotTo(HaveOccurred())
-			for _, feature := range allFeatures() {
-				_ = feature.try()
-			}
-			Expect(Snapshot()).To(Equal(before))
+			defer netns.Close()
+			Expect(netns.Do(func(ns.NetNS) error {
+				before, err := Snapshot()
+				Expect(err).NotTo(HaveOccurred())
+				for _, feature := range allFeatures() {
+					_ = feature.try()
+				}
+				Expect(Snapshot()).To(Equal(before))
+				return nil
+			})).To(Succeed())
 		})
 
 		It("reports a probe that fails", func() {

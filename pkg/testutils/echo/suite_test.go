@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package testutils_test
+package echo_test
 
 import (
 	"bufio"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
+
+func TestEcho(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "pkg/testutils/echo")
+}
 
 var _ = Describe("echo server and client", func() {
 	var client, address string
@@ -18,7 +24,7 @@ var _ = Describe("echo server and client", func() {
 	build := func(name string) string {
 		GinkgoHelper()
 		path := filepath.Join(GinkgoT().TempDir(), name)
-		out, err := exec.Command("go", "build", "-o", path, "./echo/"+name).CombinedOutput()
+		out, err := exec.Command("go", "build", "-o", path, "./"+name).CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), string(out))
 		return path
 	}
