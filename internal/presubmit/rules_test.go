@@ -95,9 +95,10 @@ func within(name string, dirs ...string) bool {
 }
 
 func TestRules(t *testing.T) {
-	all := sources(t)
+	all, ran := sources(t), 0
 	for _, r := range rules() {
 		t.Run(r.name, func(t *testing.T) {
+			ran++
 			for _, s := range all {
 				if r.covers(s) {
 					r.check(s, failing(t, r, s))
@@ -105,7 +106,12 @@ func TestRules(t *testing.T) {
 			}
 		})
 	}
-	t.Run("exemptions are needed", expectExemptionsUsed)
+	t.Run("exemptions are needed", func(t *testing.T) {
+		if ran < len(rules()) {
+			t.Skip("only some of the rules were asked for")
+		}
+		expectExemptionsUsed(t)
+	})
 }
 
 // failing fails the test for every offence that is not exempt.
