@@ -41,11 +41,11 @@ func ensureBridge(c *Config) (*netlink.Bridge, error) {
 // createBridge creates the bridge. Somebody else may do so at the same time:
 // "exists" is fine. The MAC address is given rather than left to the kernel,
 // which would let it follow the lowest one of the ports, and to udev, which
-// replaces random ones a little later.
+// replaces random ones a little later. The MTU comes after (see reconcile): one
+// given at creation follows those of the ports, one that is changed stays.
 func createBridge(c *Config) (netlink.Link, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = c.Bridge
-	attrs.MTU = c.MTU
 	attrs.HardwareAddr = link.RandomMAC()
 	bridge := &netlink.Bridge{LinkAttrs: attrs}
 	if c.filtersVLANs() {
