@@ -31,7 +31,7 @@ tools=$(mktemp -d)
 trap 'rm -rf "$tools"' EXIT
 go build -o "$tools/testrun" ./scripts/testrun
 
-# bin/ on PATH: tests run the plugins as a runtime would; CNI_TEST_BIN saves those that need a plugin building it,
+# bin/ on PATH: tests run the plugins as a runtime would; PLUGINS_TEST_BIN saves those that need a plugin building it,
 # which takes minutes in the emulated machine. PKG may hold several patterns.
 # shellcheck disable=SC2086
-PATH="$PWD/bin:$PATH" CNI_PATH="$PWD/bin" CNI_TEST_BIN="$PWD/bin" "$tools/testrun" run ${PKG:-}
+PATH="$PWD/bin:$PATH" CNI_PATH="$PWD/bin" PLUGINS_TEST_BIN="$PWD/bin" "$tools/testrun" run ${PKG:-}

@@ -170,7 +170,7 @@ write_guest_script() {
 		printf 'export HOME=%q PATH=%q VM_OUT=/vm-out\ncd %q\n' "$HOME" "$PATH" "$PWD"
 		# Only what the caller names on purpose crosses over; the rest of the environment belongs to the host.
 		[ -z "${CNI_TEST_NO_SKIP:-}" ] || printf 'export CNI_TEST_NO_SKIP=%q\n' "$CNI_TEST_NO_SKIP"
-		[ -z "${CNI_TEST_BIN:-}" ] || printf 'export CNI_TEST_BIN=%q\n' "$CNI_TEST_BIN"
+		[ -z "${PLUGINS_TEST_BIN:-}" ] || printf 'export PLUGINS_TEST_BIN=%q\n' "$PLUGINS_TEST_BIN"
 		printf '%q ' "$@"
 		echo '</dev/null >/vm-out/.log 2>&1'
 		echo 'echo $? >/vm-out/.rc; sync; echo o >/proc/sysrq-trigger; sleep 9'

@@ -49,10 +49,10 @@ type Container struct {
 }
 
 // BuildIPAM builds the IPAM plugins, to be called once a suite, and returns
-// where they are, for New. If CNI_TEST_BIN names a directory, they are taken from
+// where they are, for New. If PLUGINS_TEST_BIN names a directory, they are taken from
 // there: in the emulated machine, building takes minutes.
 func BuildIPAM() string {
-	if built := os.Getenv("CNI_TEST_BIN"); built != "" {
+	if built := os.Getenv("PLUGINS_TEST_BIN"); built != "" {
 		return built
 	}
 	host, err := gexec.Build("github.com/containernetworking/plugins/plugins/ipam/host-local")
