@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -13,11 +14,13 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
@@ -28,8 +31,9 @@ const (
 	KeepAddrOnDownSysctlTemplate = "net/ipv6/conf/%s/keep_addr_on_down"
 )
 
-// settleTimeout bounds the wait for duplicate address detection.
-const settleTimeout = 10 * time.Second
+// settleTimeout bounds the wait for duplicate address detection, which takes one
+// to two seconds with the kernel's defaults.
+const settleTimeout = 5 * time.Second
 
 // Options say how an interface is configured.
 type Options struct {
@@ -48,9 +52,15 @@ func ConfigureIface(ifName string, res *current.Result) error {
 	return ConfigureIfaceWithOptions(context.Background(), ifName, res, Options{})
 }
 
-// ConfigureIfaceWithOptions is ConfigureIface with options.
+// ConfigureIfaceWithOptions is ConfigureIface with options. A result that makes
+// no sense is refused before anything is changed.
 func ConfigureIfaceWithOptions(ctx context.Context, ifName string, res *current.Result, options Options) error {
 	addresses, err := addressesFor(ifName, res)
+	if err != nil {
+		return err
+	}
+	gateways := gatewaysOf(addresses)
+	routes, err := planRoutes(res.Routes, gateways)
 	if err != nil {
 		return err
 	}
@@ -58,13 +68,18 @@ func ConfigureIfaceWithOptions(ctx context.Context, ifName string, res *current.
 	if err != nil {
 		return err
 	}
-	if err := addAddresses(l, addresses, options.NoDAD); err != nil {
+	// One socket for all messages: opening one takes as long as a message.
+	handle, err := netlinksafe.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open a netlink socket: %w", err)
+	}
+	defer handle.Close()
+	if err := addAddresses(handle, l, addresses, options.NoDAD); err != nil {
 		return err
 	}
-	if err := netlink.LinkSetUp(l); err != nil {
+	if err := handle.LinkSetUp(l); err != nil {
 		return fmt.Errorf("set %s up: %w", ifName, err)
 	}
-	gateways := gatewaysOf(addresses)
 	if gateways.v6 != nil && !options.NoDAD {
 		if err := settle(ctx, l); err != nil {
 			return err
@@ -75,7 +90,7 @@ func ConfigureIfaceWithOptions(ctx context.Context, ifName string, res *current.
 			return err
 		}
 	}
-	return addRoutes(l, res.Routes, gateways)
+	return addRoutes(handle, l, routes)
 }
 
 // addressesFor returns the addresses of res that are meant for ifName. One that
@@ -94,14 +109,21 @@ func addressesFor(ifName string, res *current.Result) ([]*current.IPConfig, erro
 			return nil, fmt.Errorf("ips[%d].interface: %d is not the index of one of the %d interfaces", i, index, len(res.Interfaces))
 		}
 		if iface := res.Interfaces[index]; iface == nil || iface.Name != ifName {
-			return nil, fmt.Errorf("ips[%d].interface: %s is for %v, not for %s", i, ip.Address.String(), iface, ifName)
+			return nil, fmt.Errorf("ips[%d].interface: %s is for %s, not for %s", i, ip.Address.String(), nameOf(iface), ifName)
 		}
 		own = append(own, ip)
 	}
 	return own, nil
 }
 
-func addAddresses(l netlink.Link, addresses []*current.IPConfig, noDAD bool) error {
+func nameOf(iface *current.Interface) string {
+	if iface == nil {
+		return "a null interface"
+	}
+	return iface.Name
+}
+
+func addAddresses(handle netlinksafe.Handle, l netlink.Link, addresses []*current.IPConfig, noDAD bool) error {
 	sawIPv6 := false
 	for _, ip := range addresses {
 		if !isIPv4(ip.Address.IP) && !sawIPv6 {
@@ -110,7 +132,7 @@ func addAddresses(l netlink.Link, addresses []*current.IPConfig, noDAD bool) err
 				return err
 			}
 		}
-		if err := link.AddAddress(l, &net.IPNet{IP: ip.Address.IP, Mask: ip.Address.Mask}, noDAD); err != nil {
+		if err := link.AddAddressThrough(handle.Handle, l, &net.IPNet{IP: ip.Address.IP, Mask: ip.Address.Mask}, noDAD); err != nil {
 			return err
 		}
 	}
@@ -163,43 +185,53 @@ func gatewaysOf(addresses []*current.IPConfig) gatewayPair {
 	return pair
 }
 
-// addRoutes adds the routes in their order, each once. Two that differ in their
-// gateway, table, priority or scope are both added.
-func addRoutes(l netlink.Link, routes []*types.Route, gateways gatewayPair) error {
-	var added []netlink.Route
+// planRoutes returns the routes of a result the way the kernel wants them, in
+// their order, each once. Two that differ in their gateway, table, priority or
+// scope are two routes.
+func planRoutes(routes []*types.Route, gateways gatewayPair) ([]netlink.Route, error) {
+	var plan []netlink.Route
 	for i, route := range routes {
 		if route == nil {
 			continue
 		}
-		kernel, err := kernelRoute(l, route, gateways)
+		kernel, err := kernelRoute(route, gateways)
 		if err != nil {
-			return fmt.Errorf("routes[%d].dst: %w", i, err)
+			return nil, fmt.Errorf("routes[%d].%w", i, err)
 		}
-		if slices.ContainsFunc(added, kernel.Equal) {
-			continue
+		if !slices.ContainsFunc(plan, kernel.Equal) {
+			plan = append(plan, kernel)
 		}
-		if err := netlink.RouteAddEcmp(&kernel); err != nil {
-			return fmt.Errorf("add the route to %s through %s: %w", describeRoute(kernel), l.Attrs().Name, err)
+	}
+	return plan, nil
+}
+
+func addRoutes(handle netlinksafe.Handle, l netlink.Link, routes []netlink.Route) error {
+	for _, route := range routes {
+		route.LinkIndex = l.Attrs().Index
+		if err := handle.RouteAddEcmp(&route); err != nil {
+			return fmt.Errorf("add the route to %s through %s: %w", describeRoute(route), l.Attrs().Name, err)
 		}
-		added = append(added, kernel)
 	}
 	return nil
 }
 
-func kernelRoute(l netlink.Link, route *types.Route, gateways gatewayPair) (netlink.Route, error) {
+func kernelRoute(route *types.Route, gateways gatewayPair) (netlink.Route, error) {
 	network, err := networkOf(route.Dst)
 	if err != nil {
 		return netlink.Route{}, err
 	}
-	kernel := netlink.Route{
-		Dst:       network,
-		LinkIndex: l.Attrs().Index,
-		Gw:        route.GW,
-		Priority:  route.Priority,
-		MTU:       route.MTU,
-		AdvMSS:    route.AdvMSS,
+	if err := checkNumbers(route); err != nil {
+		return netlink.Route{}, err
 	}
-	if route.Table != nil {
+	kernel := netlink.Route{
+		Dst:      network,
+		Gw:       route.GW,
+		Table:    unix.RT_TABLE_MAIN,
+		Priority: route.Priority,
+		MTU:      route.MTU,
+		AdvMSS:   route.AdvMSS,
+	}
+	if route.Table != nil && *route.Table != unix.RT_TABLE_UNSPEC {
 		kernel.Table = *route.Table
 	}
 	if route.Scope != nil {
@@ -215,12 +247,33 @@ func kernelRoute(l netlink.Link, route *types.Route, gateways gatewayPair) (netl
 	return kernel, nil
 }
 
+// checkNumbers returns an error for a number that would become another one in
+// the message to the kernel.
+func checkNumbers(route *types.Route) error {
+	for _, field := range []struct {
+		name  string
+		value *int
+		last  int64
+	}{
+		{"table", route.Table, math.MaxUint32},
+		{"scope", route.Scope, math.MaxUint8},
+		{"priority", &route.Priority, math.MaxUint32},
+		{"mtu", &route.MTU, math.MaxUint32},
+		{"advmss", &route.AdvMSS, math.MaxUint32},
+	} {
+		if field.value != nil && (*field.value < 0 || int64(*field.value) > field.last) {
+			return fmt.Errorf("%s: %d is outside 0-%d", field.name, *field.value, field.last)
+		}
+	}
+	return nil
+}
+
 // networkOf returns dst without host bits: DHCP servers send them (option 33),
 // and the kernel refuses them.
 func networkOf(dst net.IPNet) (*net.IPNet, error) {
 	first := dst.IP.Mask(dst.Mask)
 	if len(first) == 0 {
-		return nil, fmt.Errorf("%q is not a network", dst.String())
+		return nil, fmt.Errorf("dst: %q is not a network", dst.String())
 	}
 	return &net.IPNet{IP: first, Mask: dst.Mask}, nil
 }
@@ -231,7 +284,7 @@ func describeRoute(route netlink.Route) string {
 	if route.Gw != nil {
 		text.WriteString(" via " + route.Gw.String())
 	}
-	if route.Table != 0 {
+	if route.Table != unix.RT_TABLE_MAIN {
 		fmt.Fprintf(&text, " table %d", route.Table)
 	}
 	return text.String()

@@ -333,6 +333,17 @@ var _ = Describe("ConfigureIface", func() {
 			Expect(gateways(routes("2001:db8:9::/48"))).To(Equal([]string{"2001:db8::1"}))
 		})
 
+		It("in the main table are the same whether they name it or not", func() {
+			Expect(add(
+				&types.Route{Dst: cidr("10.9.0.0/16")},
+				&types.Route{Dst: cidr("10.9.0.0/16"), Table: pointer(unix.RT_TABLE_MAIN)},
+				&types.Route{Dst: cidr("2001:db8:9::/48"), Table: pointer(unix.RT_TABLE_MAIN)},
+				&types.Route{Dst: cidr("2001:db8:9::/48"), Scope: pointer(0)},
+			)).To(Succeed())
+			Expect(routes("10.9.0.0/16")).To(HaveLen(1))
+			Expect(routes("2001:db8:9::/48")).To(HaveLen(1))
+		})
+
 		It("may have two gateways", func() {
 			Expect(add(
 				&types.Route{Dst: cidr("10.9.0.0/16"), GW: net.ParseIP("10.1.2.1")},
@@ -366,6 +377,21 @@ var _ = Describe("ConfigureIface", func() {
 			err := add(&types.Route{Dst: cidr("10.9.0.0/16"), GW: net.ParseIP("192.0.2.1"), Table: pointer(77)})
 			Expect(err).To(And(MatchError(unix.ENETUNREACH), MatchError(ContainSubstring("10.9.0.0/16 via 192.0.2.1 table 77"))))
 		})
+
+		DescribeTable("with a number that no route can have are an error, and nothing is changed",
+			func(change func(*types.Route), message string) {
+				bad := &types.Route{Dst: cidr("10.9.0.0/16")}
+				change(bad)
+				Expect(add(nil, bad)).To(MatchError(message))
+				Expect(addresses()).To(BeEmpty())
+			},
+			Entry("scope", func(r *types.Route) { r.Scope = pointer(300) }, "routes[1].scope: 300 is outside 0-255"),
+			Entry("negative scope", func(r *types.Route) { r.Scope = pointer(-1) }, "routes[1].scope: -1 is outside 0-255"),
+			Entry("table", func(r *types.Route) { r.Table = pointer(-7) }, "routes[1].table: -7 is outside 0-4294967295"),
+			Entry("priority", func(r *types.Route) { r.Priority = -1 }, "routes[1].priority: -1 is outside 0-4294967295"),
+			Entry("mtu", func(r *types.Route) { r.MTU = -1 }, "routes[1].mtu: -1 is outside 0-4294967295"),
+			Entry("advmss", func(r *types.Route) { r.AdvMSS = -1 }, "routes[1].advmss: -1 is outside 0-4294967295"),
+		)
 
 		It("without a destination are an error", func() {
 			Expect(add(nil, &types.Route{})).To(MatchError(ContainSubstring("routes[1].dst")))

@@ -31,7 +31,8 @@ func (d Delegate) Configured() bool { return d.plugin != "" }
 // Add has the IPAM plugin assign addresses. Their release is on the stack
 // before it runs, so it is released too if it fails (as the CNI specification
 // asks, section 4), or if its answer is no good: one without an address is an
-// error. A caller that has given up does not keep it from being released.
+// error. A caller that has given up does not keep it from being released. A
+// plugin that is not to be found has reserved nothing.
 //
 // Callers create their interface first; that refuses a second ADD for a
 // live attachment, whose addresses the release would otherwise free.
@@ -39,8 +40,12 @@ func (d Delegate) Add(ctx context.Context, stack *undo.Stack) (*current.Result, 
 	if !d.Configured() {
 		return &current.Result{}, nil
 	}
+	path, err := find(d.plugin)
+	if err != nil {
+		return nil, err
+	}
 	stack.Push("IPAM reservation", func() error { return d.Del(context.WithoutCancel(ctx)) })
-	answer, err := execAdd(ctx, d.plugin, d.stdin)
+	answer, err := execAdd(ctx, path, d.stdin)
 	if err != nil {
 		return nil, err
 	}
@@ -48,10 +53,24 @@ func (d Delegate) Add(ctx context.Context, stack *undo.Stack) (*current.Result, 
 	if err != nil {
 		return nil, fmt.Errorf("answer of %s: %w", d.plugin, err)
 	}
-	if len(result.IPs) == 0 {
-		return nil, types.NewError(types.ErrInternal, fmt.Sprintf("IPAM plugin %s returned missing IP config: its answer has no address", d.plugin), "")
+	if err := d.validate(result); err != nil {
+		return nil, err
 	}
 	return result, nil
+}
+
+// validate returns an error when an answer has no addresses, or not where they
+// should be.
+func (d Delegate) validate(answer *current.Result) error {
+	if len(answer.IPs) == 0 {
+		return types.NewError(types.ErrInternal, fmt.Sprintf("IPAM plugin %s returned missing IP config: its answer has no address", d.plugin), "")
+	}
+	for i, ip := range answer.IPs {
+		if ip.Address.IP == nil {
+			return types.NewError(types.ErrDecodingFailure, fmt.Sprintf("answer of %s: ips[%d].address: missing", d.plugin, i), "")
+		}
+	}
+	return nil
 }
 
 // Check has the IPAM plugin check its addresses.

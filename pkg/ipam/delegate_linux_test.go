@@ -145,6 +145,22 @@ var _ = Describe("delegation", func() {
 			Expect(reported.Code).To(BeEquivalentTo(50))
 		})
 
+		It("passes on what the delegate says on stderr, however it ends", func() {
+			for _, r := range []reaction{
+				{Exit: 1, Stderr: "a note\n", Stdout: `{"code":11,"msg":"busy"}`},
+				{Exit: 1, Stderr: "a note\n", Stdout: "rubbish"},
+				{Exit: 1, Stderr: "a note\n"},
+			} {
+				Expect(capturingStderr(func() { fail(r) })).To(Equal("a note\n"))
+			}
+		})
+
+		It("keeps a code that comes without a message", func() {
+			var reported *types.Error
+			Expect(errors.As(fail(reaction{Exit: 1, Stdout: `{"code":11}`}), &reported)).To(BeTrue())
+			Expect(reported.Code).To(BeEquivalentTo(11))
+		})
+
 		It("shows what is no CNI error", func() {
 			Expect(fail(reaction{Exit: 3, Stdout: "out of memory"})).To(MatchError(And(
 				ContainSubstring("fakeipam"), ContainSubstring("exit status 3"), ContainSubstring("out of memory"))))
@@ -322,7 +338,15 @@ var _ = Describe("delegation", func() {
 			Entry("no answer", reaction{}, "fakeipam"),
 			Entry("a null answer", reaction{Stdout: "null"}, "is null"),
 			Entry("a null address", reaction{Stdout: `{"cniVersion":"1.1.0","ips":[null]}`}, "ips[0]"),
+			Entry("an entry without address", reaction{Stdout: `{"cniVersion":"1.1.0","ips":[{"gateway":"10.1.2.1"}]}`}, "ips[0].address"),
 		)
+
+		It("has nothing to release when there is no such plugin", func() {
+			var stack undo.Stack
+			_, err := ipam.NewDelegate("nosuchipam", onAdd(reaction{})).Add(ctx, &stack)
+			Expect(err).To(MatchError(And(ContainSubstring("nosuchipam"), ContainSubstring(fakeDir))))
+			Expect(stack.Len()).To(BeZero())
+		})
 
 		It("releases it even though the caller has given up", func() {
 			ctx, cancel := context.WithCancel(context.Background())

@@ -22,7 +22,11 @@ import (
 // and returns its result. netconf is the whole configuration of the calling
 // plugin, passed on byte for byte; the environment is inherited.
 func ExecAdd(plugin string, netconf []byte) (types.Result, error) {
-	return execAdd(context.Background(), plugin, netconf)
+	path, err := find(plugin)
+	if err != nil {
+		return nil, err
+	}
+	return execAdd(context.Background(), path, netconf)
 }
 
 // ExecCheck runs the IPAM plugin with CHECK, as ExecAdd does with ADD.
@@ -45,32 +49,31 @@ func ExecGC(plugin string, netconf []byte) error {
 	return execVerb(context.Background(), "GC", plugin, netconf)
 }
 
-func execAdd(ctx context.Context, plugin string, netconf []byte) (types.Result, error) {
-	answer, err := execute(ctx, "ADD", plugin, netconf)
+// execAdd runs the delegate at path with ADD and returns its result.
+func execAdd(ctx context.Context, path string, netconf []byte) (types.Result, error) {
+	answer, err := run(ctx, path, netconf, environ("ADD"))
 	if err != nil {
 		return nil, err
 	}
 	result, err := decode(netconf, answer)
 	if err != nil {
-		return nil, types.NewError(types.ErrDecodingFailure, fmt.Sprintf("answer of %s: %v", plugin, err), "")
+		return nil, types.NewError(types.ErrDecodingFailure, fmt.Sprintf("answer of %s: %v", filepath.Base(path), err), "")
 	}
 	return result, nil
 }
 
+// execVerb runs a delegate with a command whose output nobody reads.
 func execVerb(ctx context.Context, verb, plugin string, netconf []byte) error {
-	_, err := execute(ctx, verb, plugin, netconf)
+	path, err := find(plugin)
+	if err != nil {
+		return err
+	}
+	_, err = run(ctx, path, netconf, environ(verb))
 	return err
 }
 
-// execute runs a delegate and returns what it printed; see run for what it does
-// differently from the CNI library.
-func execute(ctx context.Context, verb, plugin string, netconf []byte) ([]byte, error) {
-	path, err := find(plugin)
-	if err != nil {
-		return nil, err
-	}
-	return run(ctx, path, netconf, (&invoke.DelegateArgs{Command: verb}).AsEnv())
-}
+// environ returns our own environment with another CNI_COMMAND.
+func environ(verb string) []string { return (&invoke.DelegateArgs{Command: verb}).AsEnv() }
 
 func find(plugin string) (string, error) {
 	dirs := filepath.SplitList(os.Getenv("CNI_PATH"))

@@ -51,14 +51,16 @@ func run(ctx context.Context, path string, stdin []byte, environ []string) ([]by
 		return nil, fmt.Errorf("wait for %s: %w", path, err)
 	}
 	stdout, stderr := contents(files.out), contents(files.err)
-	if !state.Success() && ctx.Err() != nil {
+	if len(stderr) > 0 {
+		_, _ = os.Stderr.Write(stderr)
+	}
+	switch {
+	case state.Success():
+		return stdout, nil
+	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%s was stopped: %w", filepath.Base(path), context.Cause(ctx))
 	}
-	if !state.Success() {
-		return nil, delegateError(path, state, stdout, stderr)
-	}
-	_, _ = os.Stderr.Write(stderr)
-	return stdout, nil
+	return nil, delegateError(path, state, stdout, stderr)
 }
 
 // start starts the process. An executable that is being replaced right now
@@ -86,8 +88,7 @@ func delegateError(path string, state *os.ProcessState, stdout, stderr []byte) e
 	name := filepath.Base(path)
 	reported := &types.Error{}
 	switch {
-	case len(stdout) > 0 && json.Unmarshal(stdout, reported) == nil && reported.Msg != "":
-		_, _ = os.Stderr.Write(stderr)
+	case json.Unmarshal(stdout, reported) == nil && (reported.Msg != "" || reported.Code != 0):
 		return reported
 	case len(stdout) > 0:
 		return fmt.Errorf("%s ended with %s and printed %q, which is no CNI error", name, state, excerpt(stdout))
