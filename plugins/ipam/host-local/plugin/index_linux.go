@@ -90,7 +90,7 @@ func linkName(owner string) string {
 }
 
 func linkTarget(names []string) string {
-	target := strings.Join(names, "/")
+	target := strings.Join(slices.Sorted(slices.Values(names)), "/")
 	if len(target) > maxTarget {
 		return manyFiles
 	}
