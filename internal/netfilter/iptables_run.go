@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -67,7 +69,9 @@ func (f family) restore(ctx context.Context, input string) error {
 	return err
 }
 
-// run starts one of the family's programs.
+// run runs one of the family's programs. It gets SIGKILL when this process
+// dies: a program that lived on would change the tables after the DEL that the
+// runtime sends next. The kernel ties that signal to the thread that forked.
 func (f family) run(ctx context.Context, which, input string, args ...string) (string, error) {
 	if err := f.installed(which); err != nil {
 		return "", err
@@ -75,6 +79,9 @@ func (f family) run(ctx context.Context, which, input string, args ...string) (s
 	cmd := exec.CommandContext(ctx, f.program(which), args...)
 	cmd.Stdin = strings.NewReader(input)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	output, err := cmd.Output()
