@@ -1,0 +1,33 @@
+#!/bin/bash
+# bench.sh [-check] [-n RUNS] [-theirs DIR]: how long the plugins take, beside Debian's containernetworking-plugins.
+#
+# Both run alternately in private mount and network namespaces; the table has medians and their ratio. With -check the
+# exit status is 1 when a figure misses its limit. The package is unpacked, not installed, when /usr/lib/cni is missing.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+require_root
+need ip=iproute2 iptables=iptables unshare=util-linux
+find_go
+go_flags_for_root
+build_plugins
+
+tools=$(mktemp -d)
+trap 'rm -rf "$tools"' EXIT
+CGO_ENABLED=0 go build -o "$tools/" ./scripts/bench ./scripts/bench/bare
+
+theirs=/usr/lib/cni
+if [ ! -x "$theirs/bridge" ]; then
+	say "fetching containernetworking-plugins"
+	chmod 755 "$tools"
+	(cd "$tools" && { apt-get download -qq containernetworking-plugins || { apt-get update -qq && apt-get download -qq containernetworking-plugins; }; } && dpkg -x ./*.deb theirs) >&2
+	theirs=$tools/theirs/usr/lib/cni
+fi
+
+# shellcheck disable=SC2016 # expanded inside
+unshare --net --mount --propagation private sh -c '
+	mount -t tmpfs tmpfs /run
+	ip link set lo up
+	exec "$@"' sh "$tools/bench" -bare "$tools/bare" -ours "$PWD/bin" -theirs "$theirs" "$@"
