@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
 
@@ -204,15 +203,11 @@ func probeSCTP() error {
 // probeNftables masquerades in a table of the family, or filters where there
 // is nothing to translate.
 func probeNftables(family nftables.TableFamily) error {
-	netns, err := os.Open("/proc/thread-self/ns/net")
+	conn, closeConn, err := nftHere()
 	if err != nil {
 		return err
 	}
-	defer netns.Close()
-	conn, err := nftables.New(nftables.WithNetNSFd(int(netns.Fd())))
-	if err != nil {
-		return err
-	}
+	defer closeConn()
 	table := conn.AddTable(&nftables.Table{Family: family, Name: "probe"})
 	chain := &nftables.Chain{Table: table, Name: "probe", Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource}
 	if family == nftables.TableFamilyBridge {

@@ -23,6 +23,8 @@ func (s *tbSpy) Skipf(format string, args ...any)  { s.skipped = fmt.Sprintf(for
 func (s *tbSpy) Fatalf(format string, args ...any) { s.failed = fmt.Sprintf(format, args...) }
 
 var _ = Describe("Need", func() {
+	BeforeEach(func() { GinkgoT().Setenv(NoSkipVariable, "") })
+
 	It("refuses a feature it does not know", func() {
 		spy := &tbSpy{}
 		Need(spy, "warp drive")

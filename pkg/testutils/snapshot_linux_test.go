@@ -144,9 +144,23 @@ var _ = Describe("Snapshot", func() {
 	})
 
 	It("fails without the nft tool rather than see nothing", func() {
+		do("nft add table ip a")
 		GinkgoT().Setenv("PATH", GinkgoT().TempDir())
 		_, err := testutils.Snapshot(netns)
 		Expect(err).To(MatchError(ContainSubstring("package nftables")))
+	})
+
+	It("fails without the tool for legacy iptables rules, too", func() {
+		testutils.Need(GinkgoT(), "iptables-legacy")
+		do("iptables-legacy -A OUTPUT -j ACCEPT")
+		GinkgoT().Setenv("PATH", GinkgoT().TempDir())
+		_, err := testutils.Snapshot(netns)
+		Expect(err).To(MatchError(ContainSubstring("package iptables")))
+	})
+
+	It("needs no tool where nothing is", func() {
+		GinkgoT().Setenv("PATH", GinkgoT().TempDir())
+		Expect(testutils.Snapshot(netns)).To(ContainSubstring("link lo"))
 	})
 
 	It("has no index in it", func() {

@@ -3,21 +3,60 @@
 package testutils
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 )
 
-// nftLines lists the nftables ruleset. The tool is needed: without it a
-// comparison would pass whatever was left behind.
+// nftLines lists the nftables ruleset. The tool is needed to tell what the
+// tables contain: without it a comparison would pass whatever was left behind.
 func nftLines() ([]string, error) {
+	tables, err := nftTables()
+	if err != nil || len(tables) == 0 {
+		return nil, err
+	}
 	listing, err := output("nft", "--stateless", "list", "ruleset")
 	if err != nil {
 		return nil, fmt.Errorf("%w (package nftables)", err)
 	}
 	return canonicalNft(listing), nil
+}
+
+// nftTables asks the kernel, which takes a hundredth of the time a fork does. A
+// kernel without nftables has none.
+func nftTables() ([]*nftables.Table, error) {
+	conn, closeConn, err := nftHere()
+	if err != nil {
+		return nil, err
+	}
+	defer closeConn()
+	tables, err := conn.ListTables()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPROTONOSUPPORT) {
+		return nil, nil
+	}
+	return tables, err
+}
+
+// nftHere talks about the nftables of the current namespace.
+func nftHere() (*nftables.Conn, func() error, error) {
+	netns, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := nftables.New(nftables.WithNetNSFd(int(netns.Fd())))
+	if err != nil {
+		netns.Close()
+		return nil, nil, err
+	}
+	return conn, netns.Close, nil
 }
 
 // canonicalNft sorts what has no order in the kernel: tables, the sets, maps
@@ -126,39 +165,76 @@ func canonicalTable(table []string) string {
 	return strings.Join(slices.Concat(table[:1], objects, table[len(table)-1:]), "\n")
 }
 
-// iptablesLines lists the rules of every variant of iptables that is installed.
-// The variants for nftables show the same rules as nft, in other words.
+// iptablesLines lists the rules that iptables made, in its own words: nft shows
+// the ones in its tables, but not all that they match.
 func iptablesLines() ([]string, error) {
+	tables, err := nftTables()
+	if err != nil {
+		return nil, err
+	}
 	var all []string
-	for _, command := range saveCommands() {
-		saved, err := output(command)
+	for _, one := range []struct {
+		name   string
+		family nftables.TableFamily
+		legacy string
+	}{
+		{"iptables", nftables.TableFamilyIPv4, "ip_tables_names"},
+		{"ip6tables", nftables.TableFamilyIPv6, "ip6_tables_names"},
+	} {
+		commands, err := saveCommands(one.name, hasIptablesTable(tables, one.family), hasLegacyTable(one.legacy))
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, canonicalSave(command, saved)...)
+		for _, command := range commands {
+			saved, err := output(command)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, canonicalSave(command, saved)...)
+		}
 	}
 	return all, nil
 }
 
-// saveCommands are the commands that list the rules of one kernel interface and
-// family each. Older packages have only those of one interface.
-func saveCommands() []string {
-	var found []string
-	for _, family := range []string{"iptables", "ip6tables"} {
-		variants := installed(family+"-nft-save", family+"-legacy-save")
-		if len(variants) == 0 {
-			variants = installed(family + "-save")
-		}
-		found = append(found, variants...)
-	}
-	return found
+// hasIptablesTable tells whether there is an nftables table that iptables may
+// have made.
+func hasIptablesTable(tables []*nftables.Table, family nftables.TableFamily) bool {
+	names := []string{"filter", "nat", "mangle", "raw", "security"}
+	return slices.ContainsFunc(tables, func(table *nftables.Table) bool {
+		return table.Family == family && slices.Contains(names, table.Name)
+	})
 }
 
-func installed(commands ...string) []string {
-	return slices.DeleteFunc(commands, func(command string) bool {
-		_, err := exec.LookPath(command)
-		return err != nil
-	})
+// hasLegacyTable tells whether the other kernel interface has tables. A list
+// that cannot be read counts: the command that fails on it says why.
+func hasLegacyTable(list string) bool {
+	names, err := os.ReadFile("/proc/thread-self/net/" + list)
+	return len(names) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist)
+}
+
+// saveCommands are the commands that list the rules of a family.
+func saveCommands(family string, byNft, legacy bool) ([]string, error) {
+	var commands []string
+	if byNft {
+		commands = append(commands, firstInstalled(family+"-nft-save")...)
+	}
+	if legacy {
+		found := firstInstalled(family+"-legacy-save", family+"-save")
+		if len(found) == 0 {
+			return nil, fmt.Errorf("there are legacy %s rules, and no %s-legacy-save to show them (package iptables)", family, family)
+		}
+		commands = append(commands, found...)
+	}
+	return commands, nil
+}
+
+func firstInstalled(commands ...string) []string {
+	for _, command := range commands {
+		if _, err := exec.LookPath(command); err == nil {
+			return []string{command}
+		}
+	}
+	return nil
 }
 
 // canonicalSave leaves comments, which have the time, and counters out. The
