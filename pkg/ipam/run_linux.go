@@ -21,7 +21,10 @@ import (
 
 // run executes a delegate and returns what it printed. Its standard input and
 // outputs are files in memory rather than pipes: nothing has to be pumped while
-// it runs, and nothing can block.
+// it runs, nothing can block, and a grandchild that keeps them open holds nobody
+// up. That, not speed, is the reason: of the 1.3 ms that a small Go program takes
+// from start to answer, os/exec with its pipes and goroutines costs 0.1 ms more
+// (5th percentiles of 800 alternating runs, two busy CPUs, Linux 6.18).
 //
 // The delegate gets SIGKILL when this process dies (PR_SET_PDEATHSIG): one that
 // lived on would race the DEL that the runtime sends next, and reserve an
