@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables"
@@ -120,7 +121,7 @@ func (f family) prefixAt(rule *nftables.Rule, offset uint32) netip.Prefix {
 			case *expr.Bitwise:
 				bits, _ = net.IPMask(e.Mask).Size()
 			case *expr.Cmp:
-				addr, _ := netip.AddrFromSlice(append(e.Data, make([]byte, int(f.address.Bytes)-len(e.Data))...))
+				addr, _ := netip.AddrFromSlice(slices.Concat(e.Data, make([]byte, int(f.address.Bytes)-len(e.Data))))
 				return netip.PrefixFrom(addr, bits)
 			}
 		}

@@ -8,6 +8,9 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -45,39 +48,87 @@ func families() []family {
 	}
 }
 
-// dispatch returns the table that masquerades the family's addresses.
-func (f family) dispatch() *dispatch {
+// registry returns the table that masquerades the family's addresses. Subjects
+// are source addresses, their companions subnets: a packet to a subnet of its
+// source's keeps its source, and so does a multicast packet.
+func (f family) registry() *registry {
 	policy := nftables.ChainPolicyAccept
-	return &dispatch{
-		table:   nftables.Table{Family: f.table, Name: masqueradeTable},
-		keys:    "sources",
-		keyType: f.address,
-		load:    f.loadSource(),
+	return &registry{
+		table:    nftables.Table{Family: f.table, Name: masqueradeTable},
+		subjects: "sources",
+		subject:  f.address,
 		base: nftables.Chain{
 			Name: "postrouting", Type: nftables.ChainTypeNAT, Policy: &policy,
 			Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
 		},
-		before: [][]expr.Any{f.returnTo(f.multicast)},
+		last: [][]expr.Any{
+			append(f.isTo(unix.NFT_REG_1, f.multicast.Bits()), equals(f.multicast.Addr().AsSlice()), &expr.Verdict{Kind: expr.VerdictReturn}),
+			{f.load(f.saddr, unix.NFT_REG_1), lookup("sources"), &expr.Masq{}},
+		},
+		pairOf: f.pairOf,
+		named:  f.subnetsNamed,
 	}
 }
 
-// entry returns what masquerades the family's addresses among addrs: packets
-// keep their source when they go to a subnet of the attachment.
-func (f family) entry(addrs []*net.IPNet) entry {
-	var e entry
-	seen := map[netip.Prefix]bool{}
-	for _, prefix := range f.prefixes(addrs) {
-		e.keys = append(e.keys, prefix.Addr().AsSlice())
-		if subnet := prefix.Masked(); !seen[subnet] {
-			seen[subnet] = true
-			e.rules = append(e.rules, f.returnTo(subnet))
+// pairs returns every pair of an address among addrs and a subnet of one.
+func (f family) pairs(addrs []*net.IPNet) []pair {
+	prefixes := f.prefixes(addrs)
+	var subnets []netip.Prefix
+	for _, prefix := range prefixes {
+		if subnet := prefix.Masked(); !slices.Contains(subnets, subnet) {
+			subnets = append(subnets, subnet)
 		}
 	}
-	d := f.dispatch()
-	for _, key := range e.keys {
-		e.rules = append(e.rules, append(d.match(key), &expr.Masq{}))
+	var pairs []pair
+	for _, prefix := range prefixes {
+		for _, subnet := range subnets {
+			pairs = append(pairs, f.pair(prefix.Addr(), subnet))
+		}
 	}
-	return e
+	return pairs
+}
+
+func (f family) pair(source netip.Addr, subnet netip.Prefix) pair {
+	record := []expr.Any{f.load(f.saddr, unix.NFT_REG_1), equals(source.AsSlice())}
+	record = append(append(record, f.isTo(unix.NFT_REG_1, subnet.Bits())...), equals(subnet.Addr().AsSlice()))
+	return pair{subject: source.AsSlice(), companion: subnet.Addr().AsSlice(), set: f.subnets(subnet.Bits()), record: record}
+}
+
+// pairOf reads what pair has recorded.
+func (f family) pairOf(record []expr.Any) (pair, bool) {
+	rule := &nftables.Rule{Exprs: record}
+	source, subnet := f.prefixAt(rule, f.saddr), f.prefixAt(rule, f.daddr)
+	if !source.IsSingleIP() || !subnet.IsValid() {
+		return pair{}, false
+	}
+	return f.pair(source.Addr(), subnet), true
+}
+
+// subnetsOf is how the names of the sets begin that hold subnets of one length.
+const subnetsOf = "subnets"
+
+// subnets returns the set of pairs whose subnets have a length.
+func (f family) subnets(bits int) pairSet {
+	rule := append([]expr.Any{f.load(f.saddr, unix.NFT_REG_1)}, f.isTo(f.secondRegister(), bits)...)
+	return pairSet{
+		name:      subnetsOf + strconv.Itoa(bits),
+		companion: f.address,
+		rule:      append(rule, lookup(subnetsOf+strconv.Itoa(bits)), &expr.Verdict{Kind: expr.VerdictReturn}),
+	}
+}
+
+func (f family) subnetsNamed(name string) (pairSet, bool) {
+	bits, ok := strings.CutPrefix(name, subnetsOf)
+	n, err := strconv.Atoi(bits)
+	return f.subnets(n), ok && err == nil
+}
+
+// secondRegister is the one after an address in register 1.
+func (f family) secondRegister() uint32 {
+	if f.address == nftables.TypeIPAddr {
+		return unix.NFT_REG32_01
+	}
+	return unix.NFT_REG_2
 }
 
 // prefixes returns the family's addresses with their prefix lengths, each once.
@@ -97,19 +148,29 @@ func (f family) prefixes(addrs []*net.IPNet) []netip.Prefix {
 	return list
 }
 
-func (f family) loadSource() expr.Any {
-	return &expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseNetworkHeader, Offset: f.saddr, Len: f.address.Bytes}
+// load loads the address at an offset of the network header.
+func (f family) load(offset, register uint32) expr.Any {
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: f.address.Bytes}
 }
 
-// returnTo returns a rule that leaves packets to prefix alone.
-func (f family) returnTo(prefix netip.Prefix) []expr.Any {
+// isTo loads the leading bits of the destination.
+func (f family) isTo(register uint32, bits int) []expr.Any {
 	size := f.address.Bytes
-	return []expr.Any{
-		&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseNetworkHeader, Offset: f.daddr, Len: size},
-		&expr.Bitwise{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: size, Mask: net.CIDRMask(prefix.Bits(), int(size)*8), Xor: make([]byte, size)},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: prefix.Addr().AsSlice()},
-		&expr.Verdict{Kind: expr.VerdictReturn},
+	load := f.load(f.daddr, register)
+	if bits == int(size)*8 {
+		return []expr.Any{load}
 	}
+	mask := net.CIDRMask(bits, int(size)*8)
+	return []expr.Any{load, &expr.Bitwise{SourceRegister: register, DestRegister: register, Len: size, Mask: mask, Xor: make([]byte, size)}}
+}
+
+func equals(data []byte) expr.Any {
+	return &expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: data}
+}
+
+// lookup looks up what begins in register 1.
+func lookup(set string) expr.Any {
+	return &expr.Lookup{SourceRegister: unix.NFT_REG_1, SetName: set}
 }
 
 // Masquerade is one transaction for both families.
@@ -117,7 +178,7 @@ func (b nftBackend) Masquerade(ctx context.Context, owner plugin.Owner, addrs []
 	err := retrying(ctx, func(c *conn, attempt int) error {
 		for _, f := range families() {
 			if err := f.put(c, owner, addrs, attempt); err != nil {
-				return f.dispatch().wrap(err)
+				return f.registry().wrap(err)
 			}
 		}
 		return c.commit()
@@ -131,24 +192,25 @@ func (b nftBackend) Masquerade(ctx context.Context, owner plugin.Owner, addrs []
 // put queues the family's part of Masquerade. A family the attachment has no
 // addresses of is touched only to remove what the owner had there before.
 func (f family) put(c *conn, owner plugin.Owner, addrs []*net.IPNet, attempt int) error {
-	d, e := f.dispatch(), f.entry(addrs)
-	if len(e.keys) == 0 {
-		return d.queueRemoval(c, chainName(owner), attempt)
+	pairs := f.pairs(addrs)
+	if len(pairs) == 0 {
+		return f.registry().queueRemoval(c, owner.Comment(), attempt)
 	}
-	return d.put(c, owner, e)
+	return f.registry().put(c, owner.Comment(), pairs, attempt)
 }
 
+// CheckMasquerade reads, for each address, its elements, and the rules.
 func (nftBackend) CheckMasquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) ([]string, error) {
 	var all []string
 	err := withConn(ctx, func(c *conn) error {
 		for _, f := range families() {
-			e := f.entry(addrs)
-			if len(e.keys) == 0 {
+			pairs := f.pairs(addrs)
+			if len(pairs) == 0 {
 				continue
 			}
-			differences, err := f.dispatch().differences(c, owner, e)
+			differences, err := f.registry().differences(c, owner.Comment(), pairs)
 			if err != nil {
-				return err
+				return f.registry().wrap(err)
 			}
 			all = append(all, differences...)
 		}
@@ -161,13 +223,13 @@ func (nftBackend) CheckMasquerade(ctx context.Context, owner plugin.Owner, addrs
 // transaction: the kernel loads and checks everything and keeps nothing.
 func (nftBackend) Available(ctx context.Context) error {
 	return withConn(ctx, func(c *conn) error {
-		d := families()[0].dispatch()
-		d.table.Name = "cni_masquerade_probe"
-		if err := d.queueBase(c); err != nil {
+		r := families()[0].registry()
+		r.table.Name = "cni_masquerade_probe"
+		c.AddTable(&r.table)
+		if err := r.queueWholeBase(c, nil); err != nil {
 			return err
 		}
-		c.AddRule(&nftables.Rule{Table: &d.table, Chain: d.baseChain(), Exprs: []expr.Any{&expr.Masq{}}})
-		c.DelTable(&d.table)
+		c.DelTable(&r.table)
 		err := c.commit()
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
 			return errors.Join(errNoNFTMasquerade, err)

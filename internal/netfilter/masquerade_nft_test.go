@@ -5,6 +5,7 @@ package netfilter_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"sync"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -18,68 +19,88 @@ import (
 )
 
 const oneAddress = `table ip cni_masquerade {
-	map sources {
-		type ipv4_addr : verdict
-		elements = { 10.88.0.2 comment "podman/c1/eth0" : goto owner_vc5vh7ygr7axxu4skumu }
+	set sources {
+		type ipv4_addr
+		elements = { 10.88.0.2 comment "podman/c1/eth0" }
+	}
+
+	set subnets16 {
+		type ipv4_addr . ipv4_addr
+		elements = { 10.88.0.2 . 10.88.0.0 comment "podman/c1/eth0" }
 	}
 
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr . ip daddr & 255.255.0.0 @subnets16 return
 		ip daddr 224.0.0.0/4 return
-		ip saddr vmap @sources
+		ip saddr @sources masquerade
 	}
 
-	chain owner_vc5vh7ygr7axxu4skumu {
-		ip daddr 10.88.0.0/16 return comment "podman/c1/eth0"
-		ip saddr 10.88.0.2 masquerade comment "podman/c1/eth0"
+	chain owner/podman/c1/eth0 {
+		ip saddr 10.88.0.2 ip daddr 10.88.0.0/16 comment "podman/c1/eth0"
 	}
 }`
 
 const dualStack = `table ip cni_masquerade {
-	map sources {
-		type ipv4_addr : verdict
-		elements = { 10.1.2.3 comment "podman/c1/eth0" : goto owner_vc5vh7ygr7axxu4skumu }
+	set sources {
+		type ipv4_addr
+		elements = { 10.1.2.3 comment "podman/c1/eth0" }
+	}
+
+	set subnets32 {
+		type ipv4_addr . ipv4_addr
+		elements = { 10.1.2.3 . 10.1.2.3 comment "podman/c1/eth0" }
 	}
 
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr . ip daddr @subnets32 return
 		ip daddr 224.0.0.0/4 return
-		ip saddr vmap @sources
+		ip saddr @sources masquerade
 	}
 
-	chain owner_vc5vh7ygr7axxu4skumu {
-		ip daddr 10.1.2.3 return comment "podman/c1/eth0"
-		ip saddr 10.1.2.3 masquerade comment "podman/c1/eth0"
+	chain owner/podman/c1/eth0 {
+		ip saddr 10.1.2.3 ip daddr 10.1.2.3 comment "podman/c1/eth0"
 	}
 }
 table ip6 cni_masquerade {
-	map sources {
-		type ipv6_addr : verdict
-		elements = { fd00:1:2::3 comment "podman/c1/eth0" : goto owner_vc5vh7ygr7axxu4skumu }
+	set sources {
+		type ipv6_addr
+		elements = { fd00:1:2::3 comment "podman/c1/eth0" }
+	}
+
+	set subnets64 {
+		type ipv6_addr . ipv6_addr
+		elements = { fd00:1:2::3 . fd00:1:2:: comment "podman/c1/eth0" }
 	}
 
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
+		ip6 saddr . ip6 daddr & ffff:ffff:ffff:ffff:: @subnets64 return
 		ip6 daddr ff00::/8 return
-		ip6 saddr vmap @sources
+		ip6 saddr @sources masquerade
 	}
 
-	chain owner_vc5vh7ygr7axxu4skumu {
-		ip6 daddr fd00:1:2::/64 return comment "podman/c1/eth0"
-		ip6 saddr fd00:1:2::3 masquerade comment "podman/c1/eth0"
+	chain owner/podman/c1/eth0 {
+		ip6 saddr fd00:1:2::3 ip6 daddr fd00:1:2::/64 comment "podman/c1/eth0"
 	}
 }`
 
 // nothingLeft is what stays when nobody masquerades any more.
 const nothingLeft = `table ip cni_masquerade {
-	map sources {
-		type ipv4_addr : verdict
+	set sources {
+		type ipv4_addr
+	}
+
+	set subnets16 {
+		type ipv4_addr . ipv4_addr
 	}
 
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr . ip daddr & 255.255.0.0 @subnets16 return
 		ip daddr 224.0.0.0/4 return
-		ip saddr vmap @sources
+		ip saddr @sources masquerade
 	}
 }`
 
@@ -123,12 +144,41 @@ var _ = Describe("Masquerading with nftables", func() {
 	It("returns to all subnets of an attachment before it masquerades", inNewNS(func() {
 		masquerade(c1, "10.1.0.2/24", "10.1.0.3/24", "10.2.0.2/20")
 		Expect(ruleset()).To(ContainSubstring(`
-		ip daddr 10.1.0.0/24 return comment "podman/c1/eth0"
-		ip daddr 10.2.0.0/20 return comment "podman/c1/eth0"
-		ip saddr 10.1.0.2 masquerade comment "podman/c1/eth0"
-		ip saddr 10.1.0.3 masquerade comment "podman/c1/eth0"
-		ip saddr 10.2.0.2 masquerade comment "podman/c1/eth0"
+		ip saddr . ip daddr & 255.255.240.0 @subnets20 return
+		ip saddr . ip daddr & 255.255.255.0 @subnets24 return
+		ip daddr 224.0.0.0/4 return
+		ip saddr @sources masquerade
+	}
+
+	chain owner/podman/c1/eth0 {
+		ip saddr 10.1.0.2 ip daddr 10.1.0.0/24 comment "podman/c1/eth0"
+		ip saddr 10.1.0.2 ip daddr 10.2.0.0/20 comment "podman/c1/eth0"
+		ip saddr 10.1.0.3 ip daddr 10.1.0.0/24 comment "podman/c1/eth0"
+		ip saddr 10.1.0.3 ip daddr 10.2.0.0/20 comment "podman/c1/eth0"
+		ip saddr 10.2.0.2 ip daddr 10.1.0.0/24 comment "podman/c1/eth0"
+		ip saddr 10.2.0.2 ip daddr 10.2.0.0/20 comment "podman/c1/eth0"
 `))
+	}))
+
+	It("copes with many addresses", inNewNS(func() {
+		var many []string
+		for i := range 20 {
+			many = append(many, fmt.Sprintf("10.%d.0.2/24", i))
+		}
+		masquerade(c1, many...)
+		Expect(differences(c1, many...)).To(BeEmpty())
+		masquerade(c1, "10.88.0.2/16")
+		Expect(differences(c1, "10.88.0.2/16")).To(BeEmpty())
+		Expect(ruleset()).NotTo(ContainSubstring("/24"))
+	}))
+
+	It("writes what nft can read", inNewNS(func() {
+		masquerade(c1, "10.88.0.2/16", "10.1.2.3/32", "fd00:1:2::3/64")
+		masquerade(owner("99-ways.to_fail", "c1", "a@b:c~d"), "10.88.0.3/16")
+		listing := ruleset()
+		saved := filepath.Join(GinkgoT().TempDir(), "saved")
+		run("nft list ruleset > " + saved + "; nft flush ruleset; nft -f " + saved)
+		Expect(ruleset()).To(Equal(listing))
 	}))
 
 	It("changes nothing when done again", inNewNS(func() {
@@ -157,20 +207,22 @@ var _ = Describe("Masquerading with nftables", func() {
 
 	It("reports every difference", inNewNS(func() {
 		Expect(differences(c1, "10.88.0.2/16")).To(ConsistOf(
-			"table ip cni_masquerade: chain postrouting is missing",
-			"table ip cni_masquerade: chain owner_vc5vh7ygr7axxu4skumu is missing",
-			"table ip cni_masquerade: map sources has no element 10.88.0.2",
+			"table ip cni_masquerade: the rules of chain postrouting are not those that were written",
+			"table ip cni_masquerade: chain postrouting has no rule for set subnets16",
+			"table ip cni_masquerade: chain owner/podman/c1/eth0 does not have the record that was written",
+			"table ip cni_masquerade: set sources lacks 10.88.0.2",
+			"table ip cni_masquerade: set subnets16 lacks 10.88.0.2 . 10.88.0.0",
 		))
 		masquerade(c1, "10.88.0.2/16")
 		Expect(differences(c1, "10.88.0.2/16")).To(BeEmpty())
-		run("nft flush chain ip cni_masquerade postrouting; nft insert rule ip cni_masquerade owner_vc5vh7ygr7axxu4skumu accept")
-		Expect(differences(c1, "10.88.0.2/16", "10.88.0.3/16")).To(ConsistOf(
-			"table ip cni_masquerade: chain postrouting has 0 rules, want 2",
-			"table ip cni_masquerade: the rules of chain owner_vc5vh7ygr7axxu4skumu have been changed",
-			"table ip cni_masquerade: map sources has no element 10.88.0.3",
+		run("nft insert rule ip cni_masquerade postrouting accept; nft insert rule ip cni_masquerade owner/podman/c1/eth0 accept; nft flush set ip cni_masquerade subnets16")
+		Expect(differences(c1, "10.88.0.2/16")).To(ConsistOf(
+			"table ip cni_masquerade: the rules of chain postrouting are not those that were written",
+			"table ip cni_masquerade: chain owner/podman/c1/eth0 does not have the record that was written",
+			"table ip cni_masquerade: set subnets16 lacks 10.88.0.2 . 10.88.0.0",
 		))
 		masquerade(c2, "10.88.0.2/16")
-		Expect(differences(c1, "10.88.0.2/16")).To(ContainElement("table ip cni_masquerade: element 10.88.0.2 of map sources belongs to podman/c2/eth0"))
+		Expect(differences(c1, "10.88.0.2/16")).To(ContainElement("table ip cni_masquerade: 10.88.0.2 in set sources belongs to podman/c2/eth0"))
 	}))
 
 	It("is available, which leaves no trace", inNewNS(func() {
@@ -213,7 +265,7 @@ var _ = Describe("Masquerading with nftables", func() {
 		It("needs neither the table nor the rules of the chain", inNewNS(func() {
 			Expect(netfilter.RemoveMasquerade(ctx, c1, addrs("10.88.0.2/16"))).To(Succeed())
 			masquerade(c1, "10.88.0.2/16")
-			run("nft flush chain ip cni_masquerade owner_vc5vh7ygr7axxu4skumu")
+			run("nft flush chain ip cni_masquerade owner/podman/c1/eth0")
 			Expect(netfilter.RemoveMasquerade(ctx, c1, nil)).To(Succeed())
 			Expect(netfilter.RemoveMasquerade(ctx, c1, nil)).To(Succeed())
 			Expect(ruleset()).To(Equal(nothingLeft))
@@ -235,7 +287,7 @@ var _ = Describe("Masquerading with nftables", func() {
 		It("finds chains whose addresses have been taken over, and elements whose chains have been flushed", inNewNS(func() {
 			masquerade(c2, "10.88.0.2/16")
 			masquerade(owner("podman", "c3", "eth0"), "10.88.0.3/16")
-			run("nft flush chain ip cni_masquerade " + owner("podman", "c3", "eth0").Name("owner_", 26))
+			run("nft flush chain ip cni_masquerade owner/podman/c3/eth0")
 			masquerade(c1, "10.88.0.2/16")
 			Expect(netfilter.GC(ctx, plugin.NewAttachments("podman", []types.GCAttachment{{ContainerID: "c1", IfName: "eth0"}}))).To(Succeed())
 			Expect(ruleset()).To(Equal(oneAddress))
@@ -269,7 +321,7 @@ var _ = Describe("Masquerading with nftables", func() {
 		all.Wait()
 		within(netns, func() {
 			Expect(ruleset()).To(HavePrefix(nothingLeft))
-			Expect(ruleset()).NotTo(ContainSubstring("owner_"))
+			Expect(ruleset()).NotTo(ContainSubstring("owner/"))
 		})
 	})
 

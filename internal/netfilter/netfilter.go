@@ -92,8 +92,8 @@ func RemoveMasquerade(ctx context.Context, owner plugin.Owner, known []*net.IPNe
 func masqueradeInNFTables(ctx context.Context, owner plugin.Owner, known []*net.IPNet) (removals []func() error, err error) {
 	err = withConn(ctx, func(c *conn) error {
 		for _, f := range families() {
-			d, own, old := f.dispatch(), chainName(owner), masqueradeChain(owner)
-			hasOwn, err := c.hasChain(&d.table, own)
+			r, old := f.registry(), masqueradeChain(owner)
+			hasOwn, err := c.hasChain(&r.table, r.recordChain(owner.Comment()).Name)
 			if err != nil {
 				return err
 			}
@@ -102,7 +102,7 @@ func masqueradeInNFTables(ctx context.Context, owner plugin.Owner, known []*net.
 				return err
 			}
 			if hasOwn {
-				removals = append(removals, func() error { return d.remove(ctx, own) })
+				removals = append(removals, func() error { return r.remove(ctx, owner.Comment()) })
 			}
 			if hasOld {
 				removals = append(removals, func() error { return f.removeFromNFT(ctx, old, f.keeping(known)) })
@@ -124,7 +124,7 @@ func GC(ctx context.Context, attachments plugin.Attachments) error {
 	var errs []error
 	if kernelHasNFTables(ctx) {
 		for _, f := range families() {
-			errs = append(errs, f.dispatch().gc(ctx, attachments), f.gcNFT(ctx, attachments))
+			errs = append(errs, f.registry().gc(ctx, attachments), f.gcNFT(ctx, attachments))
 		}
 		errs = append(errs, spoofCheck().gc(ctx, attachments), ip.GCIPMasqForNetwork(attachments.Network(), gcAttachments(attachments)))
 	}

@@ -31,7 +31,7 @@ func dial(ctx context.Context) (*conn, error) {
 	c := &conn{}
 	configure := func(nl *netlink.Conn) error {
 		c.nl = nl
-		_ = nl.SetReadBuffer(receiveBuffer) // the default does for attachments with few addresses
+		_, _ = nl.SetReadBuffer(bufferSize), nl.SetWriteBuffer(bufferSize) // the default does for few addresses
 		if deadline, ok := ctx.Deadline(); ok {
 			return nl.SetDeadline(deadline)
 		}
@@ -49,9 +49,9 @@ func dial(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// receiveBuffer holds the acknowledgements of a transaction, which come all at
-// once, one for each message.
-const receiveBuffer = 4 << 20
+// bufferSize leaves room for a transaction, which is sent at once, and for its
+// acknowledgements, which come at once, one for each message.
+const bufferSize = 4 << 20
 
 // close closes the socket in the background: after deletions the kernel takes
 // an RCU grace period for it, some ten milliseconds, which the caller can use.
@@ -191,6 +191,12 @@ func (c *conn) stable(read func() error) error {
 	return nil
 }
 
+// hasTable tells whether a table exists.
+func (c *conn) hasTable(table *nftables.Table) (bool, error) {
+	_, err := c.get(unix.NFT_MSG_GETTABLE, 0, table.Family, cstring(unix.NFTA_TABLE_NAME, table.Name))
+	return found(err)
+}
+
 // hasChain tells whether a chain exists.
 func (c *conn) hasChain(table *nftables.Table, chain string) (bool, error) {
 	_, err := c.get(unix.NFT_MSG_GETCHAIN, 0, table.Family,
@@ -206,39 +212,43 @@ func found(err error) (bool, error) {
 	return err == nil, explain(err)
 }
 
-// ruleComments returns, for each chain of table, the comments of its rules.
-func (c *conn) ruleComments(table *nftables.Table) (map[string][]string, error) {
+// ruleComments returns the comments of the rules of a table, in all its chains.
+func (c *conn) ruleComments(table *nftables.Table) ([]string, error) {
 	replies, err := c.get(unix.NFT_MSG_GETRULE, netlink.Dump, table.Family, cstring(unix.NFTA_RULE_TABLE, table.Name))
 	if present, err := found(err); !present {
 		return nil, err
 	}
-	comments := map[string][]string{}
-	for _, reply := range replies {
-		var chain, comment string
-		err := eachAttribute([]netlink.Message{reply}, func(ad *netlink.AttributeDecoder) {
-			switch ad.Type() {
-			case unix.NFTA_RULE_CHAIN:
-				chain = ad.String()
-			case unix.NFTA_RULE_USERDATA:
-				comment = commentOf(ad.Bytes())
-			}
-		})
-		if err != nil {
-			return nil, err
+	var comments []string
+	err = eachAttribute(replies, func(ad *netlink.AttributeDecoder) {
+		if ad.Type() == unix.NFTA_RULE_USERDATA {
+			comments = append(comments, commentOf(ad.Bytes()))
 		}
-		comments[chain] = append(comments[chain], comment)
-	}
-	return comments, nil
+	})
+	return comments, err
 }
 
-// element is one entry of a verdict map.
+// sets returns the names of the sets of a table.
+func (c *conn) sets(table *nftables.Table) ([]string, error) {
+	replies, err := c.get(unix.NFT_MSG_GETSET, netlink.Dump, table.Family, cstring(unix.NFTA_SET_TABLE, table.Name))
+	if present, err := found(err); !present {
+		return nil, err
+	}
+	var names []string
+	err = eachAttribute(replies, func(ad *netlink.AttributeDecoder) {
+		if ad.Type() == unix.NFTA_SET_NAME {
+			names = append(names, ad.String())
+		}
+	})
+	return names, err
+}
+
+// element is one entry of a set.
 type element struct {
 	key     []byte
-	chain   string // where it goes to
 	comment string
 }
 
-// element returns the entry of a verdict map for key, or nil.
+// element returns the entry of a set for key, or nil.
 func (c *conn) element(set *nftables.Set, key []byte) (*element, error) {
 	entry := nested(unix.NFTA_LIST_ELEM, nested(unix.NFTA_SET_ELEM_KEY, netlink.Attribute{Type: unix.NFTA_DATA_VALUE, Data: key}))
 	replies, err := c.get(unix.NFT_MSG_GETSETELEM, 0, set.Table.Family,
@@ -255,7 +265,7 @@ func (c *conn) element(set *nftables.Set, key []byte) (*element, error) {
 	return &found[0], nil
 }
 
-// elements returns all entries of a verdict map.
+// elements returns all entries of a set.
 func (c *conn) elements(set *nftables.Set) ([]element, error) {
 	replies, err := c.get(unix.NFT_MSG_GETSETELEM, netlink.Dump, set.Table.Family,
 		cstring(unix.NFTA_SET_ELEM_LIST_TABLE, set.Table.Name),
@@ -294,28 +304,9 @@ func (e *element) decode(ad *netlink.AttributeDecoder) error {
 				}
 				return nil
 			})
-		case unix.NFTA_SET_ELEM_DATA:
-			ad.Nested(e.decodeVerdict)
 		case unix.NFTA_SET_ELEM_USERDATA:
 			e.comment = commentOf(ad.Bytes())
 		}
-	}
-	return nil
-}
-
-func (e *element) decodeVerdict(ad *netlink.AttributeDecoder) error {
-	for ad.Next() {
-		if ad.Type() != unix.NFTA_DATA_VERDICT {
-			continue
-		}
-		ad.Nested(func(ad *netlink.AttributeDecoder) error {
-			for ad.Next() {
-				if ad.Type() == unix.NFTA_VERDICT_CHAIN {
-					e.chain = ad.String()
-				}
-			}
-			return nil
-		})
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -19,16 +20,21 @@ import (
 // address but its own:
 //
 //	table bridge cni_spoofcheck {
-//		map ports {
-//			type ifname : verdict
-//			elements = { "veth0" comment "podman/c1/eth0" : goto owner_x }
+//		set ports {
+//			type ifname
+//			elements = { "veth0" comment "podman/c1/eth0" }
+//		}
+//		set allowed {
+//			type ifname . ether_addr
+//			elements = { "veth0" . 0a:58:0a:58:00:02 comment "podman/c1/eth0" }
 //		}
 //		chain prerouting {
 //			type filter hook prerouting priority dstnat; policy accept;
-//			iifname vmap @ports
+//			iifname . ether saddr @allowed accept
+//			iifname @ports drop
 //		}
-//		chain owner_x {
-//			iifname "veth0" ether saddr != 0a:58:0a:58:00:02 drop comment "podman/c1/eth0"
+//		chain owner/podman/c1/eth0 {
+//			iifname "veth0" ether saddr 0a:58:0a:58:00:02 comment "podman/c1/eth0"
 //		}
 //	}
 //
@@ -40,31 +46,63 @@ const spoofCheckTable = "cni_spoofcheck"
 // else (NF_BR_PRI_NAT_DST_BRIDGED).
 const bridgeDstNAT = -300
 
-func spoofCheck() *dispatch {
+func spoofCheck() *registry {
 	policy := nftables.ChainPolicyAccept
-	return &dispatch{
-		table:   nftables.Table{Family: nftables.TableFamilyBridge, Name: spoofCheckTable},
-		keys:    "ports",
-		keyType: nftables.TypeIFName,
-		load:    &expr.Meta{Key: expr.MetaKeyIIFNAME, Register: unix.NFT_REG_1},
+	return &registry{
+		table:    nftables.Table{Family: nftables.TableFamilyBridge, Name: spoofCheckTable},
+		subjects: "ports",
+		subject:  nftables.TypeIFName,
 		base: nftables.Chain{
 			Name: "prerouting", Type: nftables.ChainTypeFilter, Policy: &policy,
 			Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(bridgeDstNAT),
 		},
+		last:   [][]expr.Any{{loadPort(), lookup("ports"), &expr.Verdict{Kind: expr.VerdictDrop}}},
+		always: []pairSet{allowed()},
+		pairOf: guardOf,
+		named:  func(set string) (pairSet, bool) { return allowed(), set == allowed().name },
 	}
 }
 
-// guard returns the entry that lets only mac in through hostLink.
-func guard(hostLink string, mac net.HardwareAddr) entry {
-	const sourceOffset = 6 // in the Ethernet header
+// allowed is the set of ports and the addresses that may come in through them.
+func allowed() pairSet {
+	return pairSet{
+		name:      "allowed",
+		companion: nftables.TypeEtherAddr,
+		rule:      []expr.Any{loadPort(), loadSender(unix.NFT_REG_2), lookup("allowed"), &expr.Verdict{Kind: expr.VerdictAccept}},
+	}
+}
+
+func loadPort() expr.Any { return &expr.Meta{Key: expr.MetaKeyIIFNAME, Register: unix.NFT_REG_1} }
+
+// loadSender loads the source of the Ethernet header.
+func loadSender(register uint32) expr.Any {
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseLLHeader, Offset: ethernetAddress, Len: ethernetAddress}
+}
+
+const ethernetAddress = 6 // bytes
+
+// guard returns the pair that lets only mac in through hostLink.
+func guard(hostLink string, mac net.HardwareAddr) pair {
 	port := make([]byte, unix.IFNAMSIZ)
 	copy(port, hostLink)
-	rule := append(spoofCheck().match(port),
-		&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseLLHeader, Offset: sourceOffset, Len: uint32(len(mac))},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: unix.NFT_REG_1, Data: mac},
-		&expr.Verdict{Kind: expr.VerdictDrop},
-	)
-	return entry{keys: [][]byte{port}, rules: [][]expr.Any{rule}}
+	return pair{
+		subject: port, companion: mac, set: allowed(),
+		record: []expr.Any{loadPort(), equals(port), loadSender(unix.NFT_REG_1), equals(mac)},
+	}
+}
+
+// guardOf reads what guard has recorded.
+func guardOf(record []expr.Any) (pair, bool) {
+	if len(record) != 4 {
+		return pair{}, false
+	}
+	port, hasPort := record[1].(*expr.Cmp)
+	mac, hasMAC := record[3].(*expr.Cmp)
+	if !hasPort || !hasMAC {
+		return pair{}, false
+	}
+	p := guard(string(port.Data), mac.Data)
+	return p, reflect.DeepEqual(p.record, record)
 }
 
 // GuardMAC drops the frames that come in through a bridge port, the host end of
@@ -73,20 +111,18 @@ func GuardMAC(ctx context.Context, owner plugin.Owner, hostLink string, mac net.
 	if len(mac) != ethernetAddress {
 		return fmt.Errorf("MAC address %q of %s has %d bytes, Ethernet's have %d", mac, hostLink, len(mac), ethernetAddress)
 	}
-	d := spoofCheck()
-	err := retrying(ctx, func(c *conn, _ int) error {
-		if err := d.put(c, owner, guard(hostLink, mac)); err != nil {
+	r := spoofCheck()
+	err := retrying(ctx, func(c *conn, attempt int) error {
+		if err := r.put(c, owner.Comment(), []pair{guard(hostLink, mac)}, attempt); err != nil {
 			return err
 		}
 		return c.commit()
 	})
 	if errors.Is(err, errNoNFTables) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
-		return fmt.Errorf("%s: %w: %w", d, errNoSpoofCheck, err)
+		return fmt.Errorf("%s: %w: %w", r, errNoSpoofCheck, err)
 	}
-	return d.wrap(err)
+	return r.wrap(err)
 }
-
-const ethernetAddress = 6 // bytes
 
 var errNoSpoofCheck = errors.New("the MAC spoof check needs nftables in the kernel, iptables does not see layer 2:" +
 	" load the modules nf_tables and nft_meta_bridge (CONFIG_NF_TABLES_BRIDGE)")
@@ -94,7 +130,7 @@ var errNoSpoofCheck = errors.New("the MAC spoof check needs nftables in the kern
 // CheckMAC says where the kernel differs from what GuardMAC would write.
 func CheckMAC(ctx context.Context, owner plugin.Owner, hostLink string, mac net.HardwareAddr) (differences []string, err error) {
 	err = withConn(ctx, func(c *conn) (err error) {
-		differences, err = spoofCheck().differences(c, owner, guard(hostLink, mac))
+		differences, err = spoofCheck().differences(c, owner.Comment(), []pair{guard(hostLink, mac)})
 		return err
 	})
 	return differences, err
@@ -104,7 +140,7 @@ func CheckMAC(ctx context.Context, owner plugin.Owner, hostLink string, mac net.
 // 1.9 of the plugins did. What is not there is no error.
 func UnguardMAC(ctx context.Context, owner plugin.Owner) error {
 	err := errors.Join(
-		spoofCheck().remove(ctx, chainName(owner)),
+		spoofCheck().remove(ctx, owner.Comment()),
 		removeOldSpoofCheck(ctx, owner),
 	)
 	if errors.Is(err, errNoNFTables) {

@@ -16,29 +16,40 @@ import (
 )
 
 const oneGuard = `table bridge cni_spoofcheck {
-	map ports {
-		type ifname : verdict
-		elements = { "veth0" comment "podman/c1/eth0" : goto owner_vc5vh7ygr7axxu4skumu }
+	set ports {
+		type ifname
+		elements = { "veth0" comment "podman/c1/eth0" }
+	}
+
+	set allowed {
+		type ifname . ether_addr
+		elements = { "veth0" . 0a:58:0a:58:00:02 comment "podman/c1/eth0" }
 	}
 
 	chain prerouting {
 		type filter hook prerouting priority dstnat; policy accept;
-		iifname vmap @ports
+		iifname . ether saddr @allowed accept
+		iifname @ports drop
 	}
 
-	chain owner_vc5vh7ygr7axxu4skumu {
-		iifname "veth0" ether saddr != 0a:58:0a:58:00:02 drop comment "podman/c1/eth0"
+	chain owner/podman/c1/eth0 {
+		iifname "veth0" ether saddr 0a:58:0a:58:00:02 comment "podman/c1/eth0"
 	}
 }`
 
 const noGuard = `table bridge cni_spoofcheck {
-	map ports {
-		type ifname : verdict
+	set ports {
+		type ifname
+	}
+
+	set allowed {
+		type ifname . ether_addr
 	}
 
 	chain prerouting {
 		type filter hook prerouting priority dstnat; policy accept;
-		iifname vmap @ports
+		iifname . ether saddr @allowed accept
+		iifname @ports drop
 	}
 }`
 
@@ -71,13 +82,16 @@ var _ = Describe("The MAC spoof check", func() {
 
 	It("reports every difference", inNewNS(func() {
 		Expect(netfilter.CheckMAC(ctx, c1, "veth0", mac)).To(ConsistOf(
-			"table bridge cni_spoofcheck: chain prerouting is missing",
-			"table bridge cni_spoofcheck: chain owner_vc5vh7ygr7axxu4skumu is missing",
-			"table bridge cni_spoofcheck: map ports has no element veth0",
+			"table bridge cni_spoofcheck: the rules of chain prerouting are not those that were written",
+			"table bridge cni_spoofcheck: chain prerouting has no rule for set allowed",
+			"table bridge cni_spoofcheck: chain owner/podman/c1/eth0 does not have the record that was written",
+			"table bridge cni_spoofcheck: set allowed lacks veth0 . 0a:58:0a:58:00:02",
+			"table bridge cni_spoofcheck: set ports lacks veth0",
 		))
 		Expect(netfilter.GuardMAC(ctx, c1, "veth0", net.HardwareAddr{2, 0, 0, 0, 0, 1})).To(Succeed())
 		Expect(netfilter.CheckMAC(ctx, c1, "veth0", mac)).To(ConsistOf(
-			"table bridge cni_spoofcheck: the rules of chain owner_vc5vh7ygr7axxu4skumu have been changed",
+			"table bridge cni_spoofcheck: chain owner/podman/c1/eth0 does not have the record that was written",
+			"table bridge cni_spoofcheck: set allowed lacks veth0 . 0a:58:0a:58:00:02",
 		))
 	}))
 
