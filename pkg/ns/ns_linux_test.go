@@ -113,6 +113,30 @@ var _ = Describe("opening a namespace", func() {
 		Entry("a mount namespace", "/proc/self/ns/mnt"),
 	)
 
+	It("returns a plain NSPathNotExistErr also when the path goes away meanwhile", func() {
+		path := filepath.Join(GinkgoT().TempDir(), "netns")
+		var stop atomic.Bool
+		stopped := make(chan bool)
+		go func() {
+			for !stop.Load() {
+				_ = os.Symlink(own, path)
+				_ = os.Remove(path)
+			}
+			stopped <- true
+		}()
+		for range 5000 {
+			netns, err := ns.GetNS(path)
+			if err == nil {
+				err = netns.Close()
+			} else if _, notExist := err.(ns.NSPathNotExistErr); notExist {
+				err = nil
+			}
+			Expect(err).NotTo(HaveOccurred())
+		}
+		stop.Store(true)
+		<-stopped
+	})
+
 	It("compares a path with the current namespace", func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
