@@ -53,28 +53,31 @@ type scene struct {
 	victim *Container
 	config Object
 	output killpoint.Output
+	others []*Container // whose namespaces have to be as before, too
 
-	attached Attachment   // by the last ADD
-	others   []*Container // whose namespaces have to be as before, too
+	refused bool // an ADD that came without a DEL
 }
 
+// aftermaths are the ways in which life goes on. A plugin whose delegates die
+// with it leaves the same whoever is killed first, so that both are tried where
+// it costs little.
 func aftermaths() []aftermath {
-	together := []killpoint.Mode{killpoint.KillPlugin, killpoint.KillTree}
+	alone := []killpoint.Mode{killpoint.KillPlugin}
+	both := []killpoint.Mode{killpoint.KillPlugin, killpoint.KillTree}
 	delegate := []killpoint.Mode{killpoint.KillDelegate}
 	return []aftermath{
-		{"in ADD: DEL leaves nothing", "ADD", together, del},
-		{"in ADD: DEL leaves nothing when the namespace has vanished", "ADD", together, inTurn(vanish, del)},
-		{"in ADD: DEL and a fresh ADD succeed", "ADD", together, inTurn(del, add, check, del)},
-		{"in ADD: DEL and a fresh ADD in a new namespace succeed", "ADD", together, inTurn(vanish, del, restart, add, check, del)},
-		{"in ADD: a fresh ADD harms nobody", "ADD", together, inTurn(tryAdd, del)},
-		{"in ADD: a fresh ADD in a new namespace harms nobody", "ADD", together, inTurn(vanish, restart, tryAdd, del)},
-		{"in ADD: the next ADD and GC leave nothing", "ADD", together, otherAndGC},
-		{"in ADD: the next ADD and GC leave nothing when the namespace has vanished", "ADD", together, inTurn(vanish, otherAndGC)},
-		{"in DEL: DEL leaves nothing", "DEL", together, del},
-		{"in DEL: DEL leaves nothing when the namespace has vanished", "DEL", together, inTurn(vanish, del)},
-		{"in DEL: DEL and a fresh ADD succeed", "DEL", together, inTurn(del, add, check, del)},
-		{"in DEL: the next ADD and GC leave nothing", "DEL", together, otherAndGC},
-		{"in DEL: the next ADD and GC leave nothing when the namespace has vanished", "DEL", together, inTurn(vanish, otherAndGC)},
+		{"in ADD: DEL leaves nothing", "ADD", both, del},
+		{"in ADD: DEL leaves nothing when the namespace has vanished", "ADD", both, inTurn(vanish, del)},
+		{"in ADD: DEL and a fresh ADD succeed", "ADD", alone, inTurn(del, add, del)},
+		{"in ADD: a fresh ADD harms nobody", "ADD", alone, inTurn(tryAdd, del)},
+		{"in ADD: a fresh ADD in a new namespace harms nobody", "ADD", alone, inTurn(vanish, restart, tryAdd, del)},
+		{"in ADD: the next ADD and GC leave nothing", "ADD", alone, otherAndGC},
+		{"in ADD: the next ADD and GC leave nothing when the namespace has vanished", "ADD", alone, inTurn(vanish, otherAndGC)},
+		{"in DEL: DEL leaves nothing", "DEL", both, del},
+		{"in DEL: DEL leaves nothing when the namespace has vanished", "DEL", both, inTurn(vanish, del)},
+		{"in DEL: DEL and a fresh ADD succeed", "DEL", alone, inTurn(del, add, del)},
+		{"in DEL: the next ADD and GC leave nothing", "DEL", alone, otherAndGC},
+		{"in DEL: the next ADD and GC leave nothing when the namespace has vanished", "DEL", alone, inTurn(vanish, otherAndGC)},
 		{"in ADD, its delegate alone: an error leaves nothing", "ADD", delegate, orDel},
 		{"in DEL, its delegate alone: DEL leaves nothing", "DEL", delegate, del},
 	}
@@ -100,14 +103,9 @@ func restart(s *scene) (err error) {
 	return err
 }
 
-func add(s *scene) (err error) {
-	s.attached, err = s.attach(s.victim, s.config)
+func add(s *scene) error {
+	_, err := s.attach(s.victim, s.config)
 	return err
-}
-
-func check(s *scene) error {
-	config := with(s.config, Object{"prevResult": s.attached.Result})
-	return s.Run(Call{Verb: "CHECK", Container: s.victim, Config: encode(config)}).silentSuccess()
 }
 
 // tryAdd is ADD where a runtime should have called DEL before: the plugin may
@@ -120,6 +118,7 @@ func tryAdd(s *scene) error {
 	if _, err := answer.Refusal(); err != nil {
 		return err
 	}
+	s.refused = true
 	return inTurn(del, add)(s)
 }
 
@@ -168,7 +167,7 @@ func (m *matrix) killEverywhere(suite Suite, what aftermath) {
 		})
 	}
 	all.Wait()
-	AddReportEntry(what.title, fmt.Sprintf("%d kills, %d calls, in %v", tally.kills, tally.last, time.Since(start).Round(time.Millisecond)))
+	AddReportEntry(what.title, tally.String()+" in "+time.Since(start).Round(time.Millisecond).String())
 	Expect(tally.failures).To(BeEmpty(), strings.Join(tally.failures, "\n"))
 }
 
@@ -177,14 +176,26 @@ type tally struct {
 	mu       sync.Mutex
 	kills    int
 	last     int // the highest call that was reached
+	refused  int // ADDs that asked for a DEL first
 	failures []string
 }
 
-func (t *tally) killed(point killpoint.Point) {
+func (t *tally) String() string {
+	text := fmt.Sprintf("%d kills at %d calls", t.kills, t.last)
+	if t.refused > 0 {
+		text += fmt.Sprintf(", a fresh ADD refused after %d", t.refused)
+	}
+	return text
+}
+
+func (t *tally) killed(point killpoint.Point, refused bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.kills++
 	t.last = max(t.last, point.N)
+	if refused {
+		t.refused++
+	}
 }
 
 func (t *tally) fail(err error) {
@@ -229,7 +240,7 @@ func (k *killer) killAt(n int) (reached bool, err error) {
 		if err := k.prepare(); err != nil {
 			return false, fmt.Errorf("prepare a host: %w", err)
 		}
-		point, err := k.kill(n, mode)
+		point, refused, err := k.kill(n, mode)
 		if err != nil {
 			k.tally.fail(fmt.Errorf("%v, %v: %w", point, mode, err))
 			k.host, err = nil, k.host.close()
@@ -240,7 +251,7 @@ func (k *killer) killAt(n int) (reached bool, err error) {
 		if point.N == 0 {
 			return false, nil
 		}
-		k.tally.killed(point)
+		k.tally.killed(point, refused)
 		if point.Children == 0 {
 			break // all modes are the same
 		}
@@ -272,10 +283,10 @@ func (k *killer) prepare() error {
 }
 
 // kill kills the command once and lets life go on.
-func (k *killer) kill(n int, mode killpoint.Mode) (point killpoint.Point, err error) {
+func (k *killer) kill(n int, mode killpoint.Mode) (point killpoint.Point, refused bool, err error) {
 	victim, err := newContainer("victim")
 	if err != nil {
-		return killpoint.Point{}, err
+		return point, false, err
 	}
 	s := &scene{Host: k.host, victim: victim, config: k.host.config(k.suite.Config(k.host), "1.1.0")}
 	defer func() {
@@ -285,19 +296,19 @@ func (k *killer) kill(n int, mode killpoint.Mode) (point killpoint.Point, err er
 	}()
 	if k.what.killed == "DEL" {
 		if _, err := s.attach(victim, s.config); err != nil {
-			return point, err
+			return point, false, err
 		}
 	}
 	if point, s.output, err = s.kill(k.what.killed, n, mode); err != nil {
-		return point, err
+		return point, false, err
 	}
 	if point.N == 0 {
-		return point, s.ranThrough(k.what.killed)
+		return point, false, s.ranThrough(k.what.killed)
 	}
 	if err := k.what.then(s); err != nil {
-		return point, err
+		return point, s.refused, err
 	}
-	return point, k.nothingLeft(append(s.others, victim, s.victim))
+	return point, s.refused, k.nothingLeft(append(s.others, victim, s.victim))
 }
 
 // kill runs the plugin under killpoint.

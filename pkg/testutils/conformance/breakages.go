@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package conformance
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+)
+
+// InterfaceBreakages are what can go wrong with any container interface that
+// has the addresses and routes of the suite's IPAM.
+func InterfaceBreakages() []Breakage {
+	return []Breakage{
+		{What: "the container's interface is gone", Want: "eth0: the interface is gone", Alone: true,
+			Do: inContainer(netlink.LinkDel)},
+		{What: "the container's IPv4 address is gone", Want: "eth0: the address 10.88.1.",
+			Do: inContainer(removeAddress("10.88.1."))},
+		{What: "the container's IPv6 address is gone", Want: "eth0: the address fd88::1:",
+			Do: inContainer(removeAddress("fd88::1:"))},
+		{What: "the container's IPv4 route is gone", Want: "the route 192.0.2.0/24 is missing",
+			Do: inContainer(removeRoute("192.0.2.0/24"))},
+		{What: "the container's IPv6 route is gone", Want: "the route 2001:db8::/32 is missing",
+			Do: inContainer(removeRoute("2001:db8::/32"))},
+		{What: "the container's interface has another MAC address", Want: "eth0: mac is 02:00:00:00:00:99",
+			Do: inContainer(func(l netlink.Link) error {
+				return netlink.LinkSetHardwareAddr(l, net.HardwareAddr{2, 0, 0, 0, 0, 0x99})
+			})},
+		{What: "the container's interface has another MTU", Want: "eth0: mtu is 1300",
+			Do: inContainer(func(l netlink.Link) error { return netlink.LinkSetMTU(l, 1300) })},
+		{What: "the container's interface is down", Want: "eth0: the interface is down",
+			Do: inContainer(netlink.LinkSetDown)},
+		{What: "the reservation of the address is gone", Want: "is not reserved for container",
+			Do: func(a Attachment) error { return a.Host.ReleaseAddress("10.88.1.") }},
+	}
+}
+
+// inContainer does something to the container's interface.
+func inContainer(do func(netlink.Link) error) func(Attachment) error {
+	return func(a Attachment) error {
+		return a.Container.Do(func() error { return OnLink(a.Container.IfName, do) })
+	}
+}
+
+// OnLink does something to a link of the current namespace.
+func OnLink(name string, do func(netlink.Link) error) error {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return do(l)
+}
+
+// removeAddress returns what removes the address that begins with prefix from
+// a link; there has to be one.
+func removeAddress(prefix string) func(netlink.Link) error {
+	return func(l netlink.Link) error {
+		addresses, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+		if err != nil {
+			return err
+		}
+		for _, address := range addresses {
+			if strings.HasPrefix(address.IP.String(), prefix) {
+				return netlink.AddrDel(l, &address)
+			}
+		}
+		return fmt.Errorf("%s has no address %s...", l.Attrs().Name, prefix)
+	}
+}
+
+func removeRoute(dst string) func(netlink.Link) error {
+	return func(l netlink.Link) error {
+		_, network, err := net.ParseCIDR(dst)
+		if err != nil {
+			return err
+		}
+		err = netlink.RouteDel(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: network})
+		if err != nil {
+			return fmt.Errorf("remove the route to %s: %w", dst, err)
+		}
+		return nil
+	}
+}
+
+// RemoveAddress removes the address that begins with prefix from a link of the
+// host; there has to be one.
+func (h *Host) RemoveAddress(link, prefix string) error {
+	return h.Do(func() error { return OnLink(link, removeAddress(prefix)) })
+}
+
+// ReleaseAddress removes host-local's reservation of the address that begins
+// with prefix, as a careless administrator would; there has to be one.
+func (h *Host) ReleaseAddress(prefix string) error {
+	found, err := filepath.Glob(filepath.Join(h.DataDir, network, prefix+"*"))
+	if err != nil || len(found) == 0 {
+		return fmt.Errorf("no reservation of %s... in %s: %w", prefix, h.DataDir, err)
+	}
+	return os.Remove(found[0])
+}
+
+// Command runs a program on the host.
+func (h *Host) Command(name string, args ...string) error {
+	return h.Do(func() error {
+		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
+		}
+		return nil
+	})
+}
+
+// HostLink returns the name of the first interface of the result that is on the
+// host and of no other attachment: the host's end of a veth pair.
+func (a Attachment) HostLink() string {
+	interfaces, _ := a.Result["interfaces"].([]any)
+	for _, entry := range interfaces {
+		if name, _ := entry.(Object)["name"].(string); strings.HasPrefix(name, "veth") {
+			return name
+		}
+	}
+	return ""
+}
+
+// OnHostLink returns a breakage's Do that does something to the host's end of
+// the attachment's veth pair.
+func OnHostLink(do func(netlink.Link) error) func(Attachment) error {
+	return func(a Attachment) error {
+		return a.Host.Do(func() error { return OnLink(a.HostLink(), do) })
+	}
+}

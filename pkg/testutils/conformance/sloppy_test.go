@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package conformance
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/testutils"
+	"github.com/containernetworking/plugins/pkg/testutils/killpoint"
+)
+
+// sloppy is a plugin that keeps a file for each container. What it does with it
+// is made worse by the specs, which expect the matrix to find that out.
+const sloppy = `#!/bin/sh
+read -r config
+dir=${config##*'"dataDir":"'}
+dir=${dir%%'"'*}
+state="$dir/$CNI_CONTAINERID"
+case $CNI_COMMAND in
+ADD)
+	ADD
+	echo '{"cniVersion": "1.1.0"}'
+	;;
+DEL)
+	DEL
+	;;
+GC)
+	GC
+	;;
+esac
+`
+
+// The right ways.
+const (
+	goodAdd = `echo mine >"$state"`
+	goodDel = `rm -f "$state"`
+	goodGC  = `for file in "$dir"/*; do case $config in *"\"${file##*/}\""*) ;; *) rm -f "$file" ;; esac; done`
+)
+
+var _ = Describe("the kill matrix", func() {
+	// residue runs one aftermath over a sloppy plugin.
+	residue := func(what aftermath, add, del, gc string) *tally {
+		GinkgoHelper()
+		testutils.Need(GinkgoT(), "root", "nft-tool")
+		dir := GinkgoT().TempDir()
+		script := strings.NewReplacer("\tADD\n", "\t"+add+"\n", "\tDEL\n", "\t"+del+"\n", "\tGC\n", "\t"+gc+"\n").Replace(sloppy)
+		Expect(os.WriteFile(filepath.Join(dir, "sloppy"), []byte(script), 0o755)).To(Succeed())
+		suite := Suite{
+			Plugin: plugin.Plugin{Name: "sloppy"},
+			Dir:    "sloppy",
+			Config: func(h *Host) Object { return Object{"dataDir": h.DataDir} },
+		}
+		work := GinkgoT().TempDir()
+		t := &tally{}
+		k := &killer{suite: suite, what: what, tally: t, newHost: func(n int) (*Host, error) {
+			return newHost(suite, binaries{dir}, filepath.Join(work, string(rune('a'+n))))
+		}}
+		Expect(k.work(1, 1)).To(Succeed())
+		return t
+	}
+	// What a shell starts does not die with it.
+	alone := []killpoint.Mode{killpoint.KillPlugin}
+	tree := []killpoint.Mode{killpoint.KillTree}
+
+	It("is content with a plugin that does it right", func() {
+		for _, what := range []aftermath{
+			{"", "ADD", tree, del}, {"", "ADD", tree, inTurn(vanish, del)}, {"", "ADD", tree, otherAndGC},
+			{"", "DEL", tree, del}, {"", "DEL", tree, otherAndGC}, {"", "ADD", tree, inTurn(tryAdd, del)},
+		} {
+			t := residue(what, goodAdd, goodDel, goodGC)
+			Expect(t.failures).To(BeEmpty(), strings.Join(t.failures, "\n"))
+			Expect(t.kills).To(BeNumerically(">=", 4))
+		}
+	})
+
+	It("finds a file that is under another name for a moment", func() {
+		t := residue(aftermath{"", "ADD", tree, del}, `echo mine >"$state.new"; mv "$state.new" "$state"`, goodDel, goodGC)
+		Expect(t.failures).NotTo(BeEmpty())
+		Expect(t.failures[0]).To(And(ContainSubstring("call "), ContainSubstring("victim.new"), ContainSubstring("left:")))
+	})
+
+	It("finds a DEL that has to come to its end", func() {
+		t := residue(aftermath{"", "DEL", tree, del}, `mkdir "$state"; mkdir "$state/a"`, `rmdir "$state/a" && rmdir "$state" || true`, goodGC)
+		Expect(t.failures).NotTo(BeEmpty())
+		Expect(t.failures[0]).To(ContainSubstring("rmdir"))
+	})
+
+	It("finds what GC forgets", func() {
+		t := residue(aftermath{"", "ADD", tree, otherAndGC}, goodAdd, goodDel, ":")
+		Expect(t.failures).NotTo(BeEmpty())
+	})
+
+	It("finds a delegate that lives on", func() {
+		t := residue(aftermath{"", "ADD", alone, del}, `sh -c 'echo mine >"$1"; echo mine >>"$1"' sh "$state"`, goodDel, goodGC)
+		Expect(t.failures).To(ContainElement(ContainSubstring("outlived its parent")))
+	})
+
+	It("finds a plugin that fails", func() {
+		t := residue(aftermath{"", "ADD", tree, del}, goodAdd, `rm "$state" || exit 1`, goodGC)
+		Expect(t.failures).To(ContainElement(ContainSubstring("DEL ended with status 1")))
+	})
+})
