@@ -1,0 +1,51 @@
+#!/bin/bash
+# release.sh TAG [DIRECTORY]: the archives of a release, in DIRECTORY (default release-TAG).
+#
+# One cni-plugins-OS-ARCH-TAG.tgz per platform with the plugins, README.md and LICENSE, flat, so that it unpacks straight
+# into /opt/cni/bin; beside it its .sha256 and .sha512. The same sources and the same Go make the same bytes.
+#
+#   ARCHES="amd64 arm64"  only these (default: all that are released)
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+[ $# -ge 1 ] || die "usage: release.sh TAG [DIRECTORY]"
+tag=$1
+case $tag in v[0-9]*) ;; *) die "the tag is $tag; it would have to begin with v and a digit, as v2.0.0" ;; esac
+find_go
+out=${2:-release-$tag}
+mkdir -p "$out"
+out=$(readlink -f "$out")
+
+# What the archives' times are set to: that of the commit, or of a checkout without git the epoch.
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+version="-X github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=$tag"
+
+main() {
+	local arch
+	for arch in ${ARCHES:-386 amd64 arm arm64 mips64le ppc64le riscv64 s390x}; do
+		archive linux "$arch" ./build_linux.sh
+	done
+	if [ -x build_windows.sh ]; then
+		archive windows amd64 ./build_windows.sh
+	fi
+}
+
+# archive OS ARCH BUILD-SCRIPT: build in a copy of the tree's own bin/, which stays as it is.
+archive() (
+	export GOOS=$1 GOARCH=$2 CGO_ENABLED=0
+	name=cni-plugins-$1-$2-$tag.tgz
+	say "$name"
+	stage=$(mktemp -d)
+	trap 'rm -rf "$stage"' EXIT
+	chmod 755 "$stage"
+	"$3" -trimpath -buildvcs=false -ldflags "-extldflags -static $version" -o "$stage/" >&2
+	install -m 644 README.md LICENSE "$stage/"
+	tar --sort=name --format=gnu --mtime="@$epoch" --owner=root:0 --group=root:0 -C "$stage" -cf - . | gzip -n9 >"$out/$name"
+	cd "$out"
+	sha256sum "$name" >"$name.sha256"
+	sha512sum "$name" >"$name.sha512"
+)
+
+main
