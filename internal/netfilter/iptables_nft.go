@@ -34,7 +34,7 @@ func (f family) natChain(name string) *nftables.Chain {
 
 // removeFromNFT reduces a chain to what keep says.
 func (f family) removeFromNFT(ctx context.Context, chain string, keep func(savedChain) savedChain) error {
-	err := retrying(ctx, func(c *conn, _ int) error {
+	err := retrying(ctx, func(c *conn) error {
 		if exists, err := c.hasChain(f.natTable(), chain); !exists {
 			return err
 		}

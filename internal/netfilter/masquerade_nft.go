@@ -175,9 +175,9 @@ func lookup(set string) expr.Any {
 
 // Masquerade is one transaction for both families.
 func (b nftBackend) Masquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) error {
-	err := retrying(ctx, func(c *conn, attempt int) error {
+	err := retrying(ctx, func(c *conn) error {
 		for _, f := range families() {
-			if err := f.put(c, owner, addrs, attempt); err != nil {
+			if err := f.put(c, owner, addrs); err != nil {
 				return f.registry().wrap(err)
 			}
 		}
@@ -191,12 +191,12 @@ func (b nftBackend) Masquerade(ctx context.Context, owner plugin.Owner, addrs []
 
 // put queues the family's part of Masquerade. A family the attachment has no
 // addresses of is touched only to remove what the owner had there before.
-func (f family) put(c *conn, owner plugin.Owner, addrs []*net.IPNet, attempt int) error {
+func (f family) put(c *conn, owner plugin.Owner, addrs []*net.IPNet) error {
 	pairs := f.pairs(addrs)
 	if len(pairs) == 0 {
-		return f.registry().queueRemoval(c, owner.Comment(), attempt)
+		return f.registry().queueRemoval(c, owner.Comment())
 	}
-	return f.registry().put(c, owner.Comment(), pairs, attempt)
+	return f.registry().put(c, owner.Comment(), pairs)
 }
 
 // CheckMasquerade reads, for each address, its elements, and the rules.

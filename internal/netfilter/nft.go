@@ -74,10 +74,10 @@ const attempts = 20
 // retrying calls f, which reads and then writes, until it has not been
 // overtaken. Each attempt has its own socket: a transaction that failed may
 // have left acknowledgements in the old one.
-func retrying(ctx context.Context, f func(c *conn, attempt int) error) error {
+func retrying(ctx context.Context, f func(*conn) error) error {
 	var err error
-	for attempt := range attempts {
-		err = withConn(ctx, func(c *conn) error { return f(c, attempt) })
+	for range attempts {
+		err = withConn(ctx, f)
 		if !overtaken(err) || ctx.Err() != nil {
 			return err
 		}
@@ -263,6 +263,11 @@ func (c *conn) element(set *nftables.Set, key []byte) (*element, error) {
 		return nil, err
 	}
 	return &found[0], nil
+}
+
+// deleteElement queues the deletion of an entry.
+func (c *conn) deleteElement(set *nftables.Set, key string) error {
+	return c.SetDeleteElements(set, []nftables.SetElement{{Key: []byte(key)}})
 }
 
 // elements returns all entries of a set.

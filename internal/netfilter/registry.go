@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -207,7 +206,7 @@ func (h held) known() []pair {
 // socket whose transactions deleted something takes an RCU grace period to
 // close, some ten milliseconds, in which nobody else can change the ruleset
 // (nft_rcv_nl_event).
-func (r *registry) put(c *conn, comment string, pairs []pair, attempt int) error {
+func (r *registry) put(c *conn, comment string, pairs []pair) error {
 	if err := r.queueBase(c, pairs); err != nil {
 		return err
 	}
@@ -218,7 +217,7 @@ func (r *registry) put(c *conn, comment string, pairs []pair, attempt int) error
 	items, chain := r.items(pairs), r.recordChain(comment)
 	if !sameRules(old.rules, records(pairs)) {
 		obsolete := slices.DeleteFunc(r.items(old.known()), func(i item) bool { return slices.Contains(items, i) })
-		if err := r.queueDeletions(c, old.rules, obsolete, attempt); err != nil {
+		if err := r.queueDeletions(c, comment, old.rules, obsolete); err != nil {
 			return err
 		}
 		c.AddChain(chain)
@@ -226,7 +225,7 @@ func (r *registry) put(c *conn, comment string, pairs []pair, attempt int) error
 			c.AddRule(&nftables.Rule{Table: &r.table, Chain: chain, Exprs: p.record, UserData: withComment(comment)})
 		}
 	}
-	return r.queueElements(c, comment, items, attempt)
+	return r.queueElements(c, comment, items)
 }
 
 func records(pairs []pair) [][]expr.Any {
@@ -239,7 +238,7 @@ func records(pairs []pair) [][]expr.Any {
 
 // queueElements queues elements with the owner's comment, as far as they are not
 // there, and takes over those of other owners.
-func (r *registry) queueElements(c *conn, comment string, items []item, attempt int) error {
+func (r *registry) queueElements(c *conn, comment string, items []item) error {
 	for _, i := range items {
 		there, err := c.element(r.set(i.set), []byte(i.key))
 		if err != nil {
@@ -249,7 +248,7 @@ func (r *registry) queueElements(c *conn, comment string, items []item, attempt 
 			continue
 		}
 		if there != nil {
-			if err := r.queueEviction(c, there.comment, i, items, attempt); err != nil {
+			if err := r.queueEviction(c, there.comment, i, items); err != nil {
 				return err
 			}
 		}
@@ -263,9 +262,9 @@ func (r *registry) queueElements(c *conn, comment string, items []item, attempt 
 // queueEviction queues the deletion of an element of another owner. With a
 // subject goes what that owner has recorded of it, but for the items that are
 // taken over as well, and the owner's chain with its last rule.
-func (r *registry) queueEviction(c *conn, comment string, i item, takenOver []item, attempt int) error {
+func (r *registry) queueEviction(c *conn, comment string, i item, takenOver []item) error {
 	if i.set != r.subjects {
-		return r.queueElementDeletions(c, []item{i})
+		return c.deleteElement(r.set(i.set), i.key)
 	}
 	theirs, err := r.held(c, comment)
 	if err != nil {
@@ -279,7 +278,7 @@ func (r *registry) queueEviction(c *conn, comment string, i item, takenOver []it
 		}
 	}
 	items := slices.DeleteFunc(r.items(pairs), func(other item) bool { return slices.Contains(takenOver, other) })
-	if err := r.queueDeletions(c, rules, append(items, i), attempt); err != nil {
+	if err := r.queueDeletions(c, comment, rules, append(items, i)); err != nil {
 		return err
 	}
 	if len(rules) > 0 && len(rules) == len(theirs.rules) {
@@ -288,40 +287,33 @@ func (r *registry) queueEviction(c *conn, comment string, i item, takenOver []it
 	return nil
 }
 
-// queueDeletions queues the deletion of rules and of elements. Elements that the
-// record promises may have gone: after a failure, each is looked for.
-func (r *registry) queueDeletions(c *conn, rules []*nftables.Rule, items []item, attempt int) error {
+// queueDeletions queues the deletion of rules of an owner's record, and of those
+// elements that are the owner's.
+func (r *registry) queueDeletions(c *conn, comment string, rules []*nftables.Rule, items []item) error {
 	for _, rule := range rules {
 		if err := c.DelRule(rule); err != nil {
 			return err
 		}
 	}
-	if attempt > 0 {
-		var err error
-		items = slices.DeleteFunc(items, func(i item) bool {
-			there, getErr := c.element(r.set(i.set), []byte(i.key))
-			err = errors.Join(err, getErr)
-			return there == nil
-		})
+	for _, i := range items {
+		there, err := c.element(r.set(i.set), []byte(i.key))
 		if err != nil {
 			return err
 		}
+		if there == nil || there.comment != comment {
+			continue
+		}
+		if err := c.deleteElement(r.set(i.set), i.key); err != nil {
+			return err
+		}
 	}
-	return r.queueElementDeletions(c, items)
-}
-
-func (r *registry) queueElementDeletions(c *conn, items []item) error {
-	var errs []error
-	for _, i := range items {
-		errs = append(errs, c.SetDeleteElements(r.set(i.set), []nftables.SetElement{{Key: []byte(i.key)}}))
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // remove removes what the owner with a comment has recorded.
 func (r *registry) remove(ctx context.Context, comment string) error {
-	err := retrying(ctx, func(c *conn, attempt int) error {
-		if err := r.queueRemoval(c, comment, attempt); err != nil {
+	err := retrying(ctx, func(c *conn) error {
+		if err := r.queueRemoval(c, comment); err != nil {
 			return err
 		}
 		return c.commit()
@@ -329,7 +321,8 @@ func (r *registry) remove(ctx context.Context, comment string) error {
 	return r.wrap(err)
 }
 
-func (r *registry) queueRemoval(c *conn, comment string, attempt int) error {
+// queueRemoval queues the deletion of what the owner has recorded.
+func (r *registry) queueRemoval(c *conn, comment string) error {
 	chain := r.recordChain(comment)
 	if exists, err := c.hasChain(&r.table, chain.Name); !exists {
 		return err
@@ -344,7 +337,7 @@ func (r *registry) queueRemoval(c *conn, comment string, attempt int) error {
 			return err
 		}
 	}
-	if err := r.queueDeletions(c, h.rules, items, attempt); err != nil {
+	if err := r.queueDeletions(c, comment, h.rules, items); err != nil {
 		return err
 	}
 	c.DelChain(chain)
@@ -412,13 +405,18 @@ func (r *registry) comments(c *conn) ([]string, error) {
 }
 
 func (r *registry) gcElements(ctx context.Context, attachments plugin.Attachments) error {
-	err := retrying(ctx, func(c *conn, _ int) error {
+	err := retrying(ctx, func(c *conn) error {
 		items, err := r.itemsOf(c, attachments.StaleComment)
 		if err != nil {
 			return err
 		}
 		for some := range slices.Chunk(items, maxDeletions) {
-			if err := errors.Join(r.queueElementDeletions(c, some), c.commit()); err != nil {
+			for _, i := range some {
+				if err := c.deleteElement(r.set(i.set), i.key); err != nil {
+					return err
+				}
+			}
+			if err := c.commit(); err != nil {
 				return err
 			}
 		}
@@ -429,134 +427,6 @@ func (r *registry) gcElements(ctx context.Context, attachments plugin.Attachment
 
 // maxDeletions bounds the size of a transaction.
 const maxDeletions = 500
-
-// queueBase queues the objects that all owners share, as far as they are not
-// there: an "nft flush" is mended by the next ADD.
-func (r *registry) queueBase(c *conn, pairs []pair) error {
-	needed := slices.Clone(r.always)
-	for _, p := range pairs {
-		needed = append(needed, p.set)
-	}
-	rules, err := c.GetRules(&r.table, r.baseChain())
-	if err != nil {
-		return explain(err)
-	}
-	if !r.soundBase(rules) {
-		return r.queueNewBase(c, needed)
-	}
-	for _, set := range distinct(needed) {
-		if hasRule(rules, set.rule) {
-			continue
-		}
-		if err := r.queueSet(c, set.name, set.companion); err != nil {
-			return err
-		}
-		c.InsertRule(&nftables.Rule{Table: &r.table, Chain: r.baseChain(), Exprs: set.rule})
-	}
-	return nil
-}
-
-func distinct(sets []pairSet) []pairSet {
-	byName := func(a, b pairSet) int { return strings.Compare(a.name, b.name) }
-	slices.SortFunc(sets, byName)
-	return slices.CompactFunc(sets, func(a, b pairSet) bool { return a.name == b.name })
-}
-
-func (r *registry) baseChain() *nftables.Chain {
-	chain := r.base
-	chain.Table = &r.table
-	return &chain
-}
-
-// soundBase tells whether the base chain ends as it should and has only rules of
-// sets of pairs ahead of that, each once.
-func (r *registry) soundBase(rules []*nftables.Rule) bool {
-	lookups := len(rules) - len(r.last)
-	if lookups < 0 || !sameRules(rules[lookups:], r.last) {
-		return false
-	}
-	seen := map[string]bool{}
-	for _, rule := range rules[:lookups] {
-		set, known := r.named(lookupIn(rule))
-		if !known || seen[set.name] || !sameRule(rule, set.rule) {
-			return false
-		}
-		seen[set.name] = true
-	}
-	return true
-}
-
-// lookupIn returns the name of the set that a rule consults, or "".
-func lookupIn(rule *nftables.Rule) string {
-	for _, e := range rule.Exprs {
-		if lookup, ok := e.(*expr.Lookup); ok {
-			return lookup.SetName
-		}
-	}
-	return ""
-}
-
-func hasRule(rules []*nftables.Rule, exprs []expr.Any) bool {
-	return slices.ContainsFunc(rules, func(rule *nftables.Rule) bool { return sameRule(rule, exprs) })
-}
-
-// queueNewBase queues the table, its sets and all of the base chain. Of two first
-// ADDs at once one fails, because the table is there when it commits, and finds
-// a sound base when it tries again.
-func (r *registry) queueNewBase(c *conn, needed []pairSet) error {
-	exists, err := c.hasTable(&r.table)
-	if err != nil {
-		return err
-	}
-	if !exists {
-		c.CreateTable(&r.table)
-	}
-	existing, err := c.sets(&r.table)
-	if err != nil {
-		return err
-	}
-	for _, set := range existing {
-		if known, ok := r.named(set); ok {
-			needed = append(needed, known)
-		}
-	}
-	return r.queueWholeBase(c, distinct(needed))
-}
-
-func (r *registry) queueWholeBase(c *conn, sets []pairSet) error {
-	if err := r.queueSet(c, r.subjects); err != nil {
-		return err
-	}
-	c.AddChain(r.baseChain())
-	c.FlushChain(r.baseChain())
-	var rules [][]expr.Any
-	for _, set := range sets {
-		if err := r.queueSet(c, set.name, set.companion); err != nil {
-			return err
-		}
-		rules = append(rules, set.rule)
-	}
-	for _, rule := range append(rules, r.last...) {
-		c.AddRule(&nftables.Rule{Table: &r.table, Chain: r.baseChain(), Exprs: rule})
-	}
-	return nil
-}
-
-// queueSet queues a set of subjects or, with the type of a companion, of pairs.
-func (r *registry) queueSet(c *conn, name string, companion ...nftables.SetDatatype) error {
-	set := r.set(name)
-	set.ID = 1 // any: our rules name their sets. For 0 the package would change a variable of its own
-	set.KeyType = r.subject
-	set.KeyByteOrder = binaryutil.BigEndian
-	if r.subject == nftables.TypeIFName {
-		set.KeyByteOrder = binaryutil.NativeEndian // for nft, which lists the keys by it
-	}
-	if len(companion) > 0 {
-		set.Concatenation = true
-		set.KeyType = nftables.MustConcatSetType(r.subject, companion[0])
-	}
-	return c.AddSet(set, nil)
-}
 
 // differences compares the kernel with what put would write.
 func (r *registry) differences(c *conn, comment string, pairs []pair) ([]string, error) {

@@ -112,8 +112,8 @@ func GuardMAC(ctx context.Context, owner plugin.Owner, hostLink string, mac net.
 		return fmt.Errorf("MAC address %q of %s has %d bytes, Ethernet's have %d", mac, hostLink, len(mac), ethernetAddress)
 	}
 	r := spoofCheck()
-	err := retrying(ctx, func(c *conn, attempt int) error {
-		if err := r.put(c, owner.Comment(), []pair{guard(hostLink, mac)}, attempt); err != nil {
+	err := retrying(ctx, func(c *conn) error {
+		if err := r.put(c, owner.Comment(), []pair{guard(hostLink, mac)}); err != nil {
 			return err
 		}
 		return c.commit()
@@ -159,7 +159,7 @@ func removeOldSpoofCheck(ctx context.Context, owner plugin.Owner) error {
 		chain   = "cni-br-iface-" + id
 		comment = "macspoofchk-" + id
 	)
-	return retrying(ctx, func(c *conn, _ int) error {
+	return retrying(ctx, func(c *conn) error {
 		first, err := c.hasChain(table, chain)
 		if err != nil {
 			return err
