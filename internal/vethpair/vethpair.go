@@ -21,7 +21,6 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
@@ -36,16 +35,45 @@ type Pair struct {
 // the MTU to the kernel, a nil mac gets a random address. Both ends get their
 // MAC address at creation: udev replaces addresses that the kernel chose.
 func Create(req *plugin.Request, mtu int, mac net.HardwareAddr) (*Pair, error) {
-	if mac == nil {
-		mac = link.RandomMAC()
+	name := req.Owner().HostLink()
+	spec := link.VethSpec{
+		Host:      link.VethEnd{Name: name},
+		Container: link.VethEnd{Name: req.IfName, MAC: mac, Netns: req.Netns.NS()},
+		MTU:       mtu,
 	}
-	host := req.Owner().HostLink()
-	if err := add(req, host, mtu, mac); err != nil {
+	host, container, err := link.CreateVeth(spec)
+	var exists *link.ExistsError
+	if errors.As(err, &exists) && !exists.InContainer {
+		if err := deleteStale(req.Owner(), name); err != nil {
+			return nil, err
+		}
+		host, container, err = link.CreateVeth(spec)
+	}
+	if errors.As(err, &exists) && exists.InContainer {
+		return nil, fmt.Errorf("%w; use another CNI_IFNAME or delete the attachment first", err)
+	}
+	if err != nil {
 		return nil, err
 	}
-	req.Undo.Push("veth pair", func() error { return link.Delete(host) })
-	silenceIPv6(host)
-	return find(req, host)
+	req.Undo.Push("veth pair", func() error { return link.Delete(name) })
+	silenceIPv6(name)
+	return &Pair{host, container}, nil
+}
+
+// deleteStale removes a host end with the name of owner's. It belongs to the
+// same attachment, so it is what an ADD left that did not get as far as a DEL.
+func deleteStale(owner plugin.Owner, name string) error {
+	stale, err := link.Find(name)
+	if errors.Is(err, link.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !owns(owner, stale) {
+		return fmt.Errorf("%s, the name for the host's end of the veth pair, belongs to %q", name, stale.Attrs().Alias)
+	}
+	return link.Delete(name)
 }
 
 // silenceIPv6 keeps the host's end from being configured by a router
@@ -56,72 +84,6 @@ func Create(req *plugin.Request, mtu int, mac net.HardwareAddr) (*Pair, error) {
 func silenceIPv6(name string) {
 	_ = sysctl.Set("net/ipv6/conf/"+name+"/accept_ra", "0")
 	_ = sysctl.Set("net/ipv6/conf/"+name+"/accept_dad", "0")
-}
-
-// add asks the kernel for the pair, with each end in its place under its final
-// name. A host end that is there already belongs to the same attachment, so it
-// is what an ADD left that did not get as far as a DEL.
-func add(req *plugin.Request, host string, mtu int, mac net.HardwareAddr) error {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = host
-	attrs.MTU = mtu
-	attrs.HardwareAddr = link.RandomMAC()
-	pair := &netlink.Veth{
-		LinkAttrs:        attrs,
-		PeerName:         req.IfName,
-		PeerMTU:          uint32(mtu),
-		PeerHardwareAddr: mac,
-		PeerNamespace:    netlink.NsFd(req.Netns.NS().Fd()),
-	}
-	err := netlink.LinkAdd(pair)
-	if errors.Is(err, unix.EEXIST) {
-		if err := makeRoom(req, host); err != nil {
-			return err
-		}
-		err = netlink.LinkAdd(pair)
-	}
-	if err != nil {
-		return fmt.Errorf("create the veth pair %s (host) and %s (container): %w", host, req.IfName, err)
-	}
-	return nil
-}
-
-// makeRoom finds out which of the two names is taken. The one in the container
-// is somebody else's business, a stale host end is ours.
-func makeRoom(req *plugin.Request, host string) error {
-	err := req.InNetns(func() error {
-		_, err := link.Find(req.IfName)
-		return err
-	})
-	if err == nil {
-		return fmt.Errorf("interface %q already exists in the container; use another CNI_IFNAME or delete the attachment first", req.IfName)
-	}
-	if !errors.Is(err, link.ErrNotFound) {
-		return err
-	}
-	stale, err := link.Find(host)
-	if errors.Is(err, link.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if !owns(req.Owner(), stale) {
-		return fmt.Errorf("%s, the name for the host's end of the veth pair, belongs to %q", host, stale.Attrs().Alias)
-	}
-	return link.Delete(host)
-}
-
-func find(req *plugin.Request, host string) (*Pair, error) {
-	hostEnd, err := link.Find(host)
-	if err != nil {
-		return nil, err
-	}
-	containerEnd, err := ns.Call(req.Netns.NS(), func() (netlink.Link, error) { return link.Find(req.IfName) })
-	if err != nil {
-		return nil, err
-	}
-	return &Pair{hostEnd, containerEnd}, nil
 }
 
 // Silence takes the addresses off the container's interface, so that IPAM may

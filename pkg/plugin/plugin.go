@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/containernetworking/cni/pkg/skel"
@@ -98,6 +99,9 @@ func (p Plugin) CNIFuncs(stdout io.Writer) skel.CNIFuncs {
 // environment and standard input, the answer goes to standard output, and the
 // exit status is 1 after an error.
 func Main(p Plugin) {
+	// One thing at a time: more processors mean more threads, memory and time
+	// to start, and what waits for the kernel does not need one.
+	runtime.GOMAXPROCS(1)
 	surviveBrokenPipe()
 	err := skel.PluginMainFuncsWithError(p.CNIFuncs(os.Stdout), p.Versions, buildversion.BuildString(p.Name))
 	if err == nil {

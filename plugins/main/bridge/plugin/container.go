@@ -92,16 +92,14 @@ func nameInterfaces(req *plugin.Request, bridge *netlink.Bridge, pair *vethpair.
 	}
 }
 
-// complete brings the result up to date: MAC addresses and MTUs on the host may
-// have been changed by others in the meantime.
+// complete brings the result up to date: a bridge whose MAC address or MTU
+// nobody has set takes them from its ports.
 func complete(c *Config, gatewayDevice netlink.Link, result *current.Result) error {
-	for _, i := range []int{bridgeIndex, hostIndex} {
-		now, err := link.Find(result.Interfaces[i].Name)
-		if err != nil {
-			return err
-		}
-		result.Interfaces[i] = link.Describe(now, "")
+	bridge, err := link.Find(c.Bridge)
+	if err != nil {
+		return err
 	}
+	result.Interfaces[bridgeIndex] = link.Describe(bridge, "")
 	if gatewayDevice != nil {
 		result.Interfaces = append(result.Interfaces, link.Describe(gatewayDevice, ""))
 	}

@@ -92,15 +92,3 @@ func deleteConnectedRoute(container netlink.Link, address net.IPNet) error {
 	}
 	return nil
 }
-
-func describe(req *plugin.Request, c *Config, pair *vethpair.Pair, result *current.Result) (*current.Result, error) {
-	host, err := link.Find(pair.Host.Attrs().Name)
-	if err != nil {
-		return nil, err
-	}
-	result.Interfaces[hostIndex] = link.Describe(host, "")
-	if c.HasDNS() {
-		result.DNS = c.DNS
-	}
-	return result, nil
-}

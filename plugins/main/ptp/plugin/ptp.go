@@ -61,7 +61,10 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := c.Masquerade(ctx, req, result.IPs); err != nil {
 		return nil, err
 	}
-	return describe(req, c, pair, result)
+	if c.HasDNS() {
+		result.DNS = c.DNS
+	}
+	return result, nil
 }
 
 // del releases everything that belongs to the attachment. It needs neither the
