@@ -36,12 +36,12 @@ func add(_ context.Context, _ *plugin.Request, c *Config) (*current.Result, erro
 // check looks for every address in prevResult.
 func check(_ context.Context, req *plugin.Request, c *Config) error {
 	if req.Prev == nil {
-		return plugin.Errorf(types.ErrInvalidNetworkConfig, "Required prevResult missing")
+		return plugin.Errorf(types.ErrInvalidNetworkConfig, "prevResult: missing, CHECK compares the addresses with it")
 	}
 	var errs []error
 	for _, a := range c.assigned {
 		if reason := a.differsFrom(req.Prev.IPs); reason != "" {
-			errs = append(errs, fmt.Errorf("Failed to match addr %s on interface %s: %s", a.network.IP, req.IfName, reason))
+			errs = append(errs, fmt.Errorf("%s on interface %s: %s", a.network.IP, req.IfName, reason))
 		}
 	}
 	return errors.Join(errs...)

@@ -223,15 +223,15 @@ var _ = Describe("static", func() {
 				Expect(err).To(MatchError("static: " + problem))
 			}
 		},
-		Entry("none", "", "null", "Required prevResult missing"),
+		Entry("none", "", "null", "prevResult: missing, CHECK compares the addresses with it"),
 		Entry("equal", "", `{"cniVersion":"1.1.0","ips":[{"address":"10.10.0.1/24","gateway":"10.10.0.254"},{"address":"fd00::1/64"}]}`, ""),
 		Entry("more than configured", "", `{"cniVersion":"1.1.0","ips":[{"address":"1.2.3.4/8"},{"address":"10.10.0.1/24","gateway":"10.10.0.254"},{"address":"fd00::1/64","gateway":"fd00::2"}]}`, ""),
 		Entry("another gateway, an address missing", "", `{"cniVersion":"1.1.0","ips":[{"address":"10.10.0.1/24","gateway":"10.10.0.253"}]}`,
-			"Failed to match addr 10.10.0.1 on interface eth0: its gateway in prevResult is 10.10.0.253, expected 10.10.0.254; Failed to match addr fd00::1 on interface eth0: prevResult does not have it"),
+			"10.10.0.1 on interface eth0: its gateway in prevResult is 10.10.0.253, expected 10.10.0.254; fd00::1 on interface eth0: prevResult does not have it"),
 		Entry("another prefix", "", `{"cniVersion":"1.1.0","ips":[{"address":"10.10.0.1/16","gateway":"10.10.0.254"},{"address":"fd00::1/64"}]}`,
-			"Failed to match addr 10.10.0.1 on interface eth0: prevResult has 10.10.0.1/16, expected 10.10.0.1/24"),
+			"10.10.0.1 on interface eth0: prevResult has 10.10.0.1/16, expected 10.10.0.1/24"),
 		Entry("CNI_ARGS", "IP=9.9.9.9/24", `{"cniVersion":"1.1.0","ips":[{"address":"10.10.0.1/24","gateway":"10.10.0.254"},{"address":"fd00::1/64"}]}`,
-			"Failed to match addr 9.9.9.9 on interface eth0: prevResult does not have it"),
+			"9.9.9.9 on interface eth0: prevResult does not have it"),
 		Entry("nulls", "", `{"cniVersion":"1.1.0","ips":[null]}`, "prevResult.ips[0]: null where an object is expected"),
 	)
 
