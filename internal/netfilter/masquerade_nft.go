@@ -118,9 +118,12 @@ func (f family) subnets(bits int) pairSet {
 }
 
 func (f family) subnetsNamed(name string) (pairSet, bool) {
-	bits, ok := strings.CutPrefix(name, subnetsOf)
-	n, err := strconv.Atoi(bits)
-	return f.subnets(n), ok && err == nil
+	length, _ := strings.CutPrefix(name, subnetsOf)
+	bits, err := strconv.Atoi(length)
+	if err != nil || bits < 0 || bits > f.multicast.Addr().BitLen() || name != f.subnets(bits).name {
+		return pairSet{}, false
+	}
+	return f.subnets(bits), true
 }
 
 // secondRegister is the one after an address in register 1.

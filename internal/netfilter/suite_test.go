@@ -14,6 +14,7 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
 func TestNetfilter(t *testing.T) {
@@ -24,6 +25,7 @@ func TestNetfilter(t *testing.T) {
 // newNS returns a network namespace that is closed after the spec.
 func newNS() ns.NetNS {
 	GinkgoHelper()
+	testutils.Need(GinkgoT(), "root")
 	netns, err := ns.TempNetNS()
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(netns.Close)
