@@ -62,7 +62,7 @@ func withReport(dir, binary string, args []string) ([]string, error) {
 	if err := exec.Command(binary, "-test.list=^$", flag).Run(); err != nil {
 		return args, nil
 	}
-	return append(slices.Clone(args), flag), nil
+	return append(slices.Clone(args), flag, "-ginkgo.no-color"), nil
 }
 
 // reportFile names the report of a package; testBinary paths end in ".test".
