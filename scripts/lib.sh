@@ -51,17 +51,19 @@ find_go() {
 	export PATH
 }
 
-# build_plugins: build bin/ unless every plugin there is newer than all the sources.
+# build_plugins: build bin/ unless everything there is newer than all the sources.
 build_plugins() {
-	local oldest
-	# shellcheck disable=SC2012 # our own file names: no surprises in them
-	oldest=$(ls -t bin 2>/dev/null | tail -n 1)
-	if [ -n "$oldest" ] && [ -z "$(find go.mod pkg internal plugins -newer "bin/$oldest" -name '*[.]*' -type f ! -name '*_test.go' ! -name '*.md' -print -quit 2>/dev/null)" ]; then
-		return
-	fi
+	! plugins_current || return 0
 	go_flags_for_root
 	say "building the plugins"
 	./build_linux.sh >&2
+}
+
+plugins_current() {
+	local oldest
+	[ -d bin ] || return
+	oldest=$(find bin -type f -printf '%T@ %p\n' | sort -n | head -n 1)
+	[ -n "$oldest" ] && [ -z "$(find go.mod pkg internal plugins -newer "${oldest#* }" -name '*.*' -type f ! -name '*_test.go' ! -name '*.md' -print -quit)" ]
 }
 
 # go_flags_for_root: git refuses to describe a tree that belongs to somebody else, and "go build" with it.
