@@ -95,45 +95,62 @@ func attachments(s settings) ([]row, error) {
 
 func (sc scenario) measure(s settings) ([]row, error) {
 	var adds, dels [2]samples
-	sides := s.sides()
-	// The first round makes the bridges and base chains, which later ones find, and is not counted.
-	for i := range s.runs + 1 {
-		for j := range sides {
-			k := (i + j) % 2 // who goes first alternates, too
-			add, del, err := sc.round(sides[k], fmt.Sprintf("bench%d", i))
-			if err != nil {
-				return nil, err
-			}
+	err := inNamespaces(2*(s.runs+1), func(netns []string) error {
+		return alternate(s, func(i, k int) error {
+			add, del, err := sc.round(s.sides()[k], fmt.Sprintf("bench%d", i), netns[2*i+k])
 			if i > 0 {
 				adds[k].add(add)
 				dels[k].add(del)
 			}
-		}
-	}
+			return err
+		})
+	})
 	return []row{
 		{name: sc.name + " ADD", ours: adds[0], theirs: adds[1], limit: sc.addLimit},
 		{name: sc.name + " DEL", ours: dels[0], theirs: dels[1], limit: sc.delLimit},
-	}, nil
+	}, err
 }
 
-// round adds one container and deletes it, in a namespace of its own.
-func (sc scenario) round(s side, container string) (add, del time.Duration, err error) {
-	name := s.name + "-" + container
-	if out, err := exec.Command("ip", "netns", "add", name).CombinedOutput(); err != nil {
-		return 0, 0, fmt.Errorf("ip netns add: %w: %s", err, out)
+// alternate calls round for each run and side; who goes first alternates, too. The round 0 makes the bridges and base
+// chains which later ones find, and is not to be counted.
+func alternate(s settings, round func(run, side int) error) error {
+	for i := range s.runs + 1 {
+		for j := range 2 {
+			if err := round(i, (i+j)%2); err != nil {
+				return err
+			}
+		}
 	}
-	defer func() { err = errors.Join(err, exec.Command("ip", "netns", "delete", name).Run()) }()
+	return nil
+}
+
+// round adds one container and deletes it.
+func (sc scenario) round(s side, container, netns string) (add, del time.Duration, err error) {
 	conf := sc.conf(s)
-	add, result, err := s.run(call{"ADD", container, "/run/netns/" + name, conf})
+	add, result, err := s.run(call{"ADD", container, netns, conf})
 	if err != nil {
 		return 0, 0, err
 	}
-	conf, err = withPrevResult(conf, result)
-	if err != nil {
+	if conf, err = withPrevResult(conf, result); err != nil {
 		return 0, 0, err
 	}
-	del, _, err = s.run(call{"DEL", container, "/run/netns/" + name, conf})
+	del, _, err = s.run(call{"DEL", container, netns, conf})
 	return add, del, err
+}
+
+// inNamespaces makes network namespaces for the time of do. All at once, because the kernel takes locks and time to make
+// and above all to remove one, which must not fall on the next measurement.
+func inNamespaces(n int, do func(netns []string) error) (err error) {
+	var paths []string
+	for i := range n {
+		name := fmt.Sprintf("bench%d", i)
+		if out, err := exec.Command("ip", "netns", "add", name).CombinedOutput(); err != nil {
+			return fmt.Errorf("ip netns add: %w: %s", err, out)
+		}
+		defer func() { err = errors.Join(err, exec.Command("ip", "netns", "delete", name).Run()) }()
+		paths = append(paths, "/run/netns/"+name)
+	}
+	return do(paths)
 }
 
 // leases measures host-local alone with few and with many reservations in the directory.
@@ -171,21 +188,18 @@ func measureStore(s settings, reservations int) (measured [2][3]samples, err err
 			return measured, err
 		}
 	}
-	for i := range s.runs + 1 {
-		for j := range s.sides() {
-			k := (i + j) % 2
-			times, err := leaseRound(s.sides()[k], store, fmt.Sprintf("bench%d", i))
-			if err != nil {
-				return measured, err
-			}
+	err = inNamespaces(1, func(netns []string) error {
+		return alternate(s, func(i, k int) error {
+			times, err := leaseRound(s.sides()[k], store, fmt.Sprintf("bench%d", i), netns[0])
 			for command, elapsed := range times {
-				if i > 0 { // as above: the first round is not counted
+				if i > 0 {
 					measured[k][command].add(elapsed)
 				}
 			}
-		}
-	}
-	return measured, nil
+			return err
+		})
+	})
+	return measured, err
 }
 
 // fill writes reservations as the reference plugin does: a file named by the address that holds the container's ID and
@@ -209,11 +223,11 @@ func fill(dir string, s side, reservations int) error {
 	return os.WriteFile(filepath.Join(dir, "last_reserved_ip.0"), []byte(last), 0o600)
 }
 
-func leaseRound(s side, store, container string) (times [3]time.Duration, err error) {
+func leaseRound(s side, store, container, netns string) (times [3]time.Duration, err error) {
 	// host-local answers as an IPAM plugin: it is called with the configuration of the one that delegates.
 	conf := object{"cniVersion": "1.0.0", "name": "bench", "type": "host-local", "ipam": hostLocal(s, store)}
 	var result []byte
-	times[0], result, err = s.run(call{"ADD", container, "/run/netns/none", conf})
+	times[0], result, err = s.run(call{"ADD", container, netns, conf})
 	if err != nil {
 		return times, err
 	}
@@ -221,7 +235,7 @@ func leaseRound(s side, store, container string) (times [3]time.Duration, err er
 		return times, err
 	}
 	for i, command := range []string{"CHECK", "DEL"} {
-		times[i+1], _, err = s.run(call{command, container, "/run/netns/none", conf})
+		times[i+1], _, err = s.run(call{command, container, netns, conf})
 		if err != nil {
 			return times, err
 		}
