@@ -70,17 +70,22 @@ func hashOf(s string) string {
 
 // Attachments are the attachments of one network that a GC has to spare.
 type Attachments struct {
-	network string
-	valid   map[Owner]bool
+	network    string
+	valid      map[Owner]bool
+	comments   map[string]bool // what Owner.Comment says of the valid ones
+	containers map[string]bool
 }
 
 // NewAttachments returns the attachments of network that list says are valid.
 func NewAttachments(network string, list []types.GCAttachment) Attachments {
-	valid := make(map[Owner]bool, len(list))
-	for _, a := range list {
-		valid[Owner{network, a.ContainerID, a.IfName}] = true
+	a := Attachments{network, map[Owner]bool{}, map[string]bool{}, map[string]bool{}}
+	for _, entry := range list {
+		owner := Owner{network, entry.ContainerID, entry.IfName}
+		a.valid[owner] = true
+		a.comments[owner.Comment()] = true
+		a.containers[owner.ContainerID] = true
 	}
-	return Attachments{network, valid}
+	return a
 }
 
 // Network returns the name of the network that is being collected.
@@ -91,14 +96,7 @@ func (a Attachments) Contains(owner Owner) bool { return a.valid[owner] }
 
 // HasContainer tells whether any valid attachment belongs to container id; for
 // objects whose mark does not name the interface.
-func (a Attachments) HasContainer(id string) bool {
-	for owner := range a.valid {
-		if owner.ContainerID == id {
-			return true
-		}
-	}
-	return false
-}
+func (a Attachments) HasContainer(id string) bool { return a.containers[id] }
 
 // Owners returns the valid attachments, in no order.
 func (a Attachments) Owners() []Owner {
@@ -112,13 +110,5 @@ func (a Attachments) Owners() []Owner {
 // StaleComment tells whether comment marks (see Owner.Comment) an object of
 // this network whose attachment is no longer valid.
 func (a Attachments) StaleComment(comment string) bool {
-	if !strings.HasPrefix(comment, Owner{Network: a.network}.NetworkPrefix()) {
-		return false
-	}
-	for owner := range a.valid {
-		if owner.Comment() == comment {
-			return false
-		}
-	}
-	return true
+	return strings.HasPrefix(comment, Owner{Network: a.network}.NetworkPrefix()) && !a.comments[comment]
 }
