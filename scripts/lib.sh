@@ -21,10 +21,9 @@ apt_install() {
 	# Podman's package would bring a network into /etc/cni/net.d, which the machine's other runtimes then join.
 	local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600
 		-o 'DPkg::Options::=--path-exclude=/etc/cni/net.d/*')
-	{
-		"${apt[@]}" install -y --no-install-recommends "$@" ||
-			{ "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@"; }
-	} </dev/null >&2 || die "apt-get could not install: $*"
+	local log
+	log=$({ "${apt[@]}" install -y --no-install-recommends "$@" || { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@"; }; } </dev/null 2>&1) ||
+		die "apt-get could not install $*: $log"
 }
 
 # need COMMAND=PACKAGE...: install the packages of those commands that are missing.
