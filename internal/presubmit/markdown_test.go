@@ -163,3 +163,56 @@ func exists(name string) bool {
 	_, err := os.Stat(filepath.Join(root, name))
 	return err == nil
 }
+
+// TestDependencies wants a reason in CONTRIBUTING.md for every module that
+// go.mod asks for directly: each is code that we ship without having written it.
+func TestDependencies(t *testing.T) {
+	gomod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	guide, err := os.ReadFile(filepath.Join(root, "CONTRIBUTING.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := directModules(string(gomod))
+	if len(modules) == 0 {
+		t.Error("no module found in go.mod")
+	}
+	for _, module := range modules {
+		if !slices.Contains(firstColumn(string(guide)), module) {
+			t.Errorf("CONTRIBUTING.md does not say what %s is for", module)
+		}
+	}
+}
+
+// firstColumn returns the entries of the first column of a document's tables;
+// there may be several in a row.
+func firstColumn(text string) []string {
+	var entries []string
+	for line := range strings.Lines(text) {
+		if rest, isRow := strings.CutPrefix(line, "| "); isRow {
+			cell, _, _ := strings.Cut(rest, " |")
+			entries = append(entries, strings.Split(cell, ", ")...)
+		}
+	}
+	return entries
+}
+
+// directModules returns the modules that a go.mod asks for directly, without
+// "github.com/".
+func directModules(gomod string) []string {
+	requirement := regexp.MustCompile(`(?m)^(?:require)?\s+(?:github\.com/)?([\w.-]+/[\w./-]+) v[^\s]+$`)
+	var modules []string
+	for _, match := range requirement.FindAllStringSubmatch(gomod, -1) {
+		modules = append(modules, match[1])
+	}
+	return modules
+}
+
+func TestDirectModules(t *testing.T) {
+	got := directModules("module x\n\nrequire (\n\tgithub.com/a/b/v2 v2.0.0\n\tgolang.org/x/sys v0.1.0\n\ta/c v1.0.0 // indirect\n)\nrequire d.e/f v1.0.0\n")
+	if want := []string{"a/b/v2", "golang.org/x/sys", "d.e/f"}; !slices.Equal(got, want) {
+		t.Errorf("modules %q, want %q", got, want)
+	}
+}
