@@ -37,12 +37,13 @@ need() {
 
 # find_go: make "go" callable. sudo replaces PATH, so look where Go is usually unpacked, too.
 find_go() {
-	local dir
+	local home dir
 	if [ -n "${GO:-}" ]; then
 		command -v "$GO" >/dev/null || die "GO=$GO is not a program"
-		PATH="$(dirname "$(command -v "$GO")"):$PATH"
+		PATH="$("$GO" env GOROOT)/bin:$PATH" # where it is called "go", whatever $GO is called
 	fi
-	for dir in /usr/local/go/bin "${SUDO_HOME:-$(eval echo "~${SUDO_USER:-root}")}"/{go,sdk/go*,.local/go}/bin /usr/lib/go/bin /snap/bin; do
+	home=$(getent passwd "${SUDO_USER:-root}" | cut -d: -f6)
+	for dir in /usr/local/go/bin "$home"/{go,sdk/go*,.local/go}/bin /usr/lib/go/bin /snap/bin; do
 		command -v go >/dev/null && break
 		[ -x "$dir/go" ] && PATH="$dir:$PATH"
 	done
