@@ -20,8 +20,7 @@ import (
 // badInput declares what happens to input that is not what it should be.
 func (m *matrix) badInput(suite Suite) {
 	It("survives every key with every kind of value", func() {
-		failures := m.eachMutation(m.tryMutatedAdd)
-		Expect(failures).To(BeEmpty(), strings.Join(failures, "\n"))
+		failAll(m.eachMutation(m.tryMutatedAdd))
 	})
 
 	It("reports all problems at once", func() {
@@ -57,10 +56,18 @@ func (m *matrix) badInput(suite Suite) {
 		return
 	}
 	It("survives a broken prevResult", func() {
-		failures := m.tryMutatedResults()
-		Expect(failures).To(BeEmpty(), strings.Join(failures, "\n"))
+		failAll(m.tryMutatedResults())
 	})
 	It("detaches whatever has become of prevResult", m.removeWithMutatedResult)
+}
+
+// failAll fails for all failures, of which it shows the first.
+func failAll(failures []string) {
+	GinkgoHelper()
+	const shown = 50
+	if len(failures) > 0 {
+		Fail(fmt.Sprintf("%d failures:\n%s", len(failures), strings.Join(failures[:min(len(failures), shown)], "\n")))
+	}
 }
 
 // fullConfigs are the configurations that together have every key.
@@ -109,12 +116,11 @@ func (m *matrix) eachMutation(try func(mutation) error) []string {
 	var failures []string
 	for i := range m.fullConfigs() {
 		for _, at := range locations(m.fullConfigs()[i]) {
-			m.renewHost()
-			config := m.fullConfigs()[i] // which names directories of the host
+			config := m.renewHost(i)
 			for _, mutated := range mutations(config, at) {
 				if err := try(mutated); err != nil {
 					failures = append(failures, fmt.Sprintf("%v: %v", mutated, err))
-					m.renewHost()
+					m.renewHost(i)
 				}
 			}
 		}
@@ -122,12 +128,16 @@ func (m *matrix) eachMutation(try func(mutation) error) []string {
 	return failures
 }
 
-// renewHost replaces the host by a new one.
-func (m *matrix) renewHost() {
+// renewHost replaces the host by a new one, on which the i-th of the full
+// configurations has been in use. It returns that, for it names the host's
+// directories.
+func (m *matrix) renewHost(i int) Object {
 	GinkgoHelper()
 	Expect(m.host.close()).To(Succeed())
 	m.host = m.newHost()
-	m.warmUp()
+	config := m.fullConfigs()[i]
+	m.warmUp(config)
+	return config
 }
 
 // tryMutatedAdd runs ADD, and DEL if it succeeded.

@@ -16,19 +16,20 @@ import (
 )
 
 // InterfaceBreakages are what can go wrong with any container interface that
-// has the addresses and routes of the suite's IPAM.
+// has the addresses and routes of the suite's IPAM. The kernel takes routes
+// away with addresses, so they come first.
 func InterfaceBreakages() []Breakage {
 	return []Breakage{
 		{What: "the container's interface is gone", Want: "eth0: the interface is gone", Alone: true,
 			Do: inContainer(netlink.LinkDel)},
-		{What: "the container's IPv4 address is gone", Want: "eth0: the address 10.88.1.",
-			Do: inContainer(removeAddress("10.88.1."))},
-		{What: "the container's IPv6 address is gone", Want: "eth0: the address fd88::1:",
-			Do: inContainer(removeAddress("fd88::1:"))},
 		{What: "the container's IPv4 route is gone", Want: "the route 192.0.2.0/24 is missing",
 			Do: inContainer(removeRoute("192.0.2.0/24"))},
 		{What: "the container's IPv6 route is gone", Want: "the route 2001:db8::/32 is missing",
 			Do: inContainer(removeRoute("2001:db8::/32"))},
+		{What: "the container's IPv4 address is gone", Want: "eth0: the address 10.88.1.",
+			Do: inContainer(removeAddress("10.88.1."))},
+		{What: "the container's IPv6 address is gone", Want: "eth0: the address fd88::1:",
+			Do: inContainer(removeAddress("fd88::1:"))},
 		{What: "the container's interface has another MAC address", Want: "eth0: mac is 02:00:00:00:00:99",
 			Do: inContainer(func(l netlink.Link) error {
 				return netlink.LinkSetHardwareAddr(l, net.HardwareAddr{2, 0, 0, 0, 0, 0x99})

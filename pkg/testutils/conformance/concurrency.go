@@ -50,7 +50,7 @@ func (m *matrix) concurrency(suite Suite) {
 		})).To(Succeed())
 		Expect(inParallel(len(containers), func(i int) error { return m.host.detach(containers[i], config) })).To(Succeed())
 		m.hostClean = snapshot(m.host)
-		Expect(m.host.warmUp()).To(Succeed())
+		Expect(m.host.warmUp(config)).To(Succeed())
 		m.expectNothingLeft(containers...)
 	})
 }

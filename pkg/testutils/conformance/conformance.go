@@ -151,7 +151,7 @@ func (m *matrix) begin(suite Suite) {
 	testutils.Need(GinkgoT(), append([]string{"root", "nft-tool"}, suite.Needs...)...)
 	m.suite = suite
 	m.host = m.newHost()
-	m.warmUp()
+	m.warmUp(m.config("1.1.0"))
 }
 
 // newHost makes a host that lasts as long as the spec.
@@ -166,9 +166,9 @@ func (m *matrix) newHost() *Host {
 
 // warmUp has the shared objects made, and remembers what the host looks like
 // with nothing but them.
-func (m *matrix) warmUp() {
+func (m *matrix) warmUp(config Object) {
 	GinkgoHelper()
-	Expect(m.host.warmUp()).To(Succeed())
+	Expect(m.host.warmUp(config)).To(Succeed())
 	fresh := m.container("fresh")
 	m.hostClean, m.nsClean = snapshot(m.host), snapshot(fresh)
 }

@@ -290,12 +290,11 @@ func (h *Host) detach(c *Container, config Object) error {
 }
 
 // warmUp attaches and detaches a container.
-func (h *Host) warmUp() error {
+func (h *Host) warmUp(config Object) error {
 	c, err := newContainer("warm-up")
 	if err != nil {
 		return err
 	}
-	config := h.config(h.suite.Config(h), "1.1.0")
 	_, addErr := h.attach(c, config)
 	return errors.Join(addErr, h.detach(c, config), c.Remove())
 }

@@ -8,12 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
@@ -168,7 +166,7 @@ func (m *matrix) killEverywhere(suite Suite, what aftermath) {
 	}
 	all.Wait()
 	AddReportEntry(what.title, tally.String()+" in "+time.Since(start).Round(time.Millisecond).String())
-	Expect(tally.failures).To(BeEmpty(), strings.Join(tally.failures, "\n"))
+	failAll(tally.failures)
 }
 
 // tally is what the workers have done together.
@@ -269,7 +267,7 @@ func (k *killer) prepare() error {
 		return err
 	}
 	k.host, k.hosts = host, k.hosts+1
-	if err := host.warmUp(); err != nil {
+	if err := host.warmUp(host.config(k.suite.Config(host), "1.1.0")); err != nil {
 		return err
 	}
 	fresh, err := newContainer("fresh")
