@@ -51,26 +51,25 @@ func run(command []string) (status int, err error) {
 		err = errors.Join(err, sandbox.remove())
 	}()
 
-	if stopped, err := attach(sandbox, signals); err != nil {
-		return 128 + int(stopped), err
+	if status, err := attach(sandbox, signals); err != nil {
+		return status, err
 	}
 	return runInside(sandbox, command, signals)
 }
 
-// attach joins the networks; a signal meanwhile gives up and is returned.
-func attach(sandbox *sandbox, signals <-chan os.Signal) (stopped syscall.Signal, err error) {
+// attach joins the networks, unless a signal comes in between. With an error it also says the exit status.
+func attach(sandbox *sandbox, signals <-chan os.Signal) (status int, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- sandbox.join(ctx) }()
 	select {
-	case err = <-done:
+	case err := <-done:
+		return 1, err
 	case caught := <-signals:
-		stopped = caught.(syscall.Signal)
 		cancel()
-		err = errors.Join(fmt.Errorf("stopped by signal: %v", caught), <-done)
+		return 128 + int(caught.(syscall.Signal)), errors.Join(fmt.Errorf("stopped by signal: %v", caught), <-done)
 	}
-	return stopped, err
 }
 
 // runInside runs the command and hands on the signals sent to this process alone. A terminal's Ctrl-C reaches the
