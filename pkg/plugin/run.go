@@ -55,7 +55,7 @@ func (d Definition[C]) add(ctx context.Context, args *skel.CmdArgs, stdout io.Wr
 	if err := d.checkConvertible(config, req); err != nil {
 		return err
 	}
-	if err := openNetns(args, req); err != nil {
+	if err := d.openNetns(args, req); err != nil {
 		return err
 	}
 	req.Undo = undo.New(ctx)
@@ -81,7 +81,7 @@ func (d Definition[C]) check(ctx context.Context, args *skel.CmdArgs) (err error
 	if err := d.needPrevious("CHECK", req, d.IPAM == OptionalIPAM || d.IPAM == RequiredIPAM); err != nil {
 		return err
 	}
-	if err := openNetns(args, req); err != nil {
+	if err := d.openNetns(args, req); err != nil {
 		return err
 	}
 	if d.Check == nil {
@@ -337,14 +337,10 @@ func printResult(result *current.Result, confVersion string, stdout io.Writer) e
 	return nil
 }
 
-// openNetns opens the container's namespace for ADD and CHECK, which need it,
-// and makes sure that it is not the one we are in.
-func openNetns(args *skel.CmdArgs, req *Request) error {
-	handle, err := ns.GetNS(args.Netns)
-	if err != nil {
-		return Errorf(types.ErrInvalidNetNS, "CNI_NETNS: open the network namespace %q: %w", args.Netns, err)
-	}
-	req.Netns = ns.RefTo(handle, args.Netns)
+// openNetns opens the container's namespace for ADD and CHECK, which need it
+// unless the plugin only assigns addresses, and makes sure that it is not the
+// one we are in.
+func (d Definition[C]) openNetns(args *skel.CmdArgs, req *Request) error {
 	same, err := sameNetns(args)
 	if err != nil {
 		return err
@@ -354,6 +350,14 @@ func openNetns(args *skel.CmdArgs, req *Request) error {
 			"CNI_NETNS: plugin's netns and netns from CNI_NETNS should not be the same (%s)", args.Netns)
 	}
 	args.NetnsOverride = "1" // skel asks the same question again, after the work is done
+	if d.IPAM == IsIPAM {
+		return nil
+	}
+	handle, err := ns.GetNS(args.Netns)
+	if err != nil {
+		return Errorf(types.ErrInvalidNetNS, "CNI_NETNS: open the network namespace %q: %w", args.Netns, err)
+	}
+	req.Netns = ns.RefTo(handle, args.Netns)
 	return nil
 }
 

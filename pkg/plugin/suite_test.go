@@ -243,6 +243,14 @@ var _ = Describe("a command", func() {
 		Expect(err.Msg).To(ContainSubstring("no such file or directory"))
 	})
 
+	It("leaves the namespace alone in a plugin that only assigns addresses", func() {
+		t.IPAM = plugin.IsIPAM
+		args.Netns = "/run/netns/no-such"
+		Expect(call("ADD", `{"name":"n"}`)).To(BeNil())
+		args.Netns, args.NetnsOverride = "/proc/self/ns/net", ""
+		Expect(call("ADD", `{"name":"n"}`).Code).To(Equal(types.ErrInvalidNetNS))
+	})
+
 	It("unwinds when the result cannot be printed", func() {
 		err := plugin.New(t.Definition).Call(context.Background(), "ADD", withConfig(args, `{"name":"n"}`), brokenPipe{})
 		Expect(err).To(MatchError(ContainSubstring("print the result")))

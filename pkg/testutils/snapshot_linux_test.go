@@ -82,7 +82,7 @@ var _ = Describe("Snapshot", func() {
 		Entry("an alias", "ip link set right alias mine", "ip link set right alias ''", "alias mine"),
 		Entry("promiscuous mode", "ip link set right promisc on", "ip link set right promisc off", "flags up,promisc"),
 		Entry("a master", "ip link set right master br0", "ip link set right nomaster", "link right type veth master br0"),
-		Entry("a setting of a port", "bridge link set dev left hairpin on", "bridge link set dev left hairpin off", "port Hairpin"),
+		Entry("a setting of a port", "PATH=/usr/sbin:/sbin bridge link set dev left hairpin on", "PATH=/usr/sbin:/sbin bridge link set dev left hairpin off", "port Hairpin"),
 		Entry("an address", "ip addr add 203.0.113.1/32 dev right", "ip addr del 203.0.113.1/32 dev right", "addr 203.0.113.1/32 dev right"),
 		Entry("an IPv6 address", "ip addr add 2001:db8:1::1/64 dev right nodad", "ip addr del 2001:db8:1::1/64 dev right", "addr 2001:db8:1::1/64 dev right"),
 		Entry("a route", "ip route add default via 192.0.2.3", "ip route del default", "route 0.0.0.0/0 type 1 table 254 via 192.0.2.3 dev br0"),

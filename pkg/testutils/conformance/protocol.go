@@ -14,6 +14,8 @@ import (
 
 	"github.com/containernetworking/cni/pkg/types"
 
+	"github.com/containernetworking/plugins/pkg/plugin"
+
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -101,13 +103,18 @@ func (m *matrix) protocol() {
 		m.expectNothingLeft(c)
 	})
 
-	It("refuses a network namespace that is none", func() {
+	It("refuses a network namespace that is none, unless it only assigns addresses", func() {
 		c := m.container("c1")
 		file := filepath.Join(m.host.dir, "file")
 		Expect(os.WriteFile(file, nil, 0o644)).To(Succeed())
 		config := m.config("1.1.0")
 		for _, path := range []string{"/run/netns/does-not-exist", file, m.host.dir, "/dev/null"} {
 			answer := m.host.Run(Call{Verb: "ADD", Container: c, Config: encode(config), Env: []string{"CNI_NETNS=" + path}})
+			if m.suite.IPAM == plugin.IsIPAM {
+				Expect(answer.Status).To(BeZero(), string(answer.Stdout))
+				m.delete(c, config)
+				continue
+			}
 			expectRefusal(answer, types.ErrInvalidNetNS, path)
 		}
 		m.expectNothingLeft(c)
@@ -119,6 +126,21 @@ func (m *matrix) protocol() {
 		answer := m.host.Run(Call{Verb: "ADD", Container: c, Config: encode(config), Env: []string{"CNI_NETNS=" + m.host.NS.Path()}})
 		expectRefusal(answer, types.ErrInvalidNetNS, m.host.NS.Path())
 		m.expectNothingLeft(c)
+	})
+
+	It("refuses nonsense in CNI_ARGS, or does not look at it", func() {
+		config := encode(m.config("1.1.0"))
+		for _, args := range []string{"MAC", "MAC=zz", "MAC=01:00:5e:00:00:01", "IP=300.1.2.3", "A=b=c", ";;", "=", "UNKNOWN=1", "IgnoreUnknown=maybe", "MAC=\xff", strings.Repeat("A=b;", 10_000)} {
+			c := m.container("c1")
+			answer := m.host.Run(Call{Verb: "ADD", Container: c, Config: config, Env: []string{"CNI_ARGS=" + args}})
+			Expect(answer.proper()).To(Succeed(), args)
+			if answer.Status == 0 {
+				m.delete(c, m.config("1.1.0"))
+			} else {
+				expectRefusal(answer, types.ErrInvalidEnvironmentVariables)
+			}
+			m.expectNothingLeft(c)
+		}
 	})
 
 	It("hints at the key that was meant", func() {
