@@ -44,11 +44,9 @@ func (s *Settings) Masquerade(ctx context.Context, req *plugin.Request, ips []*c
 		return err
 	}
 	owner, addresses := req.Owner(), addressesOf(ips)
-	if err := backend.Masquerade(ctx, owner, addresses); err != nil {
-		return err
-	}
+	// Before: one family may be done when the other fails.
 	req.Undo.Push("masquerading", func() error { return netfilter.RemoveMasquerade(ctx, owner, addresses) })
-	return nil
+	return backend.Masquerade(ctx, owner, addresses)
 }
 
 // MasqueradeStatus tells why masquerading would not work, if it is asked for.

@@ -17,7 +17,6 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
@@ -104,23 +103,20 @@ func Silence(req *plugin.Request) (known []*net.IPNet, err error) {
 	return known, err
 }
 
+// removeAddresses removes all addresses but link-local ones, all or none: a DEL
+// that was killed in between would leave the next one with addresses that look
+// like all there are.
 func removeAddresses(l netlink.Link) (removed []*net.IPNet, err error) {
 	addresses, err := netlinksafe.AddrList(l, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, fmt.Errorf("list the addresses of %s: %w", l.Attrs().Name, err)
 	}
-	var errs []error
-	for i := range addresses {
-		if !addresses[i].IP.IsGlobalUnicast() {
-			continue
-		}
-		removed = append(removed, addresses[i].IPNet)
-		err := netlink.AddrDel(l, &addresses[i])
-		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !link.IsNotFound(err) {
-			errs = append(errs, fmt.Errorf("remove %s from %s: %w", addresses[i].IPNet, l.Attrs().Name, err))
+	for _, addr := range addresses {
+		if addr.IP.IsGlobalUnicast() {
+			removed = append(removed, addr.IPNet)
 		}
 	}
-	return removed, errors.Join(errs...)
+	return removed, link.RemoveAddresses(l, removed)
 }
 
 // Delete removes the pair by whichever end can be found.

@@ -5,10 +5,13 @@
 package link
 
 import (
+	"errors"
 	"fmt"
 	"net"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,4 +31,63 @@ func AddAddressThrough(handle *netlink.Handle, l netlink.Link, address *net.IPNe
 		return fmt.Errorf("add the address %s to %s: %w", address, l.Attrs().Name, err)
 	}
 	return nil
+}
+
+// RemoveAddresses takes addresses off l, with one system call: a process that
+// is killed has removed all of them or none. An address that is not there, or a
+// link that is gone, is a success.
+func RemoveAddresses(l netlink.Link, addresses []*net.IPNet) error {
+	if len(addresses) == 0 {
+		return nil
+	}
+	socket, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open a netlink socket: %w", err)
+	}
+	defer socket.Close()
+	var batch []byte
+	for _, address := range addresses {
+		batch = append(batch, removal(l, address).Serialize()...)
+	}
+	if err := unix.Sendto(socket.GetFd(), batch, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fmt.Errorf("remove the addresses of %s: %w", l.Attrs().Name, err)
+	}
+	return acknowledged(socket, l, len(addresses))
+}
+
+func removal(l netlink.Link, address *net.IPNet) *nl.NetlinkRequest {
+	ip, family := address.IP.To4(), unix.AF_INET
+	if ip == nil {
+		ip, family = address.IP.To16(), unix.AF_INET6
+	}
+	ones, _ := address.Mask.Size()
+	request := nl.NewNetlinkRequest(unix.RTM_DELADDR, unix.NLM_F_ACK)
+	msg := nl.NewIfAddrmsg(family)
+	msg.Index = uint32(l.Attrs().Index)
+	msg.Prefixlen = uint8(ones)
+	request.AddData(msg)
+	request.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip))
+	return request
+}
+
+// acknowledged reads the kernel's answers to count messages.
+func acknowledged(socket *nl.NetlinkSocket, l netlink.Link, count int) error {
+	var errs []error
+	for count > 0 {
+		messages, _, err := socket.Receive()
+		if err != nil {
+			return fmt.Errorf("remove the addresses of %s: %w", l.Attrs().Name, err)
+		}
+		for _, message := range messages {
+			if message.Header.Type != unix.NLMSG_ERROR {
+				continue
+			}
+			count--
+			code := int32(nl.NativeEndian().Uint32(message.Data))
+			if err := unix.Errno(-code); code != 0 && err != unix.EADDRNOTAVAIL && !IsNotFound(err) {
+				errs = append(errs, fmt.Errorf("remove the addresses of %s: %w", l.Attrs().Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
