@@ -143,8 +143,8 @@ while read -r module; do $b insmod "/mod/$module"; done </mod/list
 share() { $b mount -t 9p -o "trans=virtio,version=9p2000.L,msize=512000,$3" "$1" "$2"; }
 share hostroot /lower cache=loose,ro
 $b mount -t tmpfs -o size=80% tmpfs /rw
-$b mkdir -p /rw/upper /rw/work
-$b mount -t overlay -o lowerdir=/lower,upperdir=/rw/upper,workdir=/rw/work overlay /new
+$b mkdir -p /rw/upper /rw/scratch
+$b mount -t overlay -o lowerdir=/lower,upperdir=/rw/upper,workdir=/rw/scratch overlay /new
 $b mkdir -p /new/lib/modules /new/vm-out
 $b mount -t proc proc /new/proc
 $b mount -t sysfs sys /new/sys
