@@ -45,7 +45,7 @@ func (b executable) spec(verb string, a attachment, conf string) killpoint.Spec 
 		Path: string(b),
 		Env: []string{
 			"CNI_COMMAND=" + verb, "CNI_CONTAINERID=" + a.id, "CNI_IFNAME=" + a.ifName, "CNI_ARGS=" + a.args,
-			"CNI_NETNS=/proc/self/ns/net", "CNI_NETNS_OVERRIDE=1", "CNI_PATH=/nowhere",
+			"CNI_NETNS=/some/where", "CNI_PATH=/nowhere",
 		},
 		Stdin: []byte(conf),
 	}

@@ -58,13 +58,12 @@ func call(verb string, a attachment, conf string) (string, error) {
 
 func (a attachment) cmdArgs(conf string) *skel.CmdArgs {
 	return &skel.CmdArgs{
-		ContainerID:   a.id,
-		Netns:         "/proc/self/ns/net",
-		NetnsOverride: "1",
-		IfName:        a.ifName,
-		Args:          a.args,
-		Path:          "/nowhere",
-		StdinData:     []byte(conf),
+		ContainerID: a.id,
+		Netns:       "/some/where",
+		IfName:      a.ifName,
+		Args:        a.args,
+		Path:        "/nowhere",
+		StdinData:   []byte(conf),
 	}
 }
 

@@ -32,13 +32,12 @@ func TestStatic(t *testing.T) {
 func call(verb, envArgs, conf string) (string, error) {
 	var stdout bytes.Buffer
 	err := Plugin.Call(context.Background(), verb, &skel.CmdArgs{
-		ContainerID:   "dummy",
-		Netns:         "/proc/self/ns/net",
-		NetnsOverride: "1",
-		IfName:        "eth0",
-		Args:          envArgs,
-		Path:          "/nowhere",
-		StdinData:     []byte(conf),
+		ContainerID: "dummy",
+		Netns:       "/some/where",
+		IfName:      "eth0",
+		Args:        envArgs,
+		Path:        "/nowhere",
+		StdinData:   []byte(conf),
 	}, &stdout)
 	return stdout.String(), err
 }
