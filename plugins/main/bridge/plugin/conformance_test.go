@@ -13,7 +13,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/testutils/conformance"
 )
 
-var _ = conformance.Run(withNftables(), withIptables(), atLayer2(), withVLANs())
+var _ = conformance.Run(withNftables(), withIptables(), atLayer2())
 
 // way is the bridge plugin with a configuration.
 func way(name string, config conformance.Object) conformance.Suite {
@@ -73,26 +73,6 @@ func atLayer2() conformance.Suite {
 	return s
 }
 
-func withVLANs() conformance.Suite {
-	s := way("with VLANs", conformance.Object{
-		"bridge": "conf0", "isGateway": true, "vlan": 100,
-		"vlanTrunk": []any{conformance.Object{"id": 101}, conformance.Object{"minID": 200, "maxID": 210}},
-	})
-	s.Needs = []string{"bridge-vlan-filtering"}
-	s.Full = []func(*conformance.Host) conformance.Object{everyVLANKey}
-	s.Breakages = []conformance.Breakage{
-		{What: "the port is no member of a VLAN", Want: "no member of VLAN 205",
-			Do: conformance.OnHostLink(func(l netlink.Link) error { return netlink.BridgeVlanDel(l, 205, false, false, false, true) })},
-		{What: "the port is a member of another VLAN", Want: "VLAN 300",
-			Do: conformance.OnHostLink(func(l netlink.Link) error { return netlink.BridgeVlanAdd(l, 300, false, false, false, true) })},
-		{What: "the gateway of the VLAN is gone", Want: "conf0.100: the interface is gone", Alone: true,
-			Do: func(a conformance.Attachment) error {
-				return a.Host.Do(func() error { return conformance.OnLink("conf0.100", netlink.LinkDel) })
-			}},
-	}
-	return s
-}
-
 func portBreakages() []conformance.Breakage {
 	return []conformance.Breakage{
 		{What: "the host's end is down", Want: ": the interface is down", Do: conformance.OnHostLink(netlink.LinkSetDown)},
@@ -140,12 +120,5 @@ func everyKey(*conformance.Host) conformance.Object {
 		"mac":           "02:00:00:00:00:01",
 		"args":          conformance.Object{"cni": conformance.Object{"mac": "02:00:00:00:00:02"}},
 		"runtimeConfig": conformance.Object{"mac": "02:00:00:00:00:03"},
-	}
-}
-
-func everyVLANKey(*conformance.Host) conformance.Object {
-	return conformance.Object{
-		"bridge": "conf0", "isGateway": true, "vlan": 100, "preserveDefaultVlan": true,
-		"vlanTrunk": []any{conformance.Object{"minID": 200, "maxID": 210, "id": 300}},
 	}
 }
