@@ -102,7 +102,9 @@ func Main(p Plugin) {
 	// One thing at a time: more processors mean more threads, memory and time
 	// to start, and what waits for the kernel does not need one.
 	runtime.GOMAXPROCS(1)
-	surviveBrokenPipe()
+	if os.Getenv("CNI_COMMAND") == "ADD" { // the others have nothing to take back
+		surviveBrokenPipe()
+	}
 	err := skel.PluginMainFuncsWithError(p.CNIFuncs(os.Stdout), p.Versions, buildversion.BuildString(p.Name))
 	if err == nil {
 		return
