@@ -15,6 +15,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
+
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
