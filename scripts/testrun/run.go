@@ -87,9 +87,9 @@ func listPackages(ctx context.Context, patterns []string) ([]string, error) {
 	if len(patterns) == 0 {
 		patterns = []string{"./..."}
 	}
-	out, err := output(ctx, ".", "go", append([]string{"list"}, patterns...)...)
+	out, err := answer(ctx, "go", append([]string{"list"}, patterns...)...)
 	if err != nil {
-		return nil, fmt.Errorf("list packages: %w: %s", err, out)
+		return nil, fmt.Errorf("list packages: %w", err)
 	}
 	return strings.Fields(out), nil
 }
@@ -259,6 +259,17 @@ func output(ctx context.Context, dir, name string, args ...string) (string, erro
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// answer runs a command and returns what it printed as its result. What it says
+// beside that, as go does while it downloads modules, is not part of it.
+func answer(ctx context.Context, name string, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, name, args...).Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = fmt.Errorf("%w: %s", err, exit.Stderr)
+	}
 	return string(out), err
 }
 

@@ -94,9 +94,9 @@ func buildJobs(ctx context.Context, dir string, byPackage map[string][]outcome) 
 		if out, err := output(ctx, ".", "go", "test", "-c", "-o", binary, pkg); err != nil {
 			return nil, fmt.Errorf("build the tests of %s: %w\n%s", pkg, err, out)
 		}
-		source, err := output(ctx, ".", "go", "list", "-f", "{{.Dir}}", pkg)
+		source, err := answer(ctx, "go", "list", "-f", "{{.Dir}}", pkg)
 		if err != nil {
-			return nil, fmt.Errorf("find %s: %w: %s", pkg, err, source)
+			return nil, fmt.Errorf("find %s: %w", pkg, err)
 		}
 		jobs = append(jobs, guestJob{Package: pkg, Dir: strings.TrimSpace(source), Binary: binary, Args: guestArgs(specs)})
 	}
