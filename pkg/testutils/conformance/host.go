@@ -15,10 +15,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -39,7 +41,10 @@ type Host struct {
 
 	suite  Suite
 	dir    string
-	binDir string // CNI_PATH
+	binDir string   // CNI_PATH
+	varLib string   // what plugins find at /var/lib
+	cwd    string   // where plugins run
+	mounts *os.File // the mount namespace with this /var/lib
 	onCall func(verb string)
 	closed bool
 }
@@ -53,6 +58,7 @@ func newHost(suite Suite, bin binaries, dir string) (*Host, error) {
 	h := &Host{
 		NS: netns, suite: suite, dir: dir,
 		DataDir: filepath.Join(dir, "data"), binDir: filepath.Join(dir, "bin"),
+		varLib: filepath.Join(dir, "varlib"), cwd: filepath.Join(dir, "cwd"),
 		onCall: func(string) {},
 	}
 	if err := h.furnish(bin); err != nil {
@@ -65,7 +71,13 @@ func (h *Host) furnish(bin binaries) error {
 	if err := bin.linkInto(h.binDir); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(h.DataDir, 0o755); err != nil {
+	for _, dir := range []string{h.DataDir, h.varLib, h.cwd} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	var err error
+	if h.mounts, err = mountNamespace(h.varLib, "/var/lib"); err != nil {
 		return err
 	}
 	if err := h.Do(func() error { return setLoopback(netlink.LinkSetUp) }); err != nil {
@@ -90,11 +102,66 @@ func (h *Host) close() error {
 		return nil
 	}
 	h.closed = true
+	if h.mounts != nil {
+		h.mounts.Close()
+	}
 	return closeNS(h.NS)
 }
 
 func closeNS(netns ns.NetNS) error {
 	return errors.Join(testutils.UnmountNS(netns), netns.Close())
+}
+
+// mountNamespace makes a mount namespace in which dir is found at target, too.
+// Namespaces that are mounted later are seen in it.
+func mountNamespace(dir, target string) (*os.File, error) {
+	var file *os.File
+	err := onLostThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			return fmt.Errorf("make a mount namespace: %w", err)
+		}
+		if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("keep mounts to oneself: %w", err)
+		}
+		if err := unix.Mount(dir, target, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mount %s at %s: %w", dir, target, err)
+		}
+		var err error
+		file, err = os.Open("/proc/thread-self/ns/mnt")
+		return err
+	})
+	return file, err
+}
+
+// onLostThread runs fn on a thread that ends with it, whatever fn does to it.
+func onLostThread(fn func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() { // the main thread cannot end
+			defer runtime.UnlockOSThread()
+			done <- onLostThread(fn)
+			return
+		}
+		done <- fn() // and never unlock: that ends the thread
+	}()
+	return <-done
+}
+
+// onHost runs fn, which starts a process, in the host's namespaces.
+func (h *Host) onHost(fn func() error) error {
+	return onLostThread(func() error {
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return fmt.Errorf("have a directory of one's own: %w", err)
+		}
+		if err := unix.Setns(int(h.mounts.Fd()), unix.CLONE_NEWNS); err != nil {
+			return fmt.Errorf("enter the mount namespace: %w", err)
+		}
+		if err := h.NS.Set(); err != nil {
+			return err
+		}
+		return fn()
+	})
 }
 
 // Do runs fn in the host's network namespace.
@@ -156,7 +223,7 @@ func (h *Host) snapshot() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	files, err := testutils.SnapshotDirs(h.DataDir)
+	files, err := testutils.SnapshotDirs(h.DataDir, h.varLib, h.cwd)
 	return "host:\n" + kernel + "# files\n" + withoutProgress(files), err
 }
 
@@ -251,13 +318,14 @@ func (h *Host) Run(call Call) Answer {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, h.executable())
 	cmd.Env = h.environment(call)
+	cmd.Dir = h.cwd
 	cmd.Stdin = bytes.NewReader(call.Config)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if call.Stdout != nil {
 		cmd.Stdout = call.Stdout
 	}
 	cmd.WaitDelay = time.Second
-	err := h.Do(cmd.Run)
+	err := h.onHost(cmd.Run)
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return Answer{verb: call.Verb, failure: err}

@@ -76,6 +76,7 @@ func aftermaths() []aftermath {
 		{"in DEL: DEL and a fresh ADD succeed", "DEL", alone, inTurn(del, add, del)},
 		{"in DEL: the next ADD and GC leave nothing", "DEL", alone, otherAndGC},
 		{"in DEL: the next ADD and GC leave nothing when the namespace has vanished", "DEL", alone, inTurn(vanish, otherAndGC)},
+		{"in GC: GC leaves nothing", "GC", both, collectAll},
 		{"in ADD, its delegate alone: an error leaves nothing", "ADD", delegate, orDel},
 		{"in DEL, its delegate alone: DEL leaves nothing", "DEL", delegate, del},
 	}
@@ -136,6 +137,9 @@ func otherAndGC(s *scene) error {
 	}
 	return s.detach(other, s.config)
 }
+
+// collectAll runs GC again. The victim that it is about is gone, too.
+func collectAll(s *scene) error { return s.collect(s.config) }
 
 // orDel detaches what was attached although the delegate died.
 func orDel(s *scene) error {
@@ -292,10 +296,8 @@ func (k *killer) kill(n int, mode killpoint.Mode) (point killpoint.Point, refuse
 			err = errors.Join(err, c.Remove())
 		}
 	}()
-	if k.what.killed == "DEL" {
-		if _, err := s.attach(victim, s.config); err != nil {
-			return point, false, err
-		}
+	if err := s.begin(k.what.killed); err != nil {
+		return point, false, err
 	}
 	if point, s.output, err = s.kill(k.what.killed, n, mode); err != nil {
 		return point, false, err
@@ -309,11 +311,26 @@ func (k *killer) kill(n int, mode killpoint.Mode) (point killpoint.Point, refuse
 	return point, s.refused, k.nothingLeft(append(s.others, victim, s.victim))
 }
 
+// begin attaches the victim for a command that undoes that. GC is for those
+// whose namespace is gone.
+func (s *scene) begin(killed string) error {
+	if killed == "ADD" {
+		return nil
+	}
+	if err := add(s); err != nil {
+		return err
+	}
+	if killed == "GC" {
+		return vanish(s)
+	}
+	return nil
+}
+
 // kill runs the plugin under killpoint.
 func (s *scene) kill(verb string, n int, mode killpoint.Mode) (point killpoint.Point, output killpoint.Output, err error) {
 	call := Call{Verb: verb, Container: s.victim, Config: encode(s.config)}
-	spec := killpoint.Spec{Path: s.executable(), Env: s.environment(call), Stdin: call.Config, Timeout: callTimeout}
-	err = s.Do(func() (err error) {
+	spec := killpoint.Spec{Path: s.executable(), Env: s.environment(call), Stdin: call.Config, Dir: s.cwd, Timeout: callTimeout}
+	err = s.onHost(func() (err error) {
 		point, output, err = killpoint.KillAt(spec, n, mode)
 		return err
 	})

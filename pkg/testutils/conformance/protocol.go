@@ -15,7 +15,6 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
-
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
