@@ -54,7 +54,7 @@ func (m *matrix) badInput(suite Suite) {
 
 	It("survives a broken prevResult in ADD", m.addWithMutatedResult)
 
-	if suite.IPAM == plugin.IsIPAM || suite.IPAM == plugin.NoIPAM {
+	if suite.IPAM == plugin.IsIPAM || suite.IPAM == plugin.NoIPAM && !suite.Chained {
 		return
 	}
 	It("survives a broken prevResult", func() {
@@ -144,7 +144,7 @@ func (m *matrix) renewHost(i int) Object {
 
 // tryMutatedAdd runs ADD, and DEL if it succeeded.
 func (m *matrix) tryMutatedAdd(mutated mutation) error {
-	c, err := newContainer("c1")
+	c, err := m.host.newContainer("c1")
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (m *matrix) undoMutatedAdd(mutated mutation, c *Container) error {
 		return nil
 	}
 	m.hostClean = snapshot(m.host)
-	again, err := newContainer("c2")
+	again, err := m.host.newContainer("c2")
 	if err != nil {
 		return err
 	}
@@ -255,13 +255,7 @@ func (m *matrix) addWithMutatedResult() {
 	for _, breakResult := range resultBreakers() {
 		c := m.container("c1")
 		config := m.config("1.1.0")
-		broken := breakResult(with(config, Object{"prevResult": Object{
-			"cniVersion": "1.1.0",
-			"interfaces": []any{Object{"name": "eth7", "mac": "02:00:00:00:00:07", "mtu": 1500, "sandbox": c.NS.Path()}},
-			"ips":        []any{Object{"interface": 0, "address": "10.99.0.2/24", "gateway": "10.99.0.1"}},
-			"routes":     []any{Object{"dst": "0.0.0.0/0", "gw": "10.99.0.1", "mtu": 1400}},
-			"dns":        Object{"nameservers": []any{"10.99.0.1"}},
-		}}))
+		broken := breakResult(with(config, Object{"prevResult": previousResult(c)}))
 		answer := m.host.Run(Call{Verb: "ADD", Container: c, Config: broken})
 		Expect(answer.proper()).To(Succeed(), string(broken))
 		if answer.Status == 0 {
@@ -270,6 +264,25 @@ func (m *matrix) addWithMutatedResult() {
 		m.expectNothingLeft(c)
 		Expect(c.Remove()).To(Succeed())
 	}
+}
+
+// previousResult is what the plugins before have answered, or may have.
+func previousResult(c *Container) Object {
+	GinkgoHelper()
+	result := Object{
+		"cniVersion": "1.1.0",
+		"interfaces": []any{Object{"name": "eth7", "mac": "02:00:00:00:00:07", "mtu": 1500, "sandbox": c.NS.Path()}},
+		"ips":        []any{Object{"interface": 0, "address": "10.99.0.2/24", "gateway": "10.99.0.1"}},
+	}
+	if c.pair != nil {
+		var err error
+		result, err = c.pair.result("1.1.0")
+		Expect(err).NotTo(HaveOccurred())
+	}
+	return with(result, Object{
+		"routes": []any{Object{"dst": "0.0.0.0/0", "gw": "10.99.0.1", "mtu": 1400}},
+		"dns":    Object{"nameservers": []any{"10.99.0.1"}},
+	})
 }
 
 // resultBreakers replace, by each kind of value, prevResult as a whole, its

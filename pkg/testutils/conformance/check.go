@@ -5,6 +5,7 @@
 package conformance
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -38,6 +39,9 @@ func (m *matrix) checks(suite Suite) {
 		m.delete(c, config)
 		m.expectNothingLeft()
 	})
+	if suite.Chained {
+		It("needs a prevResult to attach and to check", m.needPreviousResult)
+	}
 	if delegatesAtAll(suite) {
 		It("needs a prevResult to check", func() {
 			c := m.container("c1")
@@ -48,6 +52,28 @@ func (m *matrix) checks(suite Suite) {
 			m.expectNothingLeft(c)
 		})
 	}
+}
+
+// needPreviousResult runs ADD and CHECK without one.
+func (m *matrix) needPreviousResult() {
+	c := m.container("c1")
+	config := m.config("1.1.0")
+	for _, previous := range []any{nil, json.RawMessage("null")} {
+		call := Call{Container: c, Config: encode(with(config, Object{"prevResult": previous}))}
+		for _, verb := range []string{"ADD", "CHECK"} {
+			call.Verb = verb
+			call.Container = m.stranger(c)
+			expectRefusal(m.host.Run(call), types.ErrInvalidNetworkConfig, "prevResult")
+		}
+	}
+	m.expectNothingLeft(c)
+}
+
+// stranger is c to a runtime that knows nothing of what came before.
+func (m *matrix) stranger(c *Container) *Container {
+	other := *c
+	other.pair = nil
+	return &other
 }
 
 func delegatesAtAll(suite Suite) bool {
@@ -106,7 +132,7 @@ func (m *matrix) signsOf(a Attachment) []string {
 		ip, _, _ := strings.Cut(address, "/")
 		signs = append(signs, ip)
 	}
-	if link := a.HostLink(); link != "" {
+	if link := a.HostLink(); link != "" && !m.suite.Chained {
 		signs = append(signs, link)
 	}
 	return slices.DeleteFunc(signs, func(sign string) bool { return strings.Contains(m.hostClean, sign) })

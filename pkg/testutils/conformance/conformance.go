@@ -52,6 +52,9 @@ type Suite struct {
 	IPAM   plugin.IPAMUse // as in its Definition
 	Layer2 bool           // leaves "ipam" out, for a plugin that can do without
 	Needs  []string       // features of the machine, see testutils.Need
+	// Chained is set for a plugin that comes after others: each container has
+	// an interface already, joined to PreviousBridge, and ADD gets the result.
+	Chained bool
 
 	// Config is a valid configuration with the plugin's own keys. The suite adds
 	// cniVersion, name and type, and the ipam of an interface plugin.
@@ -176,7 +179,7 @@ func (m *matrix) warmUp(config Object) {
 // container makes a container that lasts as long as the spec.
 func (m *matrix) container(id string) *Container {
 	GinkgoHelper()
-	c, err := newContainer(id)
+	c, err := m.host.newContainer(id)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(c.Remove)
 	return c

@@ -78,9 +78,10 @@ func (m *matrix) addInProcess(ctx context.Context, c *Container, config Object) 
 	GinkgoT().Setenv("CNI_CONTAINERID", c.ID)
 	GinkgoT().Setenv("CNI_IFNAME", c.IfName)
 	GinkgoT().Setenv("CNI_NETNS", c.NS.Path())
-	args := &skel.CmdArgs{ContainerID: c.ID, IfName: c.IfName, Netns: c.NS.Path(), Path: m.host.binDir, StdinData: encode(config)}
+	call := Call{Verb: "ADD", Container: c, Config: encode(config)}
+	args := &skel.CmdArgs{ContainerID: c.ID, IfName: c.IfName, Netns: c.NS.Path(), Path: m.host.binDir, StdinData: call.input()}
 	var stdout bytes.Buffer
-	return m.host.Do(func() error { return m.suite.Plugin.Call(ctx, "ADD", args, &stdout) })
+	return m.host.onHost(func() error { return m.suite.Plugin.Call(ctx, "ADD", args, &stdout) })
 }
 
 // brokenPipe is the end to write of a pipe that nobody reads.

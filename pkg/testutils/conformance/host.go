@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,10 @@ const (
 	hostLocalDir = "plugins/ipam/host-local"
 	network      = "conformance"
 	callTimeout  = 30 * time.Second
+
+	// systemRunCNI is where plugins keep what does not outlive the machine. It
+	// has to exist for another directory to be mounted there.
+	systemRunCNI = "/run/cni"
 )
 
 // Host is a machine to attach containers to: a network namespace of its own
@@ -43,10 +48,15 @@ type Host struct {
 	dir    string
 	binDir string   // CNI_PATH
 	varLib string   // what plugins find at /var/lib
+	runCNI string   // and at /run/cni
 	cwd    string   // where plugins run
-	mounts *os.File // the mount namespace with this /var/lib
+	mounts *os.File // the mount namespace with these
 	onCall func(verb string)
 	closed bool
+
+	// Of a chained suite:
+	pairs    []*previous // what the containers were attached to before
+	pristine []string    // how a snapshot shows the host's end of a pair
 }
 
 // newHost makes a host below dir.
@@ -58,7 +68,7 @@ func newHost(suite Suite, bin binaries, dir string) (*Host, error) {
 	h := &Host{
 		NS: netns, suite: suite, dir: dir,
 		DataDir: filepath.Join(dir, "data"), binDir: filepath.Join(dir, "bin"),
-		varLib: filepath.Join(dir, "varlib"), cwd: filepath.Join(dir, "cwd"),
+		varLib: filepath.Join(dir, "varlib"), runCNI: filepath.Join(dir, "runcni"), cwd: filepath.Join(dir, "cwd"),
 		onCall: func(string) {},
 	}
 	if err := h.furnish(bin); err != nil {
@@ -71,17 +81,22 @@ func (h *Host) furnish(bin binaries) error {
 	if err := bin.linkInto(h.binDir); err != nil {
 		return err
 	}
-	for _, dir := range []string{h.DataDir, h.varLib, h.cwd} {
+	for _, dir := range []string{h.DataDir, h.varLib, h.runCNI, h.cwd, systemRunCNI} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}
 	var err error
-	if h.mounts, err = mountNamespace(h.varLib, "/var/lib"); err != nil {
+	if h.mounts, err = mountNamespace(map[string]string{"/var/lib": h.varLib, systemRunCNI: h.runCNI}); err != nil {
 		return err
 	}
 	if err := h.Do(func() error { return setLoopback(netlink.LinkSetUp) }); err != nil {
 		return err
+	}
+	if h.suite.Chained {
+		if err := h.Do(furnishPrevious); err != nil {
+			return err
+		}
 	}
 	if h.suite.Prepare == nil {
 		return nil
@@ -112,9 +127,9 @@ func closeNS(netns ns.NetNS) error {
 	return errors.Join(testutils.UnmountNS(netns), netns.Close())
 }
 
-// mountNamespace makes a mount namespace in which dir is found at target, too.
-// Namespaces that are mounted later are seen in it.
-func mountNamespace(dir, target string) (*os.File, error) {
+// mountNamespace makes a mount namespace in which each target is another
+// directory. Namespaces that are mounted later are seen in it.
+func mountNamespace(directories map[string]string) (*os.File, error) {
 	var file *os.File
 	err := onLostThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
@@ -123,8 +138,10 @@ func mountNamespace(dir, target string) (*os.File, error) {
 		if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 			return fmt.Errorf("keep mounts to oneself: %w", err)
 		}
-		if err := unix.Mount(dir, target, "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("mount %s at %s: %w", dir, target, err)
+		for target, dir := range directories {
+			if err := unix.Mount(dir, target, "", unix.MS_BIND, ""); err != nil {
+				return fmt.Errorf("mount %s at %s: %w", dir, target, err)
+			}
 		}
 		var err error
 		file, err = os.Open("/proc/thread-self/ns/mnt")
@@ -174,17 +191,38 @@ type Container struct {
 	ID, IfName string
 	NS         ns.NetNS
 	removed    bool
+	host       *Host
+	pair       *previous // of a chained suite
 }
 
 // newContainer makes a container whose loopback interface has been up before:
-// the kernel gave it its addresses, which it keeps.
-func newContainer(id string) (*Container, error) {
+// the kernel gave it its addresses, which it keeps. For a chained plugin it is
+// attached to something.
+func (h *Host) newContainer(id string) (*Container, error) {
 	netns, err := testutils.NewNS()
 	if err != nil {
 		return nil, err
 	}
-	c := &Container{ID: id, IfName: "eth0", NS: netns}
-	return c, c.Do(func() error { return errors.Join(setLoopback(netlink.LinkSetUp), setLoopback(netlink.LinkSetDown)) })
+	c := &Container{ID: id, IfName: "eth0", NS: netns, host: h}
+	if err := c.Do(func() error { return errors.Join(setLoopback(netlink.LinkSetUp), setLoopback(netlink.LinkSetDown)) }); err != nil {
+		return c, err
+	}
+	if h.suite.Chained {
+		err = h.attachBefore(c)
+	}
+	return c, err
+}
+
+// attachBefore is what the plugins before a chained one do.
+func (h *Host) attachBefore(c *Container) error {
+	c.pair = newPrevious(len(h.pairs)+2, c.IfName, c.NS.Path())
+	h.pairs = append(h.pairs, c.pair)
+	if err := h.Do(func() error { return c.pair.attach(c.NS) }); err != nil || h.pristine != nil {
+		return err
+	}
+	text, err := kernelSnapshot(h.NS)
+	h.pristine = c.pair.linesOf(text)
+	return err
 }
 
 // Do runs fn in the container's network namespace.
@@ -202,18 +240,22 @@ func (c *Container) Remove() error {
 		return nil
 	}
 	c.removed = true
-	return closeNS(c.NS)
+	if c.pair == nil || c.host.closed {
+		return closeNS(c.NS)
+	}
+	return errors.Join(closeNS(c.NS), c.host.Do(c.pair.remove))
 }
 
 // rebirth is the container after a restart: the same, in a new namespace.
 func (c *Container) rebirth() (*Container, error) {
-	again, err := newContainer(c.ID)
-	again.IfName = c.IfName
-	return again, err
+	return c.host.newContainer(c.ID)
 }
 
 func (c *Container) snapshot() (string, error) {
 	text, err := kernelSnapshot(c.NS)
+	if c.pair != nil {
+		text = c.pair.anonymous(text)
+	}
 	return "container:\n" + text, err
 }
 
@@ -223,8 +265,23 @@ func (h *Host) snapshot() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	files, err := testutils.SnapshotDirs(h.DataDir, h.varLib, h.cwd)
-	return "host:\n" + kernel + "# files\n" + withoutProgress(files), err
+	files, err := testutils.SnapshotDirs(h.DataDir, h.varLib, h.runCNI, h.cwd)
+	return "host:\n" + h.withoutPairs(kernel) + "# files\n" + withoutProgress(files), err
+}
+
+// withoutPairs leaves out what the plugins before a chained one have made, as
+// long as nobody has touched it.
+func (h *Host) withoutPairs(text string) string {
+	if len(h.pairs) == 0 {
+		return text
+	}
+	lines := slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool {
+		return slices.ContainsFunc(h.pairs, func(p *previous) bool {
+			about := p.linesOf(line)
+			return len(about) > 0 && slices.Contains(h.pristine, about[0])
+		})
+	})
+	return strings.Join(lines, "\n")
 }
 
 // kernelSnapshot tries again when something went away while it was described,
@@ -310,9 +367,19 @@ type Call struct {
 	Stdout    *os.File // instead of having it read
 }
 
-// Run runs the plugin as a process on the host.
+// input is what the plugin reads.
+func (call Call) input() []byte {
+	if call.Verb != "ADD" || call.Container == nil || call.Container.pair == nil {
+		return call.Config
+	}
+	return call.Container.pair.withPreviousResult(call.Config)
+}
+
+// Run runs the plugin as a process on the host. ADD of a chained plugin gets
+// the result of those before it, unless there is one already.
 func (h *Host) Run(call Call) Answer {
 	h.onCall(call.Verb)
+	call.Config = call.input()
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
@@ -345,8 +412,9 @@ func (h *Host) environment(call Call) []string {
 
 // attach runs ADD, which has to succeed.
 func (h *Host) attach(c *Container, config Object) (Attachment, error) {
-	attachment := Attachment{Host: h, Container: c, Config: encode(config)}
-	answer := h.Run(Call{Verb: "ADD", Container: c, Config: attachment.Config})
+	call := Call{Verb: "ADD", Container: c, Config: encode(config)}
+	attachment := Attachment{Host: h, Container: c, Config: call.input()}
+	answer := h.Run(call)
 	var err error
 	attachment.Result, err = answer.Result()
 	return attachment, err
@@ -359,7 +427,7 @@ func (h *Host) detach(c *Container, config Object) error {
 
 // warmUp attaches and detaches a container.
 func (h *Host) warmUp(config Object) error {
-	c, err := newContainer("warm-up")
+	c, err := h.newContainer("warm-up")
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func tryAdd(s *scene) error {
 // otherAndGC is a runtime that forgets the victim: it attaches another
 // container, and says that there is only that one.
 func otherAndGC(s *scene) error {
-	other, err := newContainer("other")
+	other, err := s.newContainer("other")
 	if err != nil {
 		return err
 	}
@@ -274,7 +274,7 @@ func (k *killer) prepare() error {
 	if err := host.warmUp(host.config(k.suite.Config(host), "1.1.0")); err != nil {
 		return err
 	}
-	fresh, err := newContainer("fresh")
+	fresh, err := host.newContainer("fresh")
 	if err != nil {
 		return err
 	}
@@ -286,7 +286,7 @@ func (k *killer) prepare() error {
 
 // kill kills the command once and lets life go on.
 func (k *killer) kill(n int, mode killpoint.Mode) (point killpoint.Point, refused bool, err error) {
-	victim, err := newContainer("victim")
+	victim, err := k.host.newContainer("victim")
 	if err != nil {
 		return point, false, err
 	}
@@ -329,7 +329,7 @@ func (s *scene) begin(killed string) error {
 // kill runs the plugin under killpoint.
 func (s *scene) kill(verb string, n int, mode killpoint.Mode) (point killpoint.Point, output killpoint.Output, err error) {
 	call := Call{Verb: verb, Container: s.victim, Config: encode(s.config)}
-	spec := killpoint.Spec{Path: s.executable(), Env: s.environment(call), Stdin: call.Config, Dir: s.cwd, Timeout: callTimeout}
+	spec := killpoint.Spec{Path: s.executable(), Env: s.environment(call), Stdin: call.input(), Dir: s.cwd, Timeout: callTimeout}
 	err = s.onHost(func() (err error) {
 		point, output, err = killpoint.KillAt(spec, n, mode)
 		return err

@@ -5,8 +5,10 @@
 package conformance
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -210,6 +212,11 @@ func (m *matrix) roundTrip(version string) {
 	GinkgoHelper()
 	c := m.container("c1")
 	config := m.config(version)
+	if spoken := m.suite.Plugin.Versions.SupportedVersions(); !slices.Contains(spoken, cmp.Or(version, "0.1.0")) {
+		expectRefusal(m.call("ADD", c, config), types.ErrIncompatibleCNIVersion)
+		m.expectNothingLeft(c)
+		return
+	}
 	old := version == "" || !testutils.SpecVersionHasMultipleIPs(version)
 	if m.suite.Layer2 && old {
 		expectRefusal(m.call("ADD", c, config), types.ErrIncompatibleCNIVersion)
