@@ -28,22 +28,6 @@ var _ = Describe("CHECK", func() {
 	})
 })
 
-var _ = Describe("a nameless file", func() {
-	It("can be given a name in either way", func() {
-		dir := GinkgoT().TempDir()
-		fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, fileMode)
-		if err != nil {
-			Skip("no nameless files in " + dir + ": " + err.Error())
-		}
-		defer unix.Close(fd)
-		Expect(unix.Write(fd, []byte("x"))).To(Equal(1))
-		Expect(linkThroughProc(fd, dir+"/a")).To(Succeed())
-		Expect(read(dir, "a")).To(Equal("x"))
-		Expect(linkThroughProc(fd, dir+"/a")).To(MatchError(os.ErrExist))
-		Expect(linkDirectly(fd, dir+"/a")).To(Or(Equal(unix.EEXIST), Equal(unix.ENOENT)))
-	})
-})
-
 var _ = Describe("a file system that is read only", func() {
 	It("fails ADD and DEL, but not CHECK, and STATUS says so", func() {
 		if os.Getuid() != 0 {

@@ -3,7 +3,6 @@
 package hostlocal
 
 import (
-	"errors"
 	"io"
 	"net/netip"
 	"os"
@@ -78,19 +77,6 @@ func readReservation(path string) (reservation, error) {
 func removeEmpty(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode().IsRegular() && info.Size() == 0 && os.Remove(path) == nil
-}
-
-// createExclusively is createWhole where the system cannot do better.
-func createExclusively(path, content string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(content)
-	if err := errors.Join(err, file.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
 }
 
 // addresses returns the addresses that files of the given names reserve.

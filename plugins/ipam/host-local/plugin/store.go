@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/containernetworking/plugins/internal/wholefile"
 )
 
 // pointerPrefix is what the names of the files begin with that hold the address
@@ -131,9 +133,9 @@ func (s *store) file(name string) string { return filepath.Join(s.path(), name) 
 // taken.
 func (s *store) reserve(ip netip.Addr, owner string) (bool, error) {
 	name := fileName(ip)
-	err := createWhole(s.file(name), owner)
+	err := wholefile.Create(s.file(name), owner, fileMode)
 	if errors.Is(err, fs.ErrExist) && removeEmpty(s.file(name)) {
-		err = createWhole(s.file(name), owner)
+		err = wholefile.Create(s.file(name), owner, fileMode)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return false, nil

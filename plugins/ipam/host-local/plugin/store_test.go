@@ -94,13 +94,6 @@ var _ = Describe("store", func() {
 			Expect(escape("linux", "2001:db8::5")).To(Equal("2001:db8::5"))
 			Expect(unescape("linux", "a_b")).To(Equal("a_b"))
 		})
-
-		It("makes do without nameless files", func() {
-			path := filepath.Join(t.dataDir, "10.0.0.5")
-			Expect(createExclusively(path, a)).To(Succeed())
-			Expect(createExclusively(path, b)).To(MatchError(os.ErrExist))
-			Expect(read(path)).To(Equal(a))
-		})
 	})
 
 	It("creates nothing when it only opens", func() {

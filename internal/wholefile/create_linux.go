@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package hostlocal
+package wholefile
 
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-// createWhole creates a file that has its content from the moment it has its
-// name. It fails with fs.ErrExist if the name is taken.
-func createWhole(path, content string) error {
-	fd, err := unix.Open(filepath.Dir(path), unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, fileMode)
+// create is Create.
+func create(path, content string, mode fs.FileMode) error {
+	fd, err := unix.Open(filepath.Dir(path), unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, uint32(mode.Perm()))
 	if err != nil { // not every file system has nameless files
-		return createExclusively(path, content)
+		return createExclusively(path, content, mode)
 	}
 	file := os.NewFile(uintptr(fd), path)
 	defer file.Close()
@@ -28,7 +28,7 @@ func createWhole(path, content string) error {
 		err = linkThroughProc(fd, path)
 	}
 	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return createExclusively(path, content)
+		return createExclusively(path, content, mode)
 	}
 	return err
 }

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package wholefile writes small files that are there with all of their content
+// or not at all, whenever the process that writes them is killed. It leaves
+// nothing else behind.
+package wholefile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// Create creates a file that has its content from the moment it has its name.
+// It fails with fs.ErrExist if the name is taken. Where the system or the file
+// system has no files without a name, a kill may leave the file with a part of
+// its content.
+func Create(path, content string, mode fs.FileMode) error { return create(path, content, mode) }
+
+// Replace puts a file with the content at path, in the place of what is there.
+// If there is something, a kill may leave the new file beside it: it has all of
+// its content, and is called Aside(path).
+func Replace(path, content string, mode fs.FileMode) error {
+	err := Create(path, content, mode)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := os.Remove(Aside(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := Create(Aside(path), content, mode); err != nil {
+		return err
+	}
+	return os.Rename(Aside(path), path)
+}
+
+// Aside returns where Replace has the new file before it takes its place.
+func Aside(path string) string { return path + "~" }
+
+// createExclusively is Create where the system cannot do better.
+func createExclusively(path, content string, mode fs.FileMode) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(content)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
