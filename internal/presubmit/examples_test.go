@@ -25,6 +25,7 @@ import (
 	static "github.com/containernetworking/plugins/plugins/ipam/static/plugin"
 	bridge "github.com/containernetworking/plugins/plugins/main/bridge/plugin"
 	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
+	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
 )
 
@@ -41,6 +42,7 @@ func plugins() map[string]entry {
 		"plugins/ipam/static":     {static.Plugin, static.Config{}},
 		"plugins/main/bridge":     {bridge.Plugin, bridge.Config{}},
 		"plugins/main/loopback":   {loopback.Plugin, loopback.Config{}},
+		"plugins/main/macvlan":    {macvlan.Plugin, macvlan.Config{}},
 		"plugins/main/ptp":        {ptp.Plugin, ptp.Config{}},
 	}
 }

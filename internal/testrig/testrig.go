@@ -67,12 +67,13 @@ func New(p plugin.Plugin, ipamPath string) *Rig {
 	ginkgo.GinkgoHelper()
 	testutils.Need(ginkgo.GinkgoT(), "root")
 	ginkgo.GinkgoT().Setenv("CNI_PATH", ipamPath)
-	rig := &Rig{Plugin: p, Host: namespace(), DataDir: ginkgo.GinkgoT().TempDir()}
+	rig := &Rig{Plugin: p, Host: Namespace(), DataDir: ginkgo.GinkgoT().TempDir()}
 	rig.OnHost(func() { setUp("lo") })
 	return rig
 }
 
-func namespace() ns.NetNS {
+// Namespace makes a network namespace that goes away with the spec.
+func Namespace() ns.NetNS {
 	ginkgo.GinkgoHelper()
 	netns, err := testutils.NewNS()
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
@@ -85,7 +86,7 @@ func namespace() ns.NetNS {
 // Container returns a new container with an interface to be called eth0.
 func (r *Rig) Container(id string) *Container {
 	ginkgo.GinkgoHelper()
-	netns := namespace()
+	netns := Namespace()
 	c := &Container{ID: id, IfName: "eth0", Netns: netns, Path: netns.Path()}
 	c.Do(func() { setUp("lo") })
 	return c
@@ -225,7 +226,7 @@ func Code(err error) uint {
 // containers are not there: what arrives must come from the host.
 func (r *Rig) Outside(hostAddrs, outsideAddrs []string) ns.NetNS {
 	ginkgo.GinkgoHelper()
-	outside := namespace()
+	outside := Namespace()
 	r.OnHost(func() {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = "uplink"

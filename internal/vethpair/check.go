@@ -9,6 +9,7 @@ import (
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/containernetworking/plugins/internal/containerlink"
 	"github.com/containernetworking/plugins/pkg/check"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -19,25 +20,7 @@ import (
 // whether the container's end is meant to be up. It returns the ends that it
 // found, nil for one that is gone.
 func Check(report *check.Report, req *plugin.Request, up bool) Pair {
-	index, want := req.PrevInterface()
-	if want == nil {
-		report.Addf("prevResult names no interface %s in the container", req.IfName)
-		return Pair{}
-	}
-	var pair Pair
-	err := req.InNetns(func() error {
-		pair.Container = report.Link(want, "veth")
-		if pair.Container == nil {
-			return nil
-		}
-		if up {
-			report.Up(pair.Container)
-		}
-		report.Addresses(pair.Container, index, req.Prev.IPs)
-		report.Routes(req.Prev.Routes)
-		return nil
-	})
-	report.Fail(req.IfName, err)
+	pair := Pair{Container: containerlink.Check(report, req, containerlink.Want{Kind: "veth", Up: up})}
 	if pair.Container != nil {
 		pair.Host = checkHost(report, req, pair.Container)
 	}
@@ -68,17 +51,4 @@ func previousHost(req *plugin.Request, name string) *current.Interface {
 		}
 	}
 	return nil
-}
-
-// OwnIPs returns the addresses of prevResult that belong to the container's
-// interface; one that names no interface does.
-func OwnIPs(req *plugin.Request) []*current.IPConfig {
-	index, _ := req.PrevInterface()
-	var own []*current.IPConfig
-	for _, ip := range req.Prev.IPs {
-		if ip.Interface == nil || *ip.Interface == index {
-			own = append(own, ip)
-		}
-	}
-	return own
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/containernetworking/plugins/internal/containerlink"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -86,65 +87,33 @@ func silenceIPv6(name string) {
 }
 
 // Silence takes the addresses off the container's interface, so that IPAM may
-// hand them to somebody else while the interface still exists (a DHCP client
-// needs it to give its lease back). It returns the addresses the attachment had
-// as far as they can be known, from the interface and from prevResult.
+// hand them to somebody else. It returns the addresses the attachment had as far
+// as they can be known, from the interface and from prevResult.
 func Silence(req *plugin.Request) (known []*net.IPNet, err error) {
-	known = req.PrevAddresses()
 	l, err := containerEnd(req)
-	if l == nil || err != nil {
-		return known, err
-	}
-	err = req.InNetns(func() error {
-		removed, err := removeAddresses(l)
-		known = append(known, removed...)
-		return err
-	})
-	return known, err
-}
-
-// removeAddresses removes all addresses but link-local ones, all or none: a DEL
-// that was killed in between would leave the next one with addresses that look
-// like all there are.
-func removeAddresses(l netlink.Link) (removed []*net.IPNet, err error) {
-	addresses, err := netlinksafe.AddrList(l, netlink.FAMILY_ALL)
 	if err != nil {
-		return nil, fmt.Errorf("list the addresses of %s: %w", l.Attrs().Name, err)
+		return req.PrevAddresses(), err
 	}
-	for _, addr := range addresses {
-		if addr.IP.IsGlobalUnicast() {
-			removed = append(removed, addr.IPNet)
-		}
-	}
-	return removed, link.RemoveAddresses(l, removed)
+	removed, err := containerlink.Silence(req, l)
+	return append(req.PrevAddresses(), removed...), err
 }
 
 // Delete removes the pair by whichever end can be found.
 func Delete(req *plugin.Request) error {
 	l, err := containerEnd(req)
-	if l != nil {
-		err = req.InNetns(func() error { return link.DeleteByIndex(l.Attrs().Index) })
-	}
-	return errors.Join(err, deleteHostEnd(req))
+	return errors.Join(err, containerlink.Delete(req, l), deleteHostEnd(req))
 }
 
 // containerEnd returns the container's interface, or nil if there is none that
-// could be the attachment's: it is no veth, or its other end says that it
-// belongs to somebody else, whose ADD came first.
+// could be the attachment's: its other end, too, may say that it belongs to
+// somebody else.
 func containerEnd(req *plugin.Request) (netlink.Link, error) {
-	var found netlink.Link
-	err := req.InNetns(func() (err error) {
-		found, err = link.Find(req.IfName)
-		return err
-	})
-	if errors.Is(err, link.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil || found == nil || found.Type() != "veth" {
+	found, err := containerlink.Find(req, "veth")
+	if found == nil || err != nil {
 		return nil, err
 	}
 	host, err := link.FindByIndex(found.Attrs().ParentIndex)
-	if err == nil && host.Attrs().ParentIndex == found.Attrs().Index && ownedByOther(req.Owner(), host) {
+	if err == nil && host.Attrs().ParentIndex == found.Attrs().Index && req.Owner().IsOther(host.Attrs().Alias) {
 		return nil, nil
 	}
 	return found, nil
@@ -189,13 +158,6 @@ func deletePrevious(req *plugin.Request) error {
 func owns(owner plugin.Owner, host netlink.Link) bool {
 	alias := host.Attrs().Alias
 	return host.Type() == "veth" && (alias == "" || alias == owner.Comment())
-}
-
-// ownedByOther tells whether the alias of a host end names another owner. What
-// somebody else may have written there means nothing.
-func ownedByOther(owner plugin.Owner, host netlink.Link) bool {
-	alias := host.Attrs().Alias
-	return strings.Count(alias, "/") == 2 && alias != owner.Comment()
 }
 
 // GC removes the host ends, and with them the pairs, of attachments of the

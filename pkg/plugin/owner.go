@@ -28,6 +28,12 @@ func (o Owner) Comment() string {
 	return o.NetworkPrefix() + clip(o.ContainerID, 64) + "/" + o.IfName
 }
 
+// IsOther tells whether comment, such as the alias of a link, names another
+// owner. What somebody else may have written there means nothing.
+func (o Owner) IsOther(comment string) bool {
+	return strings.Count(comment, "/") == 2 && comment != o.Comment()
+}
+
 // NetworkPrefix returns what the comments of all owners in o's network, and of
 // no others, begin with.
 func (o Owner) NetworkPrefix() string {

@@ -21,30 +21,31 @@ import (
 func InterfaceBreakages() []Breakage {
 	return []Breakage{
 		{What: "the container's interface is gone", Want: "eth0: the interface is gone", Alone: true,
-			Do: inContainer(netlink.LinkDel)},
+			Do: InContainer(netlink.LinkDel)},
 		{What: "the container's IPv4 route is gone", Want: "the route 192.0.2.0/24 is missing",
-			Do: inContainer(removeRoute("192.0.2.0/24"))},
+			Do: InContainer(removeRoute("192.0.2.0/24"))},
 		{What: "the container's IPv6 route is gone", Want: "the route 2001:db8::/32 is missing",
-			Do: inContainer(removeRoute("2001:db8::/32"))},
+			Do: InContainer(removeRoute("2001:db8::/32"))},
 		{What: "the container's IPv4 address is gone", Want: "eth0: the address 10.88.1.",
-			Do: inContainer(removeAddress("10.88.1."))},
+			Do: InContainer(removeAddress("10.88.1."))},
 		{What: "the container's IPv6 address is gone", Want: "eth0: the address fd88::1:",
-			Do: inContainer(removeAddress("fd88::1:"))},
+			Do: InContainer(removeAddress("fd88::1:"))},
 		{What: "the container's interface has another MAC address", Want: "eth0: mac is 02:00:00:00:00:99",
-			Do: inContainer(func(l netlink.Link) error {
+			Do: InContainer(func(l netlink.Link) error {
 				return netlink.LinkSetHardwareAddr(l, net.HardwareAddr{2, 0, 0, 0, 0, 0x99})
 			})},
 		{What: "the container's interface has another MTU", Want: "eth0: mtu is 1300",
-			Do: inContainer(func(l netlink.Link) error { return netlink.LinkSetMTU(l, 1300) })},
+			Do: InContainer(func(l netlink.Link) error { return netlink.LinkSetMTU(l, 1300) })},
 		{What: "the container's interface is down", Want: "eth0: the interface is down",
-			Do: inContainer(netlink.LinkSetDown)},
+			Do: InContainer(netlink.LinkSetDown)},
 		{What: "the reservation of the address is gone", Want: "is not reserved for container",
 			Do: func(a Attachment) error { return a.Host.ReleaseAddress("10.88.1.") }},
 	}
 }
 
-// inContainer does something to the container's interface.
-func inContainer(do func(netlink.Link) error) func(Attachment) error {
+// InContainer returns a breakage's Do that does something to the container's
+// interface.
+func InContainer(do func(netlink.Link) error) func(Attachment) error {
 	return func(a Attachment) error {
 		return a.Container.Do(func() error { return OnLink(a.Container.IfName, do) })
 	}

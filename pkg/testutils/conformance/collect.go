@@ -7,8 +7,6 @@ package conformance
 import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-
-	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
 // collection declares GC.
@@ -52,7 +50,7 @@ func (m *matrix) collectAll(config Object) {
 // told about: what a plugin without a trace on the host did inside is not GC's.
 func (m *matrix) expectNothingLeftBy(c *Container) {
 	GinkgoHelper()
-	if m.suite.IPAM == plugin.NoIPAM {
+	if m.suite.inside() {
 		m.expectNothingLeft()
 		return
 	}
@@ -86,7 +84,7 @@ func (m *matrix) collectStale() {
 	}
 	m.expectCheckPasses(valid, config)
 	m.expectCheckPasses(foreign, otherConfig)
-	if m.suite.IPAM != plugin.NoIPAM {
+	if !m.suite.inside() {
 		Expect(diff(m.nsClean, snapshot(alive))).To(BeEmpty())
 	}
 	Expect(m.host.collect(otherConfig)).To(Succeed())

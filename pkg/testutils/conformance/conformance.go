@@ -51,6 +51,7 @@ type Suite struct {
 	Dir    string         // of its main package, from the root of the module
 	IPAM   plugin.IPAMUse // as in its Definition
 	Layer2 bool           // leaves "ipam" out, for a plugin that can do without
+	Inside bool           // what it makes is all inside the container, out of reach for GC and for a DEL without CNI_NETNS
 	Needs  []string       // features of the machine, see testutils.Need
 	// Chained is set for a plugin that comes after others: each container has
 	// an interface already, joined to PreviousBridge, and ADD gets the result.
@@ -80,6 +81,10 @@ type Suite struct {
 	// Breakages are things CHECK must notice.
 	Breakages []Breakage
 }
+
+// inside tells whether nothing of an attachment is on the host, but what an IPAM
+// plugin has there.
+func (s Suite) inside() bool { return s.Inside || s.IPAM == plugin.NoIPAM }
 
 // Attachment is a container that has been added.
 type Attachment struct {

@@ -13,6 +13,7 @@ import (
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/containernetworking/plugins/internal/containerlink"
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/vethpair"
 	"github.com/containernetworking/plugins/pkg/check"
@@ -37,7 +38,7 @@ func checkAttachment(ctx context.Context, req *plugin.Request, c *Config) error 
 		checkGuard(ctx, &report, req, c, pair)
 	}
 	if c.layer3() {
-		c.CheckMasquerade(ctx, &report, req, vethpair.OwnIPs(req))
+		c.CheckMasquerade(ctx, &report, req, containerlink.OwnIPs(req))
 	}
 	return report.Err()
 }
@@ -120,7 +121,7 @@ func checkGateways(report *check.Report, req *plugin.Request, c *Config, bridge 
 		}
 		report.Up(device)
 	}
-	for _, ip := range vethpair.OwnIPs(req) {
+	for _, ip := range containerlink.OwnIPs(req) {
 		if ip.Gateway == nil {
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/containernetworking/plugins/internal/containerlink"
 	"github.com/containernetworking/plugins/internal/vethpair"
 	"github.com/containernetworking/plugins/pkg/check"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -25,14 +26,14 @@ func checkAttachment(ctx context.Context, req *plugin.Request, c *Config) error 
 	if pair.Host != nil {
 		checkHost(&report, req, pair.Host)
 	}
-	c.CheckMasquerade(ctx, &report, req, vethpair.OwnIPs(req))
+	c.CheckMasquerade(ctx, &report, req, containerlink.OwnIPs(req))
 	return report.Err()
 }
 
 // checkHost looks for the gateway's addresses on the host's end, for the routes
 // to the container, and whether the host forwards.
 func checkHost(report *check.Report, req *plugin.Request, host netlink.Link) {
-	plan, err := planRoutes(vethpair.OwnIPs(req))
+	plan, err := planRoutes(containerlink.OwnIPs(req))
 	if err != nil {
 		report.Fail("prevResult", err)
 		return

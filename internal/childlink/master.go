@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package childlink
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// Settings are the keys about the master that macvlan, ipvlan and vlan have in
+// common. Embed them by value.
+type Settings struct {
+	Master          string `json:"master,omitempty"`
+	LinkInContainer bool   `json:"linkInContainer,omitempty"`
+}
+
+// Master says which link is to be the master of another.
+type Master struct {
+	Name        string // may be an alternative name; empty: the link of the default route
+	InContainer bool   // rather than on the host
+	// Suits tells what a link lacks to be the master; may be nil.
+	Suits func(netlink.Link) error
+}
+
+// Of returns the master that the settings ask for.
+func (s Settings) Of(suits func(netlink.Link) error) *Master {
+	return &Master{Name: s.Master, InContainer: s.LinkInContainer, Suits: suits}
+}
+
+// FitMTU returns a Suits for links whose MTU cannot be greater than that of
+// their master.
+func FitMTU(mtu int) func(netlink.Link) error {
+	return func(master netlink.Link) error {
+		if have := master.Attrs(); mtu > have.MTU {
+			return plugin.Errorf(types.ErrInvalidNetworkConfig, "mtu: %d is greater than %d, the MTU of the master %s", mtu, have.MTU, have.Name)
+		}
+		return nil
+	}
+}
+
+// where runs fn in the namespace of the master. A link without one is made
+// where it belongs.
+func (m *Master) where(req *plugin.Request, fn func() error) error {
+	if m == nil || m.InContainer {
+		return req.InNetns(fn)
+	}
+	return fn()
+}
+
+// find returns the master, from the current namespace.
+func (m *Master) find() (netlink.Link, error) {
+	found, err := m.lookUp()
+	if err != nil {
+		return nil, fmt.Errorf("master: %w", err)
+	}
+	if m.Suits == nil {
+		return found, nil
+	}
+	return found, m.Suits(found)
+}
+
+func (m *Master) lookUp() (netlink.Link, error) {
+	if m.Name == "" {
+		return defaultRouteLink(m.place())
+	}
+	found, err := link.Find(m.Name)
+	if errors.Is(err, link.ErrNotFound) {
+		return nil, plugin.Errorf(types.ErrInvalidNetworkConfig, "there is no interface %q %s; create it or name another", m.Name, m.place())
+	}
+	return found, err
+}
+
+func (m *Master) place() string {
+	if m.InContainer {
+		return "in the container"
+	}
+	return "on the host"
+}
+
+// Status tells why an ADD would not find its master now. What is in a container
+// cannot be told before there is one.
+func (m *Master) Status() error {
+	if m.InContainer {
+		return nil
+	}
+	if _, err := m.find(); err != nil {
+		return plugin.Errorf(plugin.ErrNotAvailable, "%w", err)
+	}
+	return nil
+}
+
+// check notes if the master of l is another than the configured one. One that
+// was found by the default route may have been another then.
+func (m *Master) check(report *check.Report, req *plugin.Request, l netlink.Link) {
+	if m.Name == "" {
+		return
+	}
+	err := m.where(req, func() error {
+		master, err := m.find()
+		if err != nil {
+			return err
+		}
+		// The kernel tells in which namespace the master is unless it is in the link's.
+		attrs := l.Attrs()
+		if attrs.ParentIndex != master.Attrs().Index || m.InContainer != (attrs.NetNsID < 0) {
+			report.Addf("%s: the master is not %s %s", req.IfName, m.Name, m.place())
+		}
+		return nil
+	})
+	report.Fail(req.IfName, err)
+}
+
+// defaultRouteLink returns the link of the default route. The place is for the
+// error.
+func defaultRouteLink(place string) (netlink.Link, error) {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		filter := &netlink.Route{Table: unix.RT_TABLE_MAIN, Type: unix.RTN_UNICAST}
+		routes, err := netlinksafe.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
+		if err != nil {
+			return nil, fmt.Errorf("look for the default route: %w", err)
+		}
+		if index := defaultLink(routes); index != 0 {
+			return link.FindByIndex(index)
+		}
+	}
+	return nil, plugin.Errorf(types.ErrInvalidNetworkConfig, "missing, and there is no default route %s whose interface could take its place; name an interface", place)
+}
+
+// defaultLink returns the index of the link that the best of the default routes
+// leads to, the first one of a multipath route; 0 if there is none.
+func defaultLink(routes []netlink.Route) int {
+	index, metric := 0, 0
+	for i := range routes {
+		route := &routes[i]
+		through := firstHop(route)
+		if !isDefault(route) || through == 0 || index != 0 && route.Priority >= metric {
+			continue
+		}
+		index, metric = through, route.Priority
+	}
+	return index
+}
+
+func isDefault(route *netlink.Route) bool {
+	if route.Dst == nil {
+		return true
+	}
+	ones, _ := route.Dst.Mask.Size()
+	return ones == 0
+}
+
+func firstHop(route *netlink.Route) int {
+	if route.LinkIndex != 0 || len(route.MultiPath) == 0 {
+		return route.LinkIndex
+	}
+	return route.MultiPath[0].LinkIndex
+}

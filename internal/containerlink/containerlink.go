@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Package containerlink is what every interface plugin does with the
+// container's interface, whatever kind it is of: find it again, compare it with
+// what ADD reported, silence and delete it.
+package containerlink
+
+import (
+	"errors"
+	"net"
+
+	"github.com/vishvananda/netlink"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// Find returns the container's interface, or nil if there is none that could be
+// the attachment's: it is gone, of another kind, or its alias says that it
+// belongs to somebody else, whose ADD came first.
+func Find(req *plugin.Request, kind string) (netlink.Link, error) {
+	var found netlink.Link
+	err := req.InNetns(func() (err error) {
+		found, err = link.Find(req.IfName)
+		return err
+	})
+	if errors.Is(err, link.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil || found == nil || found.Type() != kind || req.Owner().IsOther(found.Attrs().Alias) {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Silence takes the addresses off the container's interface, if there is one,
+// so that IPAM may hand them to somebody else while the interface still exists
+// (a DHCP client needs it to give its lease back). It returns the addresses that
+// the interface had, but for link-local ones.
+func Silence(req *plugin.Request, l netlink.Link) (removed []*net.IPNet, err error) {
+	if l == nil {
+		return nil, nil
+	}
+	err = req.InNetns(func() (err error) {
+		removed, err = removeAddresses(l)
+		return err
+	})
+	return removed, err
+}
+
+// removeAddresses removes all addresses but link-local ones, all or none: a DEL
+// that was killed in between would leave the next one with addresses that look
+// like all there are.
+func removeAddresses(l netlink.Link) (removed []*net.IPNet, err error) {
+	addresses, err := link.Addresses(l, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, err
+	}
+	for _, addr := range addresses {
+		if addr.IP.IsGlobalUnicast() {
+			removed = append(removed, addr.IPNet)
+		}
+	}
+	return removed, link.RemoveAddresses(l, removed)
+}
+
+// Delete deletes the container's interface, if there is one.
+func Delete(req *plugin.Request, l netlink.Link) error {
+	if l == nil {
+		return nil
+	}
+	return req.InNetns(func() error { return link.DeleteByIndex(l.Attrs().Index) })
+}
+
+// Want is what an interface should be like, beside what prevResult says.
+type Want struct {
+	Kind string // as the kernel names it
+	MTU  int    // that the configuration asks for; 0: what prevResult says
+	Up   bool   // rather than down, or either
+}
+
+// Check compares the container's interface, its addresses and its routes with
+// prevResult and with want. It returns the interface, or nil after noting that
+// there is none.
+func Check(report *check.Report, req *plugin.Request, want Want) (found netlink.Link) {
+	index, previous := req.PrevInterface()
+	if previous == nil {
+		report.Addf("prevResult names no interface %s in the container", req.IfName)
+		return nil
+	}
+	expected := *previous
+	if want.MTU != 0 {
+		expected.Mtu = want.MTU
+	}
+	err := req.InNetns(func() error {
+		if found = report.Link(&expected, want.Kind); found == nil {
+			return nil
+		}
+		if want.Up {
+			report.Up(found)
+		}
+		report.Addresses(found, index, req.Prev.IPs)
+		report.Routes(req.Prev.Routes)
+		return nil
+	})
+	report.Fail(req.IfName, err)
+	return found
+}
+
+// OwnIPs returns the addresses of prevResult that belong to the container's
+// interface; one that names no interface does.
+func OwnIPs(req *plugin.Request) []*current.IPConfig {
+	index, _ := req.PrevInterface()
+	var own []*current.IPConfig
+	for _, ip := range req.Prev.IPs {
+		if ip.Interface == nil || *ip.Interface == index {
+			own = append(own, ip)
+		}
+	}
+	return own
+}

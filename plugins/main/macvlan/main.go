@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The macvlan plugin gives a container an interface with a MAC address of its own on one of the host's links.
+package main
+
+import (
+	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func main() { plugin.Main(macvlan.Plugin) }
