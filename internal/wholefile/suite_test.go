@@ -46,3 +46,13 @@ var _ = Describe("Replace", func() {
 		Expect(Replace(filepath.Join(dir, "none", "file"), "x", 0o600)).To(MatchError(fs.ErrNotExist))
 	})
 })
+
+var _ = Describe("Writable", func() {
+	It("looks at the nearest directory that is there", func() {
+		dir := GinkgoT().TempDir()
+		Expect(Writable(filepath.Join(dir, "a", "b"))).To(Succeed())
+		Expect(os.ReadDir(dir)).To(BeEmpty(), "nothing is made")
+		Expect(os.WriteFile(filepath.Join(dir, "a"), nil, 0o600)).To(Succeed())
+		Expect(Writable(filepath.Join(dir, "a", "b"))).To(MatchError(ContainSubstring("not a directory")))
+	})
+})

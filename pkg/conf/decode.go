@@ -27,7 +27,7 @@ func Decode(data []byte, into any, problems *Problems) (unknown []UnknownKey, er
 	if err != nil {
 		return nil, types.NewError(types.ErrDecodingFailure, err.Error(), "")
 	}
-	d := decoder{problems: problems}
+	d := decoder{data: data, problems: problems}
 	d.object("", root, reflect.ValueOf(into).Elem())
 	return d.unknown, nil
 }
@@ -52,6 +52,7 @@ func parse(data []byte) (map[string]any, error) {
 }
 
 type decoder struct {
+	data     []byte
 	problems *Problems
 	unknown  []UnknownKey
 }
@@ -180,6 +181,9 @@ func (d *decoder) list(path string, list []any, v reflect.Value) {
 }
 
 func (d *decoder) mapping(path string, object map[string]any, v reflect.Value) {
+	for _, key := range duplicated(d.data)[path] {
+		d.problems.Add(join(path, key), "duplicated, only one of the values can count")
+	}
 	result := reflect.MakeMapWithSize(v.Type(), len(object))
 	for _, key := range sortedKeys(object) {
 		element := reflect.New(v.Type().Elem()).Elem()

@@ -84,6 +84,11 @@ var _ = Describe("Decode", func() {
 		Expect(c.MTU).To(Equal(2))
 	})
 
+	It("reports a key of a map that stands there twice", func() {
+		_, _, err := decode(`{"limits":{"a":1,"b":2,"a":3,"c":{"limits":1,"limits":2}},"limits2":{"a":1,"a":1},"vlanTrunk":[{"minID":1},{"minID":1,"minID":2}]}`)
+		Expect(err).To(MatchError(And(ContainSubstring("limits.a: duplicated"), Not(ContainSubstring("limits.b")), Not(ContainSubstring("minID")))))
+	})
+
 	It("takes null for absent, but not as an element of a list", func() {
 		c, _, err := decode(`{"mtu":null,"isGateway":null,"ipam":null,"vlanTrunk":[{"minID":1},null],"names":["a",null],"gateway":""}`)
 		Expect(c.MTU).To(BeZero())

@@ -210,8 +210,14 @@ func (d Definition[C]) warn(unknown []conf.UnknownKey) {
 		names = append(names, key.String())
 	}
 	if len(names) > 0 {
-		fmt.Fprintf(os.Stderr, "%s: unknown configuration keys are ignored: %s\n", d.Name, strings.Join(names, ", "))
+		Logf(d.Name, "unknown configuration keys are ignored: %s", strings.Join(names, ", "))
 	}
+}
+
+// Logf writes a line for the node's administrator, in the name of a plugin, about
+// something that does not keep a command from succeeding. Runtimes log it.
+func Logf(name, format string, args ...any) {
+	fmt.Fprintf(os.Stderr, name+": "+format+"\n", args...)
 }
 
 // own drops the keys that this plugin could not know. An IPAM plugin reads the

@@ -18,6 +18,7 @@ import (
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/ns"
 )
 
@@ -98,14 +99,9 @@ func addAddress(l netlink.Link, address net.IP) error {
 	})
 }
 
-// remove takes the pair away. It runs in the host's namespace.
-func (p *previous) remove() error {
-	err := OnLink(p.hostLink, netlink.LinkDel)
-	if errors.As(err, new(netlink.LinkNotFoundError)) {
-		return nil
-	}
-	return err
-}
+// remove takes the pair away, unless it went with the container's namespace. It
+// runs in the host's namespace.
+func (p *previous) remove() error { return link.Delete(p.hostLink) }
 
 // result is what the plugins before have answered, in a version.
 func (p *previous) result(version string) (Object, error) {

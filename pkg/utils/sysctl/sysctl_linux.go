@@ -3,11 +3,13 @@
 package sysctl
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -29,16 +31,41 @@ func Sysctl(name string, params ...string) (string, error) {
 // Set gives the parameter name a value. It does not write a value that is there
 // already, so it works on a read-only /proc/sys whose values are right.
 func Set(name, value string) error {
-	if current, err := get(name); err == nil && sameValue(current, value) {
+	if has(name, value) {
 		return nil
 	}
 	return write(name, value)
 }
 
-// sameValue compares as the kernel does, which separates the numbers of a list
-// with tabs and accepts any white space.
-func sameValue(a, b string) bool {
-	return slices.Equal(strings.Fields(a), strings.Fields(b))
+// Write is Set, but writes a value that is there already, too. With parameters
+// that stand for those of all interfaces, that has an effect.
+func Write(name, value string) error {
+	err := write(name, value)
+	if err != nil && has(name, value) {
+		return nil
+	}
+	return err
+}
+
+// has tells whether the parameter name has the value.
+func has(name, value string) bool {
+	current, err := get(name)
+	return err == nil && SameValue(current, value)
+}
+
+// SameValue tells whether the kernel makes the same of a and b. It separates
+// the numbers of a list with tabs, accepts any white space, and understands
+// hexadecimal and octal numbers.
+func SameValue(a, b string) bool {
+	return slices.EqualFunc(strings.Fields(a), strings.Fields(b), func(a, b string) bool {
+		return a == b || sameNumber(a, b)
+	})
+}
+
+func sameNumber(a, b string) bool {
+	x, errX := strconv.ParseInt(a, 0, 64)
+	y, errY := strconv.ParseInt(b, 0, 64)
+	return errX == nil && errY == nil && x == y
 }
 
 func get(name string) (string, error) {
@@ -61,7 +88,8 @@ func read(file string) (string, error) {
 }
 
 // write does not create a file, as os.WriteFile would try to: a parameter that
-// does not exist is then reported as such.
+// does not exist is then reported as such. To write nothing at all would leave
+// the parameter as it is: an empty list is an empty line.
 func write(name, value string) error {
 	path, err := path(name)
 	if err != nil {
@@ -71,7 +99,7 @@ func write(name, value string) error {
 	if err != nil {
 		return fmt.Errorf("set sysctl %s to %q: %w", name, value, err)
 	}
-	_, err = file.WriteString(value)
+	_, err = file.WriteString(cmp.Or(value, "\n"))
 	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("set sysctl %s to %q: %w", name, value, err)
 	}

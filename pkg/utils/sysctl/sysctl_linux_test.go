@@ -71,12 +71,16 @@ var _ = Describe("values", func() {
 	)
 
 	DescribeTable("are compared by their words",
-		func(a, b string, same bool) { Expect(sameValue(a, b)).To(Equal(same)) },
+		func(a, b string, same bool) { Expect(SameValue(a, b)).To(Equal(same)) },
 		Entry(nil, "1", "1", true),
 		Entry(nil, "1", "0", false),
 		Entry(nil, "4096\t131072\t6291456", " 4096 131072 6291456\n", true),
 		Entry(nil, "12", "1 2", false),
 		Entry(nil, "", "", true),
+		Entry("hexadecimal", "1 255", "0x1 0xff", true),
+		Entry("octal", "8", "010", true),
+		Entry("another number", "16", "0x11", false),
+		Entry("no number", "on", "off", false),
 	)
 })
 
@@ -133,6 +137,27 @@ var _ = Describe("in a namespace", func() {
 		})
 	})
 
+	It("an empty value empties a list", func() {
+		here(func() {
+			const ports = "net/ipv4/ip_local_reserved_ports"
+			Expect(Write(ports, "8080")).To(Succeed())
+			Expect(Write(ports, "")).To(Succeed())
+			Expect(Sysctl(ports)).To(BeEmpty())
+		})
+	})
+
+	It("Write writes an equal value for what it does", func() {
+		here(func() {
+			Expect(Write("net/ipv4/conf/all/forwarding", "1")).To(Succeed())
+			Expect(Write(slashes, "0")).To(Succeed())
+			Expect(Set("net/ipv4/conf/all/forwarding", "1")).To(Succeed())
+			Expect(Sysctl(slashes)).To(Equal("0"))
+			Expect(Write("net/ipv6/conf/eth0.1/disable_ipv6", "1")).To(Succeed())
+			Expect(Write("net/ipv6/conf/all/disable_ipv6", "0")).To(Succeed())
+			Expect(Sysctl("net/ipv6/conf/eth0.1/disable_ipv6")).To(Equal("0"))
+		})
+	})
+
 	It("an equal value is not written, so /proc/sys may be read-only", func() {
 		here(func() { Expect(Sysctl("net/ipv4/tcp_rmem", "4096 20000 30000")).To(Equal("4096\t20000\t30000")) })
 		// This thread gets a mount namespace of its own and is never unlocked:
@@ -141,13 +166,18 @@ var _ = Describe("in a namespace", func() {
 		go func() {
 			runtime.LockOSThread()
 			result <- readOnly(netns, func() error {
-				return errors.Join(Set(slashes, "0"), Set(slashes, " 0\n"), Set("net/ipv4/tcp_rmem", "4096 20000 30000"))
+				return errors.Join(Set(slashes, "0"), Set(slashes, " 0\n"), Write(slashes, "0x0"), Set("net/ipv4/tcp_rmem", "4096 20000 30000"))
 			})
 		}()
 		Expect(<-result).To(Succeed())
 		go func() {
 			runtime.LockOSThread()
 			result <- readOnly(netns, func() error { return Set(slashes, "1") })
+		}()
+		Expect(<-result).To(MatchError(unix.EROFS))
+		go func() {
+			runtime.LockOSThread()
+			result <- readOnly(netns, func() error { return Write(slashes, "1") })
 		}()
 		Expect(<-result).To(MatchError(unix.EROFS))
 	})

@@ -9,10 +9,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/containernetworking/cni/pkg/types"
 
+	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -91,7 +91,7 @@ func (d directory) release(ip netip.Addr, owner string) error {
 func acquire(path string) (*os.File, error) {
 	for {
 		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, lockMode)
-		if isAbsent(err) {
+		if wholefile.IsAbsent(err) {
 			return nil, fmt.Errorf("%w: %w", errAbsent, err)
 		}
 		if err != nil {
@@ -106,17 +106,6 @@ func acquire(path string) (*os.File, error) {
 		// Somebody removed the file while we waited, and others lock a new one.
 		file.Close()
 	}
-}
-
-// isAbsent tells whether err says that there is no such file, nor can be one
-// as long as its path means what it means now.
-func isAbsent(err error) bool {
-	for _, reason := range []error{syscall.ENOENT, syscall.ENOTDIR, syscall.ENAMETOOLONG, syscall.ELOOP, syscall.EINVAL} {
-		if errors.Is(err, reason) {
-			return true
-		}
-	}
-	return errors.Is(err, fs.ErrNotExist)
 }
 
 func ignoreAbsent(err error) error {
@@ -135,7 +124,5 @@ func ignoreNotExist(err error) error {
 
 func ioError(err error) error { return plugin.WithCode(types.ErrIOFailure, err) }
 
-// logf writes a line for the node's administrator. Runtimes keep it.
-func logf(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "host-local: "+format+"\n", args...)
-}
+// logf writes a line for the node's administrator.
+func logf(format string, args ...any) { plugin.Logf("host-local", format, args...) }

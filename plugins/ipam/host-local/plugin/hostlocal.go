@@ -15,6 +15,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
 
+	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -161,7 +162,7 @@ func status(_ context.Context, _ *plugin.Request, c *Config) error {
 	d := c.directory()
 	full, err := d.full(c.sets)
 	_, resolvConfErr := readResolvConf(c.IPAM.ResolvConf)
-	errs := []error{d.writable(), err, resolvConfErr}
+	errs := []error{wholefile.Writable(d.path()), err, resolvConfErr}
 	for _, set := range full {
 		errs = append(errs, noneAvailable(set, d))
 	}

@@ -4,35 +4,15 @@ package hostlocal
 
 import (
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
-	"syscall"
-)
 
-// writable tells why the directory could not be written to, or made.
-func (d directory) writable() error {
-	dir := d.path()
-	for {
-		info, err := os.Stat(dir)
-		parent := filepath.Dir(dir)
-		switch {
-		case isAbsent(err) && parent != dir:
-			dir = parent
-		case err != nil:
-			return err
-		case !info.IsDir():
-			return &os.PathError{Op: "use", Path: dir, Err: syscall.ENOTDIR}
-		default:
-			return mayWrite(dir)
-		}
-	}
-}
+	"github.com/containernetworking/plugins/internal/wholefile"
+)
 
 // full returns those sets that have no address left.
 func (d directory) full(sets []RangeSet) ([]RangeSet, error) {
 	names, err := readNames(d.path())
-	if isAbsent(err) {
+	if wholefile.IsAbsent(err) {
 		return nil, nil
 	}
 	if err != nil {

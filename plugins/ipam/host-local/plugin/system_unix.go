@@ -26,11 +26,3 @@ func isRemoved(file *os.File) bool {
 	var stat unix.Stat_t
 	return unix.Fstat(int(file.Fd()), &stat) == nil && stat.Nlink == 0
 }
-
-// mayWrite tells whether files can be made in a directory, or why not.
-func mayWrite(dir string) error {
-	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
-		return &os.PathError{Op: "write to", Path: dir, Err: err}
-	}
-	return nil
-}

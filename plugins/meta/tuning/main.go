@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The tuning plugin sets kernel parameters and link attributes in a container.
+package main
+
+import (
+	tuning "github.com/containernetworking/plugins/plugins/meta/tuning/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func main() { plugin.Main(tuning.Plugin) }
