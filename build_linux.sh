@@ -26,11 +26,46 @@ if [ -z "$dirs" ]; then
 	exit 0
 fi
 
-mkdir -p bin
-echo "Building plugins ${GOOS:-}"
-for dir in $dirs; do
-	echo "  ${dir##*/}"
-done
-# One call for all: the packages they share are loaded and linked against only once.
-# shellcheck disable=SC2086 # one word per directory; the names hold no spaces
-exec "${GO:-go}" build -o bin/ "$@" $dirs
+# take_arguments sorts out what is not simply passed on: where the executables go, and flags for the linker.
+out=bin/ ldflags=
+take_arguments() {
+	for arg in "$@"; do
+		shift
+		case ${expected:-} in
+		out) out=$arg expected= && continue ;;
+		ldflags) ldflags="$ldflags $arg" expected= && continue ;;
+		esac
+		case $arg in
+		-o | --o) expected=out ;;
+		-o=* | --o=*) out=${arg#*=} ;;
+		-ldflags | --ldflags) expected=ldflags ;;
+		-ldflags=* | --ldflags=*) ldflags="$ldflags ${arg#*=}" ;;
+		*) set -- "$@" "$arg" ;;
+		esac
+	done
+	build "$@"
+}
+
+# shellcheck disable=SC2086 # $dirs: one word per directory; the names hold no spaces
+# build compiles the IPAM plugins first and tells the others their build IDs: where an interface plugin finds one of just
+# these in CNI_PATH, it calls its own copy instead of starting a process (see internal/linked).
+build() {
+	go=${GO:-go}
+	mkdir -p bin
+	echo "Building plugins ${GOOS:-}"
+	for dir in $dirs; do
+		echo "  ${dir##*/}"
+	done
+	# Flags for the linker from elsewhere would be lost beside ours.
+	case $("$go" env GOFLAGS) in
+	*-ldflags*) [ -n "$ldflags" ] || exec "$go" build -o "$out" "$@" $dirs ;;
+	esac
+	"$go" build -o "$out" ${ldflags:+"-ldflags=$ldflags"} "$@" ./plugins/ipam/host-local ./plugins/ipam/static
+	linked=github.com/containernetworking/plugins/internal/linked
+	ids="-X $linked.HostLocalBuildID=$("$go" tool buildid "${out%/}/host-local")"
+	ids="$ids -X $linked.StaticBuildID=$("$go" tool buildid "${out%/}/static")"
+	others=$(echo "$dirs" | grep -v -e /host-local$ -e /static$)
+	exec "$go" build -o "$out" "-ldflags=$ldflags $ids" "$@" $others
+}
+
+take_arguments "$@"

@@ -35,7 +35,7 @@ func rules() []rule {
 		{"layers", "plugins -> internal -> pkg/plugin -> {conf, ipam, check, undo} -> {link, ip, ns} -> {netlinksafe, utils}: " +
 			"a package imports its own layer or lower ones, so that each can be used, read and tested without what stands on it",
 			product, checkLayers},
-		{"islands", "no plugin imports another one: what two need moves to a package of internal or pkg, " +
+		{"islands", "no plugin imports another one (main.go may, through internal/linked): what two need moves to a package of internal or pkg, " +
 			"and any plugin can be left out of a build",
 			product, checkIslands},
 		{"test support", "ginkgo, gomega and our own test helpers are for tests: they would slow down every start of a plugin",
@@ -147,7 +147,7 @@ func layerOf(dir string) int {
 		dirs  []string
 	}{
 		{6, []string{"cmd"}},
-		{5, []string{"plugins"}},
+		{5, []string{"plugins", "internal/linked"}},
 		{4, []string{"internal"}},
 		{3, []string{"pkg/plugin"}},
 		{2, []string{"pkg/conf", "pkg/ipam", "pkg/check", "pkg/undo"}},
@@ -168,6 +168,9 @@ func checkIslands(s *source, report reporter) {
 		dir, ours := strings.CutPrefix(imported, module+"/")
 		if other := pluginOf(dir); ours && own != "" && other != "" && other != own {
 			report(spec.Pos(), other, "%s imports %s", own, dir)
+		}
+		if dir == "internal/linked" && !s.isCommand() {
+			report(spec.Pos(), dir, "%s imports %s: main.go decides what an executable consists of", s.dir(), dir)
 		}
 	}
 }

@@ -29,16 +29,14 @@ func checkPackageState(s *source, report reporter) {
 // badVariable says what is wrong with the i-th variable of spec, or nothing.
 func (s *source) badVariable(spec *ast.ValueSpec, i int) string {
 	name := spec.Names[i].Name
+	if s.isSetByLinker(name) {
+		return ""
+	}
 	if i >= len(spec.Values) {
-		if s.dir() == "pkg/utils/buildversion" && name == "BuildVersion" {
-			return ""
-		}
 		return "has no value yet, so somebody will change it"
 	}
 	value := spec.Values[i]
 	switch {
-	case s.dir() == "pkg/utils/buildversion" && name == "BuildVersion":
-		return "" // the linker's -X sets it
 	case s.isSentinel(name, value), s.isPlugin(name, value):
 		return ""
 	case computes(value):
@@ -54,6 +52,13 @@ func (s *source) badVariable(spec *ast.ValueSpec, i int) string {
 		}
 	}
 	return ""
+}
+
+// isSetByLinker tells whether a variable is one of those that builds set with
+// -X, and that nobody else may.
+func (s *source) isSetByLinker(name string) bool {
+	return s.dir() == "pkg/utils/buildversion" && name == "BuildVersion" ||
+		s.dir() == "internal/linked" && strings.HasSuffix(name, "BuildID")
 }
 
 // isSentinel tells whether a variable holds an error to be asked for with

@@ -19,11 +19,21 @@ import (
 type Delegate struct {
 	plugin string
 	stdin  []byte
+	path   string // of the executable, once it has been located
 }
 
 // NewDelegate returns the delegate for the IPAM plugin called plugin. stdin is
 // the configuration of the calling plugin as it was received.
-func NewDelegate(plugin string, stdin []byte) Delegate { return Delegate{plugin, stdin} }
+func NewDelegate(plugin string, stdin []byte) Delegate { return Delegate{plugin: plugin, stdin: stdin} }
+
+// Locate looks for the IPAM plugin in CNI_PATH: an ADD that cannot succeed for
+// want of it should not begin.
+func (d *Delegate) Locate() (err error) {
+	if d.Configured() && d.path == "" {
+		d.path, err = find(d.plugin)
+	}
+	return err
+}
 
 // Configured tells whether there is an IPAM plugin.
 func (d Delegate) Configured() bool { return d.plugin != "" }
@@ -40,12 +50,11 @@ func (d Delegate) Add(ctx context.Context, stack *undo.Stack) (*current.Result, 
 	if !d.Configured() {
 		return &current.Result{}, nil
 	}
-	path, err := find(d.plugin)
-	if err != nil {
+	if err := d.Locate(); err != nil {
 		return nil, err
 	}
 	stack.Push("IPAM reservation", func() error { return d.Del(context.WithoutCancel(ctx)) })
-	answer, err := execAdd(ctx, path, d.stdin)
+	answer, err := execAdd(ctx, d.path, d.stdin)
 	if err != nil {
 		return nil, err
 	}

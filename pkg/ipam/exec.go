@@ -51,7 +51,7 @@ func ExecGC(plugin string, netconf []byte) error {
 
 // execAdd runs the delegate at path with ADD and returns its result.
 func execAdd(ctx context.Context, path string, netconf []byte) (types.Result, error) {
-	answer, err := run(ctx, path, netconf, environ("ADD"))
+	answer, err := run(ctx, path, "ADD", netconf)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func execVerb(ctx context.Context, verb, plugin string, netconf []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = run(ctx, path, netconf, environ(verb))
+	_, err = run(ctx, path, verb, netconf)
 	return err
 }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 )
 
-// run executes a delegate and returns what it printed. Its standard input and
+// execute starts a delegate and returns what it printed. Its standard input and
 // outputs are files in memory rather than pipes: nothing has to be pumped while
 // it runs, nothing can block, and a grandchild that keeps them open holds nobody
 // up. That, not speed, is the reason: of the 1.3 ms that a small Go program takes
@@ -31,7 +31,7 @@ import (
 // address after it was released. The kernel ties that signal to the thread that
 // forked, so the goroutine keeps its thread until the delegate has ended
 // (golang.org/issue/27505).
-func run(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
+func execute(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
 	files, err := openFiles(stdin)
 	if err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 	"github.com/containernetworking/cni/pkg/invoke"
 )
 
-// run executes a delegate and returns what it printed.
-func run(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
+// execute starts a delegate and returns what it printed.
+func execute(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
 	return (&invoke.RawExec{Stderr: os.Stderr}).ExecPlugin(ctx, path, stdin, environ)
 }

@@ -12,14 +12,14 @@ package plugin
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime"
-	"syscall"
 
 	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
 
@@ -88,36 +88,37 @@ func (p Plugin) Lint(data []byte) error { return p.decode(data) }
 
 // CNIFuncs returns the plugin's commands for skel, with results going to
 // stdout.
-func (p Plugin) CNIFuncs(stdout io.Writer) skel.CNIFuncs {
+func (p Plugin) CNIFuncs(ctx context.Context, stdout io.Writer) skel.CNIFuncs {
 	verb := func(name string) func(*skel.CmdArgs) error {
-		return func(args *skel.CmdArgs) error { return p.call(context.Background(), name, args, stdout) }
+		return func(args *skel.CmdArgs) error { return p.call(ctx, name, args, stdout) }
 	}
 	return skel.CNIFuncs{Add: verb("ADD"), Check: verb("CHECK"), Del: verb("DEL"), Status: verb("STATUS"), GC: verb("GC")}
 }
 
 // Main runs the plugin as the process it is: the command comes from the
 // environment and standard input, the answer goes to standard output, and the
-// exit status is 1 after an error.
-func Main(p Plugin) {
+// exit status is 1 after an error. Delegates that are the same as one of linked
+// are called in this process.
+func Main(p Plugin, linked ...Linked) {
 	// One thing at a time: more processors mean more threads, memory and time
 	// to start, and what waits for the kernel does not need one.
 	runtime.GOMAXPROCS(1)
-	if os.Getenv("CNI_COMMAND") == "ADD" { // the others have nothing to take back
-		surviveBrokenPipe()
-	}
-	err := skel.PluginMainFuncsWithError(p.CNIFuncs(os.Stdout), p.Versions, buildversion.BuildString(p.Name))
+	err := skel.PluginMainFuncsWithError(p.CNIFuncs(withLinked(context.Background(), linked), standardOutput()), p.Versions, buildversion.BuildString(p.Name))
 	if err == nil {
 		return
 	}
-	if printErr := err.Print(); printErr != nil {
+	if printErr := printError(err); printErr != nil {
 		fmt.Fprintf(os.Stderr, "%s: print the error %q: %v\n", p.Name, err.Msg, printErr)
 	}
 	os.Exit(1)
 }
 
-// surviveBrokenPipe keeps a runtime that went away from killing this process as
-// it prints: ADD has things to take back then. The signal is caught rather than
-// ignored, since IPAM plugins would inherit the latter.
-func surviveBrokenPipe() {
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+// printError is err.Print with our standard output.
+func printError(err *types.Error) error {
+	text, encodeErr := json.MarshalIndent(err, "", "    ")
+	if encodeErr != nil {
+		return encodeErr
+	}
+	_, writeErr := standardOutput().Write(text)
+	return writeErr
 }

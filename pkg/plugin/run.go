@@ -55,6 +55,9 @@ func (d Definition[C]) add(ctx context.Context, args *skel.CmdArgs, stdout io.Wr
 	if err := d.checkConvertible(config, req); err != nil {
 		return err
 	}
+	if err := req.IPAM.Locate(); err != nil {
+		return err
+	}
 	if err := d.openNetns(args, req); err != nil {
 		return err
 	}

@@ -150,8 +150,10 @@ func (m *matrix) ipamFailures() {
 		})
 	}
 
-	It("takes everything back when there is no such IPAM plugin", func() {
+	It("does not begin when there is no such IPAM plugin", func() {
 		c := m.container("c1")
+		m.host = m.newHost() // where nothing shared has been made yet
+		m.hostClean = snapshot(m.host)
 		config := with(m.config("1.1.0"), Object{"ipam": Object{"type": "no-such-plugin"}})
 		refusal, err := m.call("ADD", c, config).Refusal()
 		Expect(err).NotTo(HaveOccurred())

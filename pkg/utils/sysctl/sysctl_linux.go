@@ -6,11 +6,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Sysctl returns the value of the parameter name. With one value in params it
@@ -81,10 +82,23 @@ func get(name string) (string, error) {
 }
 
 // read returns the content of a file without the newline at its end. Some
-// files have neither.
+// files have neither. Files of /proc/sys end where read says so, whatever their
+// size; os.File would ask the poller about each.
 func read(file string) (string, error) {
-	data, err := os.ReadFile(file)
-	return strings.TrimSuffix(string(data), "\n"), err
+	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	var content []byte
+	buffer := make([]byte, 4096)
+	for {
+		n, err := unix.Read(fd, buffer)
+		if n <= 0 || err != nil {
+			return strings.TrimSuffix(string(content), "\n"), err
+		}
+		content = append(content, buffer[:n]...)
+	}
 }
 
 // write does not create a file, as os.WriteFile would try to: a parameter that
@@ -95,15 +109,20 @@ func write(name, value string) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0o644)
-	if err != nil {
-		return fmt.Errorf("set sysctl %s to %q: %w", name, value, err)
-	}
-	_, err = file.WriteString(cmp.Or(value, "\n"))
-	if err := errors.Join(err, file.Close()); err != nil {
+	if err := writeFile(path, cmp.Or(value, "\n")); err != nil {
 		return fmt.Errorf("set sysctl %s to %q: %w", name, value, err)
 	}
 	return nil
+}
+
+// writeFile writes a value at once: the kernel takes each call for a whole one.
+func writeFile(path, value string) error {
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_TRUNC|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = unix.Write(fd, []byte(value))
+	return errors.Join(err, unix.Close(fd))
 }
 
 // path returns the file of a parameter.

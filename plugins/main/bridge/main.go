@@ -6,7 +6,8 @@ package main
 import (
 	bridge "github.com/containernetworking/plugins/plugins/main/bridge/plugin"
 
+	"github.com/containernetworking/plugins/internal/linked"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
-func main() { plugin.Main(bridge.Plugin) }
+func main() { plugin.Main(bridge.Plugin, linked.IPAM()...) }

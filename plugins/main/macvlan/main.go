@@ -6,7 +6,8 @@ package main
 import (
 	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 
+	"github.com/containernetworking/plugins/internal/linked"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
-func main() { plugin.Main(macvlan.Plugin) }
+func main() { plugin.Main(macvlan.Plugin, linked.IPAM()...) }

@@ -6,7 +6,8 @@ package main
 import (
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
 
+	"github.com/containernetworking/plugins/internal/linked"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
-func main() { plugin.Main(ptp.Plugin) }
+func main() { plugin.Main(ptp.Plugin, linked.IPAM()...) }

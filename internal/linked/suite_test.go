@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package linked_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+func TestLinked(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "internal/linked")
+}
+
+const config = `{
+	"cniVersion": "1.1.0", "name": "n", "type": "ptp",
+	"ipam": { "type": "static", "addresses": [{ "address": "10.1.2.3/24", "gateway": "10.1.2.1" }] }
+}`
+
+var _ = Describe("an IPAM plugin", Ordered, func() {
+	var bin string // all executables, of one build
+
+	BeforeAll(func() {
+		testutils.Need(GinkgoT(), "root")
+		bin = GinkgoT().TempDir()
+		cmd := exec.Command("../../build_linux.sh", "-ldflags", "-X github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=v9", "-o", bin+"/")
+		out, err := cmd.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+	})
+
+	// attach runs ADD and DEL of ptp with CNI_PATH, and returns what ADD printed.
+	attach := func(path string) string {
+		GinkgoHelper()
+		host, container := namespace(), namespace()
+		var result string
+		for _, verb := range []string{"ADD", "DEL"} {
+			stdout, err := call(host, filepath.Join(bin, "ptp"), verb, path, container.Path())
+			Expect(err).NotTo(HaveOccurred(), stdout)
+			result += stdout
+		}
+		return strings.ReplaceAll(result, container.Path(), "SANDBOX")
+	}
+
+	It("of the same build is not started", func() {
+		path := GinkgoT().TempDir()
+		copyFile(filepath.Join(bin, "static"), filepath.Join(path, "static"), 0o644) // nobody can start it
+		Expect(attach(path)).To(ContainSubstring("10.1.2.3/24"))
+	})
+
+	It("of another build is started, and answers the same", func() {
+		path := GinkgoT().TempDir()
+		cmd := exec.Command("go", "build", "-o", path+"/", "../../plugins/ipam/static")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		out, err := cmd.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+		Expect(withoutMACs(attach(path))).To(Equal(withoutMACs(attach(bin))))
+		Expect(os.Chmod(filepath.Join(path, "static"), 0o644)).To(Succeed())
+		stdout, err := call(namespace(), filepath.Join(bin, "ptp"), "ADD", path, namespace().Path())
+		Expect(err).To(HaveOccurred())
+		Expect(stdout).To(ContainSubstring("permission denied"))
+	})
+
+	It("under another name is not taken for it", func() {
+		path := GinkgoT().TempDir()
+		copyFile(filepath.Join(bin, "host-local"), filepath.Join(path, "static"), 0o755)
+		stdout, err := call(namespace(), filepath.Join(bin, "ptp"), "ADD", path, namespace().Path())
+		Expect(err).To(HaveOccurred())
+		Expect(stdout).To(ContainSubstring("host-local: "))
+	})
+
+	It("fails in the same words either way", func() {
+		wrong := strings.ReplaceAll(config, "10.1.2.3/24", "10.1.2.3/240")
+		path := GinkgoT().TempDir()
+		copyFile(filepath.Join(bin, "static"), filepath.Join(path, "static"), 0o755)
+		file, err := os.OpenFile(filepath.Join(path, "static"), os.O_WRONLY, 0)
+		Expect(err).NotTo(HaveOccurred())
+		// No longer the same build, as far as anybody can tell.
+		head, err := os.ReadFile(filepath.Join(path, "static"))
+		Expect(err).NotTo(HaveOccurred())
+		_, err = file.WriteAt([]byte("another"), int64(bytes.Index(head[:4096], []byte("Go\x00\x00"))+4))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(file.Close()).To(Succeed())
+		started, err := callWith(wrong, namespace(), filepath.Join(bin, "ptp"), "ADD", path, namespace().Path())
+		Expect(err).To(HaveOccurred())
+		linked, err := callWith(wrong, namespace(), filepath.Join(bin, "ptp"), "ADD", bin, namespace().Path())
+		Expect(err).To(HaveOccurred())
+		Expect(linked).To(Equal(started))
+	})
+
+	It("and the others have the version that was asked for", func() {
+		for _, name := range []string{"static", "ptp"} {
+			cmd := exec.Command(filepath.Join(bin, name))
+			cmd.Env = []string{}
+			out, err := cmd.CombinedOutput()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(string(out)).To(HavePrefix("CNI " + name + " plugin v9\n"))
+		}
+	})
+})
+
+func namespace() ns.NetNS {
+	GinkgoHelper()
+	netns, err := testutils.NewNS()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() error { return testutils.UnmountNS(netns) })
+	DeferCleanup(netns.Close)
+	return netns
+}
+
+func call(host ns.NetNS, executable, verb, path, netns string) (string, error) {
+	return callWith(config, host, executable, verb, path, netns)
+}
+
+// callWith runs a plugin in the namespace host and returns what it printed.
+func callWith(config string, host ns.NetNS, executable, verb, path, netns string) (string, error) {
+	cmd := exec.Command(executable)
+	cmd.Env = []string{"CNI_COMMAND=" + verb, "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0", "CNI_NETNS=" + netns, "CNI_PATH=" + path}
+	cmd.Stdin = strings.NewReader(config)
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
+	err := host.Do(func(ns.NetNS) error { return cmd.Run() })
+	return stdout.String(), err
+}
+
+func copyFile(from, to string, mode os.FileMode) {
+	GinkgoHelper()
+	data, err := os.ReadFile(from)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.WriteFile(to, data, mode)).To(Succeed())
+}
+
+// withoutMACs drops the lines that differ from one attachment to the next.
+func withoutMACs(result string) string {
+	var kept []string
+	for line := range strings.Lines(result) {
+		if !strings.Contains(line, `"mac"`) {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
+}

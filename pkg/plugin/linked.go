@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/containernetworking/cni/pkg/skel"
+
+	"github.com/containernetworking/plugins/pkg/ipam"
+)
+
+// Linked is a plugin that is part of an executable beside the one it is named
+// after.
+type Linked struct {
+	Plugin Plugin
+	// BuildID is what Go's linker calls the plugin's own executable if that was
+	// built from the same sources in the same way (see build_linux.sh), else "".
+	BuildID string
+}
+
+// withLinked has delegates called in this process where they are the same as
+// one of all.
+func withLinked(ctx context.Context, all []Linked) context.Context {
+	if len(all) == 0 {
+		return ctx
+	}
+	return ipam.WithLinked(ctx, func(path string) ipam.InProcess {
+		for _, one := range all {
+			if one.Plugin.Name == filepath.Base(path) && one.isAt(path) {
+				return one.Plugin.inProcess
+			}
+		}
+		return nil
+	})
+}
+
+// isAt tells whether the executable at path is this one, under another name, or
+// the plugin's own from the same build.
+func (l Linked) isAt(path string) bool {
+	return isSelf(path) || l.BuildID != "" && hasBuildID(path, l.BuildID)
+}
+
+func isSelf(path string) bool {
+	self, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(self, there)
+}
+
+// hasBuildID looks for the build ID where Go's linker puts it: in a note within
+// the first page of the file. The ID is a hash of everything that went into the
+// executable.
+func hasBuildID(path, id string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	head := make([]byte, 4096)
+	n, err := file.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false
+	}
+	return bytes.Contains(head[:n], []byte("Go\x00\x00"+id))
+}
+
+// inProcess is an ipam.InProcess: it takes from the environment what skel takes
+// for a process.
+func (p Plugin) inProcess(ctx context.Context, verb string, stdin []byte, stdout io.Writer) error {
+	return p.Call(ctx, verb, &skel.CmdArgs{
+		ContainerID:   os.Getenv("CNI_CONTAINERID"),
+		Netns:         os.Getenv("CNI_NETNS"),
+		IfName:        os.Getenv("CNI_IFNAME"),
+		Args:          os.Getenv("CNI_ARGS"),
+		Path:          os.Getenv("CNI_PATH"),
+		NetnsOverride: os.Getenv("CNI_NETNS_OVERRIDE"),
+		StdinData:     stdin,
+	}, stdout)
+}
