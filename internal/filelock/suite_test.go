@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package filelock
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+func TestFilelock(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "internal/filelock")
+}
+
+var _ = DescribeTable("a lock keeps others waiting until it",
+	func(release func(*os.File) error) {
+		path := filepath.Join(GinkgoT().TempDir(), "file")
+		one, err := os.Create(path)
+		Expect(err).NotTo(HaveOccurred())
+		defer one.Close()
+		other, err := os.Open(path)
+		Expect(err).NotTo(HaveOccurred())
+		defer other.Close()
+		Expect(Lock(one.Fd())).To(Succeed())
+		done := make(chan error)
+		go func() { done <- Lock(other.Fd()) }()
+		Consistently(done, 50*time.Millisecond).ShouldNot(Receive())
+		Expect(release(one)).To(Succeed())
+		Eventually(done).Should(Receive(BeNil()))
+		Expect(Unlock(other.Fd())).To(Succeed())
+	},
+	Entry("is given up", func(file *os.File) error { return Unlock(file.Fd()) }),
+	Entry("goes with the file", (*os.File).Close),
+)
