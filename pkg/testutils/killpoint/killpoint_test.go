@@ -6,6 +6,7 @@ package killpoint
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,6 +129,25 @@ var _ = Describe("a traced program", func() {
 			if strings.HasSuffix(point.What, "create b") {
 				Expect(point.Delegate).To(BeTrue())
 				Expect(names()).To(Equal([]string{"a"}))
+				return
+			}
+			Expect(point.N).To(Equal(n))
+		}
+	})
+
+	It("takes down with it, one after the other, what asked for that", func() {
+		command := "echo >a; echo >b; echo >c"
+		for range 3 {
+			command = fmt.Sprintf("setpriv --pdeathsig KILL sh -c %q; true", command)
+		}
+		for n := 1; ; n++ {
+			point, _, err := KillAt(shell(command), n, KillPlugin)
+			if strings.HasPrefix(point.What, "exec") || point.Process == "setpriv" {
+				continue // it has not asked yet
+			}
+			Expect(err).NotTo(HaveOccurred(), "%v", point)
+			if strings.HasSuffix(point.What, "create c") {
+				Expect(point.Children).To(Equal(3))
 				return
 			}
 			Expect(point.N).To(Equal(n))

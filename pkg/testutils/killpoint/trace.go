@@ -182,10 +182,10 @@ func (r *run) inSyscall(tid int, t *thread) error {
 	if what == "" || r.mode == KillDelegate && r.target > 0 && t.pid == r.root {
 		return r.resume(tid, 0)
 	}
+	if r.dead && !r.waits(t.pid) && !call.exits() {
+		r.survived(t.pid, what)
+	}
 	if r.dead {
-		if !call.exits() {
-			r.survived(t.pid, what)
-		}
 		return r.resume(tid, 0)
 	}
 	point := Point{N: len(r.points) + 1, What: what, Process: programName(t.pid), Delegate: t.pid != r.root, Children: r.children()}
@@ -220,21 +220,39 @@ func (r *run) kill(tid int, t *thread) error {
 	return unix.Kill(r.root, unix.SIGKILL)
 }
 
-// resume lets a thread go on to its next stop. While the command is dying its
-// children wait: one that is to die with it must not do a thing more.
+// resume lets a thread go on to its next stop, unless it has to wait.
 func (r *run) resume(tid, signal int) error {
-	dying := r.killed.N > 0 && r.mode == KillPlugin && !r.dead
-	if dying && r.threads[tid].pid != r.root && signal == 0 {
+	if signal == 0 && r.waits(r.threads[tid].pid) {
 		r.held = append(r.held, tid)
 		return nil
 	}
 	return unix.PtraceSyscall(tid, signal)
 }
 
+// waits tells whether a child has to wait: while the command is dying, and then
+// while its own parent may be, for one that is to die with its parent must not
+// do a thing more.
+func (r *run) waits(pid int) bool {
+	if r.killed.N == 0 || r.mode != KillPlugin || pid == r.root {
+		return false
+	}
+	return !r.dead || r.isTraced(parentOf(pid))
+}
+
+func (r *run) isTraced(pid int) bool {
+	for _, t := range r.threads {
+		if t.pid == pid {
+			return true
+		}
+	}
+	return false
+}
+
 // ended notes the end of a thread.
 func (r *run) ended(tid int, status unix.WaitStatus) {
 	delete(r.threads, tid)
 	if tid != r.root {
+		r.releaseHeld()
 		return
 	}
 	r.dead = r.killed.N > 0 && r.mode == KillPlugin
@@ -251,19 +269,31 @@ func (r *run) ended(tid int, status unix.WaitStatus) {
 	}
 }
 
-// releaseHeld lets the children go on. The kernel has sent them their
-// parent-death signals before the command could be reaped, so one that still
-// answers has not got any.
+// releaseHeld lets the children go on that need not wait any more. The kernel has
+// sent them their parent-death signals before the parent could be reaped, so one
+// that still answers has not got any.
 func (r *run) releaseHeld() {
-	for _, tid := range r.held {
-		if call, entering, err := readCall(tid); err == nil && entering && !call.exits() {
-			if what := r.describe(call); what != "" {
-				r.survived(r.threads[tid].pid, what)
-			}
-		}
-		_ = unix.PtraceSyscall(tid, 0) // one that is gone needs nothing
-	}
+	held := r.held
 	r.held = nil
+	for _, tid := range held {
+		t, ok := r.threads[tid]
+		switch {
+		case !ok:
+		case r.waits(t.pid):
+			r.held = append(r.held, tid)
+		default:
+			r.release(tid, t)
+		}
+	}
+}
+
+func (r *run) release(tid int, t *thread) {
+	if call, entering, err := readCall(tid); err == nil && entering && !call.exits() {
+		if what := r.describe(call); what != "" {
+			r.survived(t.pid, what)
+		}
+	}
+	_ = unix.PtraceSyscall(tid, 0) // one that is gone needs nothing
 }
 
 // survived notes that a process lived on after the command's death.
@@ -339,7 +369,15 @@ func (r *run) anyChild() int {
 }
 
 // processOf returns the process that thread tid is of.
-func processOf(tid int) (int, error) {
+func processOf(tid int) (int, error) { return statusField(tid, "Tgid") }
+
+// parentOf returns the parent of a process; 0 for one that is gone.
+func parentOf(pid int) int {
+	parent, _ := statusField(pid, "PPid")
+	return parent
+}
+
+func statusField(tid int, name string) (int, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, unix.ESRCH
@@ -347,7 +385,7 @@ func processOf(tid int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, rest, _ := bytes.Cut(data, []byte("\nTgid:"))
+	_, rest, _ := bytes.Cut(data, []byte("\n"+name+":"))
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
 	return strconv.Atoi(string(bytes.TrimSpace(line)))
 }
