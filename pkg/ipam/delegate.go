@@ -7,7 +7,9 @@ package ipam
 import (
 	"context"
 	"fmt"
+	"os"
 
+	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
@@ -54,16 +56,34 @@ func (d Delegate) Add(ctx context.Context, stack *undo.Stack) (*current.Result, 
 		return nil, err
 	}
 	stack.Push("IPAM reservation", func() error { return d.Del(context.WithoutCancel(ctx)) })
-	answer, err := execAdd(ctx, d.path, d.stdin)
+	result, err := d.result(execAdd(ctx, d.path, d.stdin))
+	if err != nil {
+		return nil, err
+	}
+	if err := d.validate(result); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// Attach is for a delegate that is no IPAM plugin, but makes the interface: it
+// runs its ADD. What that may have done the caller takes back, with Del, also
+// after an error.
+func (d Delegate) Attach(ctx context.Context) (*current.Result, error) {
+	if err := d.Locate(); err != nil {
+		return nil, err
+	}
+	return d.result(execAdd(ctx, d.path, d.stdin))
+}
+
+// result converts what execAdd has returned to the current version.
+func (d Delegate) result(answer types.Result, err error) (*current.Result, error) {
 	if err != nil {
 		return nil, err
 	}
 	result, err := current.NewResultFromResult(answer)
 	if err != nil {
 		return nil, fmt.Errorf("answer of %s: %w", d.plugin, err)
-	}
-	if err := d.validate(result); err != nil {
-		return nil, err
 	}
 	return result, nil
 }
@@ -87,6 +107,18 @@ func (d Delegate) Check(ctx context.Context) error { return d.verb(ctx, "CHECK")
 
 // Del has the IPAM plugin release its addresses.
 func (d Delegate) Del(ctx context.Context) error { return d.verb(ctx, "DEL") }
+
+// DelFor is Del for another attachment than the one that this process was
+// called for: one that nobody has detached, as GC finds them. Its network
+// namespace is not known.
+func (d Delegate) DelFor(ctx context.Context, containerID, ifName string) error {
+	if err := d.Locate(); err != nil {
+		return err
+	}
+	stale := &invoke.Args{Command: "DEL", ContainerID: containerID, IfName: ifName, Path: os.Getenv("CNI_PATH")}
+	_, err := execute(ctx, d.path, d.stdin, stale.AsEnv())
+	return err
+}
 
 // Status asks the IPAM plugin whether it could assign addresses.
 func (d Delegate) Status(ctx context.Context) error { return d.verb(ctx, "STATUS") }

@@ -78,7 +78,7 @@ func environ(verb string) []string { return (&invoke.DelegateArgs{Command: verb}
 func find(plugin string) (string, error) {
 	dirs := filepath.SplitList(os.Getenv("CNI_PATH"))
 	if len(dirs) == 0 && plugin != "" {
-		return "", fmt.Errorf("CNI_PATH is empty, it should name the directory of the IPAM plugin %s", plugin)
+		return "", fmt.Errorf("CNI_PATH is empty, it should name the directory of the plugin %s", plugin)
 	}
 	return invoke.FindInPath(plugin, dirs)
 }
