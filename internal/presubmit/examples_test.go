@@ -27,6 +27,7 @@ import (
 	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
 	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
+	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
 	tuning "github.com/containernetworking/plugins/plugins/meta/tuning/plugin"
 )
 
@@ -45,6 +46,7 @@ func plugins() map[string]entry {
 		"plugins/main/loopback":   {loopback.Plugin, loopback.Config{}},
 		"plugins/main/macvlan":    {macvlan.Plugin, macvlan.Config{}},
 		"plugins/main/ptp":        {ptp.Plugin, ptp.Config{}},
+		"plugins/meta/flannel":    {flannel.Plugin, flannel.Config{}},
 		"plugins/meta/tuning":     {tuning.Plugin, tuning.Config{}},
 	}
 }

@@ -49,17 +49,23 @@ type Container struct {
 }
 
 // BuildIPAM builds the IPAM plugins, to be called once a suite, and returns
-// where they are, for New. If PLUGINS_TEST_BIN names a directory, they are taken from
-// there: in the emulated machine, building takes minutes.
-func BuildIPAM() string {
+// where they are, for New.
+func BuildIPAM() string { return Build("ipam/host-local", "ipam/static") }
+
+// Build builds plugins, by their directories below plugins, and returns where
+// they are. If PLUGINS_TEST_BIN names a directory, they are taken from there: in
+// the emulated machine, building takes minutes.
+func Build(dirs ...string) string {
 	if built := os.Getenv("PLUGINS_TEST_BIN"); built != "" {
 		return built
 	}
-	host, err := gexec.Build("github.com/containernetworking/plugins/plugins/ipam/host-local")
-	gomega.Expect(err).NotTo(gomega.HaveOccurred())
-	static, err := gexec.Build("github.com/containernetworking/plugins/plugins/ipam/static")
-	gomega.Expect(err).NotTo(gomega.HaveOccurred())
-	return filepath.Dir(host) + string(os.PathListSeparator) + filepath.Dir(static)
+	var found []string
+	for _, dir := range dirs {
+		path, err := gexec.Build("github.com/containernetworking/plugins/plugins/" + dir)
+		gomega.Expect(err).NotTo(gomega.HaveOccurred())
+		found = append(found, filepath.Dir(path))
+	}
+	return strings.Join(found, string(os.PathListSeparator))
 }
 
 // New returns a host for p. ipamPath is what BuildIPAM returned.
@@ -227,17 +233,28 @@ func Code(err error) uint {
 func (r *Rig) Outside(hostAddrs, outsideAddrs []string) ns.NetNS {
 	ginkgo.GinkgoHelper()
 	outside := Namespace()
-	r.OnHost(func() {
-		attrs := netlink.NewLinkAttrs()
-		attrs.Name = "uplink"
-		gomega.Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "uplink", PeerNamespace: netlink.NsFd(outside.Fd())})).To(gomega.Succeed())
-		address("uplink", hostAddrs)
-	})
-	within(outside, func() {
-		setUp("lo")
-		address("uplink", outsideAddrs)
-	})
+	within(outside, func() { setUp("lo") })
+	Join(End{r.Host, "uplink", hostAddrs}, End{outside, "uplink", outsideAddrs})
 	return outside
+}
+
+// End is one end of a link between two namespaces.
+type End struct {
+	Netns     ns.NetNS
+	Name      string
+	Addresses []string // CIDR
+}
+
+// Join makes a veth pair, sets its addresses, and sets it up.
+func Join(one, other End) {
+	ginkgo.GinkgoHelper()
+	within(one.Netns, func() {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = one.Name
+		gomega.Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: other.Name, PeerNamespace: netlink.NsFd(other.Netns.Fd())})).To(gomega.Succeed())
+		address(one.Name, one.Addresses)
+	})
+	within(other.Netns, func() { address(other.Name, other.Addresses) })
 }
 
 func address(name string, addresses []string) {

@@ -107,9 +107,9 @@ func (m *matrix) ownKeys(config Object) []string {
 }
 
 // notNeededToRemove picks what DEL can do without. The name says whose things
-// to look for; IPAM has to be found, and to find its store.
+// to look for; IPAM has to be found, and every plugin its store.
 func (m *matrix) notNeededToRemove(path string) bool {
-	return !slices.Contains([]string{"cniVersion", "name", "ipam", "ipam.type", "ipam.dataDir"}, path)
+	return !slices.Contains([]string{"cniVersion", "name", "ipam", "ipam.type", "ipam.dataDir", "dataDir"}, path)
 }
 
 // eachMutation has every mutation of the full configurations tried, those of

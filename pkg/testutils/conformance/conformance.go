@@ -53,6 +53,7 @@ type Suite struct {
 	Layer2 bool           // leaves "ipam" out, for a plugin that can do without
 	Inside bool           // what it makes is all inside the container, out of reach for GC and for a DEL without CNI_NETNS
 	Needs  []string       // features of the machine, see testutils.Need
+	Others []string       // directories of other plugins that it runs, beside host-local
 	// Chained is set for a plugin that comes after others: each container has
 	// an interface already, joined to PreviousBridge, and ADD gets the result.
 	Chained bool
@@ -145,10 +146,10 @@ func (m *matrix) build(suites []Suite) {
 	testutils.Need(GinkgoT(), "root")
 	dirs := []string{hostLocalDir}
 	for _, suite := range suites {
-		if !slices.Contains(dirs, suite.Dir) {
-			dirs = append(dirs, suite.Dir)
-		}
+		dirs = append(append(dirs, suite.Dir), suite.Others...)
 	}
+	slices.Sort(dirs)
+	dirs = slices.Compact(dirs)
 	var err error
 	m.binaries, err = build(GinkgoT().TempDir(), dirs...)
 	Expect(err).NotTo(HaveOccurred())

@@ -163,7 +163,7 @@ func (m *matrix) protocol() {
 // misspell adds the misspelt key to config.
 func (m *matrix) misspell(config Object) [2]string {
 	typo, place := m.suite.Typo, config
-	if own, ok := config["ipam"].(Object); ok && !m.host.delegates() {
+	if own, ok := config["ipam"].(Object); ok && m.suite.IPAM == plugin.IsIPAM {
 		place = with(own, nil)
 		config["ipam"] = place
 		if typo == [2]string{} {

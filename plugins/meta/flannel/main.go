@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The flannel plugin gives containers a network that flanneld manages: it has
+// another plugin make the interface.
+package main
+
+import (
+	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func main() { plugin.Main(flannel.Plugin) }

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package flannel
+
+import (
+	"encoding/json"
+	"runtime"
+	"strings"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/pkg/conf"
+)
+
+const (
+	defaultSubnetFile = "/run/flannel/subnet.env"
+	defaultDataDir    = "/var/lib/cni/flannel"
+)
+
+// Config is the configuration of the flannel plugin.
+type Config struct {
+	conf.Common
+	SubnetFile    string         `json:"subnetFile"`
+	DataDir       string         `json:"dataDir"`
+	Delegate      map[string]any `json:"delegate"`
+	IPAM          map[string]any `json:"ipam"`
+	RuntimeConfig map[string]any `json:"runtimeConfig"`
+}
+
+func (c *Config) subnetFile() string { return or(c.SubnetFile, defaultSubnetFile) }
+
+func (c *Config) dataDir() string { return or(c.DataDir, defaultDataDir) }
+
+func or(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+// Validate implements conf.Validator. What the delegate makes of the rest it
+// will say itself.
+func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
+	for _, key := range []string{"name", "ipam"} {
+		if _, ok := find(c.Delegate, key); ok {
+			p.Add("delegate."+key, "is set by flannel, leave it out")
+		}
+	}
+	kind, ok := find(c.Delegate, "type")
+	switch name, isString := kind.(string); {
+	case ok && (!isString || name == ""):
+		p.Add("delegate.type", "the name of a plugin is expected, such as bridge")
+	case name == "flannel":
+		p.Add("delegate.type", "flannel cannot delegate to itself")
+	}
+	c.validateIPAM(p)
+}
+
+// validateIPAM looks at those parts of "ipam" that flannel adds to.
+func (c *Config) validateIPAM(p *conf.Problems) {
+	var parts struct {
+		IPAM struct {
+			Type   string         `json:"type"`
+			Routes []*types.Route `json:"routes"`
+		} `json:"ipam"`
+	}
+	data, err := json.Marshal(map[string]any{"ipam": c.IPAM})
+	if err != nil {
+		p.Add("ipam", "%v", err)
+		return
+	}
+	_, _ = conf.Decode(data, &parts, p) // that it is an object has just been seen to
+}
+
+// find looks a key up as decoders do: in its own spelling, or else regardless
+// of case.
+func find(object map[string]any, key string) (any, bool) {
+	if value, ok := object[key]; ok {
+		return value, true
+	}
+	for name, value := range object {
+		if strings.EqualFold(name, key) {
+			return value, true
+		}
+	}
+	return nil, false
+}
+
+// onWindows tells which delegate is the usual one, and how it is configured.
+func onWindows() bool { return runtime.GOOS == "windows" }

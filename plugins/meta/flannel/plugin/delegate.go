@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package flannel
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/ipam"
+)
+
+// delegation is a plugin with the configuration that it is run with.
+type delegation struct {
+	ipam.Delegate
+	text   []byte
+	config map[string]any // the same, decoded
+	legacy bool           // read from a record of flannel's own plugin
+}
+
+// newDelegation takes a configuration as it is. kind is its type.
+func newDelegation(kind string, text []byte, config map[string]any) *delegation {
+	return &delegation{Delegate: ipam.NewDelegate(kind, text), text: text, config: config}
+}
+
+// delegation returns what is delegated on this system, given what flanneld
+// says; a nil env leaves that out.
+func (c *Config) delegation(env *subnetEnv) (*delegation, error) {
+	configure := c.onLinux
+	if onWindows() {
+		configure = c.onWindows
+	}
+	config, err := configure(env)
+	if err != nil {
+		return nil, err
+	}
+	return encoded(config)
+}
+
+// encoded is the delegation to the type that config names.
+func encoded(config map[string]any) (*delegation, error) {
+	text, err := json.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("encode the configuration of the delegate: %w", err)
+	}
+	kind, _ := find(config, "type")
+	name, _ := kind.(string)
+	return newDelegation(name, text, config), nil
+}
+
+// with returns the delegation with another key in its configuration.
+func (d *delegation) with(key string, value any) *delegation {
+	config := maps.Clone(d.config)
+	config[key] = value
+	changed, err := encoded(config)
+	if err != nil { // what was decoded from JSON can be encoded
+		return d
+	}
+	return changed
+}
+
+// withPrevious returns the delegation with the result that CHECK is about, in
+// the version that it is in.
+func (d *delegation) withPrevious(c *conf.Common) *delegation {
+	if c.PrevResult != nil {
+		d = d.with("prevResult", c.PrevResult)
+	}
+	if c.CNIVersion != "" {
+		d = d.with("cniVersion", c.CNIVersion)
+	}
+	return d
+}
+
+func (d *delegation) attach(ctx context.Context) (*current.Result, error) {
+	result, err := d.Attach(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("delegate: %w", err)
+	}
+	return result, nil
+}
+
+// common is what a delegate's configuration begins with everywhere: what the
+// user has written for it, the name, and what the runtime says.
+func (c *Config) common(kind string) map[string]any {
+	config := map[string]any{}
+	maps.Copy(config, c.Delegate)
+	config["name"] = c.Name
+	if c.RuntimeConfig != nil {
+		config["runtimeConfig"] = c.RuntimeConfig
+	}
+	setDefault(config, "type", kind)
+	return config
+}
+
+// onLinux configures a delegate on Linux. With ipMasq, flanneld masquerades what
+// leaves the network, and the delegate must not; and the other way round.
+func (c *Config) onLinux(env *subnetEnv) (map[string]any, error) {
+	config := c.common("bridge")
+	if c.CNIVersion != "" {
+		config["cniVersion"] = c.CNIVersion
+	}
+	if kind, _ := find(config, "type"); kind == "bridge" {
+		setDefault(config, "isGateway", true)
+	}
+	if env != nil {
+		setDefault(config, "ipMasq", !env.ipMasq)
+		setDefault(config, "mtu", env.mtu)
+	}
+	config["ipam"] = c.ipamOnLinux(env)
+	return config, nil
+}
+
+// ipamOnLinux adds the node's subnets, as ranges, and the networks, as routes,
+// to what the user has written.
+func (c *Config) ipamOnLinux(env *subnetEnv) map[string]any {
+	config := map[string]any{}
+	maps.Copy(config, c.IPAM)
+	if config["type"] == nil {
+		config["type"] = "host-local"
+	}
+	if config["type"] == "host-local" {
+		dropOwnRange(config)
+	}
+	if env == nil {
+		return config
+	}
+	ranges, routes := []any{}, []any{}
+	if own, ok := config["routes"].([]any); ok {
+		routes = append(routes, own...)
+	}
+	for _, family := range env.families() {
+		ranges = append(ranges, []any{map[string]any{"subnet": family.subnet.String()}})
+		for _, network := range family.networks {
+			routes = append(routes, map[string]any{"dst": network.String()})
+		}
+	}
+	config["ranges"], config["routes"] = ranges, routes
+	return config
+}
+
+// dropOwnRange leaves the range out that host-local takes beside "ranges": the
+// container would get a second address, outside the node's subnet.
+func dropOwnRange(config map[string]any) {
+	if config["subnet"] == nil {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "flannel: ipam.subnet %v is ignored: addresses come from the subnet of this node\n", config["subnet"])
+	for _, key := range []string{"subnet", "rangeStart", "rangeEnd", "gateway"} {
+		delete(config, key)
+	}
+}
+
+// onWindows configures a delegate on Windows. There the delegate does the
+// masquerading itself when flanneld is told to, and IPv4 is all there is.
+func (c *Config) onWindows(env *subnetEnv) (map[string]any, error) {
+	config := c.common("win-bridge")
+	config["cniVersion"] = or(c.CNIVersion, "0.2.0")
+	addresses := map[string]any{"type": "host-local"}
+	config["ipam"] = addresses
+	if env == nil {
+		return config, nil
+	}
+	if !env.v4.subnet.IsValid() {
+		return nil, errors.New("flanneld has no IPv4 subnet for this node (FLANNEL_SUBNET), and Windows has no other networks")
+	}
+	addresses["subnet"] = env.v4.subnet.String()
+	config["ipMasq"] = env.ipMasq
+	config["ipMasqNetwork"] = env.v4.networks[0].String()
+	return config, nil
+}
+
+// setDefault sets a key that the user has not set, in whatever spelling.
+func setDefault(config map[string]any, key string, value any) {
+	if _, ok := find(config, key); !ok {
+		config[key] = value
+	}
+}
