@@ -378,6 +378,27 @@ var _ = Describe("delegation", func() {
 			}
 		})
 
+		It("takes any answer of a plugin that makes the interface", func() {
+			delegate := ipam.NewDelegate("fakeipam", onAdd(reaction{Stdout: `{"cniVersion":"1.1.0","interfaces":[{"name":"eth0"}]}`}))
+			result, err := delegate.Attach(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(result.Interfaces).To(HaveLen(1))
+			_, err = ipam.NewDelegate("fakeipam", onAdd(reaction{Exit: 1, Stdout: `{"code":11,"msg":"busy"}`})).Attach(ctx)
+			Expect(err).To(MatchError(ContainSubstring("busy")))
+			Expect(called("DEL")).To(BeFalse(), "that is up to the caller")
+			missing := ipam.NewDelegate("nosuchplugin", nil)
+			_, err = missing.Attach(ctx)
+			Expect(err).To(MatchError(ContainSubstring("nosuchplugin")))
+			Expect(missing.DelFor(ctx, "c", "i")).To(MatchError(ContainSubstring("nosuchplugin")))
+		})
+
+		It("detaches others than the one that was called for", func() {
+			delegate := ipam.NewDelegate("fakeipam", netconf(nil))
+			Expect(delegate.DelFor(ctx, "stale", "net1")).To(Succeed())
+			env := strings.Split(record("DEL.env"), "\x00")
+			Expect(env).To(ContainElements("CNI_COMMAND=DEL", "CNI_CONTAINERID=stale", "CNI_IFNAME=net1", "CNI_NETNS=", "CNI_ARGS=", "CNI_PATH="+fakeDir))
+		})
+
 		It("does nothing without a plugin", func() {
 			var none ipam.Delegate
 			var stack undo.Stack
