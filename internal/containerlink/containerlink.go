@@ -10,6 +10,8 @@ package containerlink
 import (
 	"errors"
 	"net"
+	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 
@@ -20,9 +22,13 @@ import (
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
+// LentPrefix is what an alternative name begins with that says that the
+// interface is the host's and lent to the container. The rest is its owner.
+const LentPrefix = "owner:"
+
 // Find returns the container's interface, or nil if there is none that could be
-// the attachment's: it is gone, of another kind, or its alias says that it
-// belongs to somebody else, whose ADD came first.
+// the attachment's: it is gone, of another kind, lent by the host, or its alias
+// says that it belongs to somebody else, whose ADD came first.
 func Find(req *plugin.Request, kind string) (netlink.Link, error) {
 	var found netlink.Link
 	err := req.InNetns(func() (err error) {
@@ -32,10 +38,14 @@ func Find(req *plugin.Request, kind string) (netlink.Link, error) {
 	if errors.Is(err, link.ErrNotFound) {
 		return nil, nil
 	}
-	if err != nil || found == nil || found.Type() != kind || req.Owner().IsOther(found.Attrs().Alias) {
+	if err != nil || found == nil || found.Type() != kind || isLent(found) || req.Owner().IsOther(found.Attrs().Alias) {
 		return nil, err
 	}
 	return found, nil
+}
+
+func isLent(l netlink.Link) bool {
+	return slices.ContainsFunc(l.Attrs().AltNames, func(name string) bool { return strings.HasPrefix(name, LentPrefix) })
 }
 
 // Silence takes the addresses off the container's interface, if there is one,

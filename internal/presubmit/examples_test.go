@@ -24,6 +24,7 @@ import (
 	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
 	static "github.com/containernetworking/plugins/plugins/ipam/static/plugin"
 	bridge "github.com/containernetworking/plugins/plugins/main/bridge/plugin"
+	hostdevice "github.com/containernetworking/plugins/plugins/main/host-device/plugin"
 	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
 	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
@@ -40,14 +41,15 @@ type entry struct {
 // plugins are all plugins, by directory.
 func plugins() map[string]entry {
 	return map[string]entry{
-		"plugins/ipam/host-local": {hostlocal.Plugin, hostlocal.Config{}},
-		"plugins/ipam/static":     {static.Plugin, static.Config{}},
-		"plugins/main/bridge":     {bridge.Plugin, bridge.Config{}},
-		"plugins/main/loopback":   {loopback.Plugin, loopback.Config{}},
-		"plugins/main/macvlan":    {macvlan.Plugin, macvlan.Config{}},
-		"plugins/main/ptp":        {ptp.Plugin, ptp.Config{}},
-		"plugins/meta/flannel":    {flannel.Plugin, flannel.Config{}},
-		"plugins/meta/tuning":     {tuning.Plugin, tuning.Config{}},
+		"plugins/ipam/host-local":  {hostlocal.Plugin, hostlocal.Config{}},
+		"plugins/ipam/static":      {static.Plugin, static.Config{}},
+		"plugins/main/bridge":      {bridge.Plugin, bridge.Config{}},
+		"plugins/main/host-device": {hostdevice.Plugin, hostdevice.Config{}},
+		"plugins/main/loopback":    {loopback.Plugin, loopback.Config{}},
+		"plugins/main/macvlan":     {macvlan.Plugin, macvlan.Config{}},
+		"plugins/main/ptp":         {ptp.Plugin, ptp.Config{}},
+		"plugins/meta/flannel":     {flannel.Plugin, flannel.Config{}},
+		"plugins/meta/tuning":      {tuning.Plugin, tuning.Config{}},
 	}
 }
 

@@ -52,6 +52,7 @@ type Suite struct {
 	IPAM   plugin.IPAMUse // as in its Definition
 	Layer2 bool           // leaves "ipam" out, for a plugin that can do without
 	Inside bool           // what it makes is all inside the container, out of reach for GC and for a DEL without CNI_NETNS
+	Lends  bool           // it lends NICs of the host (see MakeNICs) to containers, Inside of which they are
 	Needs  []string       // features of the machine, see testutils.Need
 	Others []string       // directories of other plugins that it runs, beside host-local
 	// Chained is set for a plugin that comes after others: each container has
@@ -85,7 +86,7 @@ type Suite struct {
 
 // inside tells whether nothing of an attachment is on the host, but what an IPAM
 // plugin has there.
-func (s Suite) inside() bool { return s.Inside || s.IPAM == plugin.NoIPAM }
+func (s Suite) inside() bool { return s.Inside || s.Lends || s.IPAM == plugin.NoIPAM }
 
 // Attachment is a container that has been added.
 type Attachment struct {

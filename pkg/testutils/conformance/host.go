@@ -240,6 +240,11 @@ func (c *Container) Remove() error {
 		return nil
 	}
 	c.removed = true
+	if c.host.suite.Lends && !c.host.closed {
+		if err := c.loseNICs(); err != nil {
+			return err
+		}
+	}
 	if c.pair == nil || c.host.closed {
 		return closeNS(c.NS)
 	}

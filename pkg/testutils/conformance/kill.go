@@ -76,7 +76,7 @@ func aftermaths() []aftermath {
 		{"in DEL: DEL and a fresh ADD succeed", "DEL", alone, inTurn(del, add, del)},
 		{"in DEL: the next ADD and GC leave nothing", "DEL", alone, otherAndGC},
 		{"in DEL: the next ADD and GC leave nothing when the namespace has vanished", "DEL", alone, inTurn(vanish, otherAndGC)},
-		{"in GC: GC leaves nothing", "GC", both, collectAll},
+		{"in GC: GC leaves nothing", "GC", both, collectAll()},
 		{"in ADD, its delegate alone: an error leaves nothing", "ADD", delegate, orDel},
 		{"in DEL, its delegate alone: DEL leaves nothing", "DEL", delegate, del},
 	}
@@ -135,11 +135,19 @@ func otherAndGC(s *scene) error {
 	if err := s.collect(s.config, other); err != nil {
 		return err
 	}
+	if s.suite.Lends { // GC's turn comes when the victim's namespace has gone
+		if err := inTurn(vanish, collectAll(other))(s); err != nil {
+			return err
+		}
+	}
 	return s.detach(other, s.config)
 }
 
-// collectAll runs GC again. The victim that it is about is gone, too.
-func collectAll(s *scene) error { return s.collect(s.config) }
+// collectAll runs GC again, for all but the valid containers. The victim that
+// it is about is gone, too.
+func collectAll(valid ...*Container) func(*scene) error {
+	return func(s *scene) error { return s.collect(s.config, valid...) }
+}
 
 // orDel detaches what was attached although the delegate died.
 func orDel(s *scene) error {

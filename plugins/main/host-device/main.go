@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The host-device plugin lends a container a network device of the host.
+package main
+
+import (
+	hostdevice "github.com/containernetworking/plugins/plugins/main/host-device/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func main() { plugin.Main(hostdevice.Plugin) }

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package hostdevice
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/internal/containerlink"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// An interface bears, as alternative names, whose it is and how it was on the
+// host. They go with it wherever it is, and are there when the kernel brings it
+// back to the host because the container's namespace is gone. The alias is for
+// upstream's plugin, which knows nothing else.
+//
+//	owner:pods:web-1:net1
+//	home:ens5:up:1500:02:00:00:00:00:01
+const (
+	ownerPrefix = containerlink.LentPrefix
+	homePrefix  = "home:"
+)
+
+// home is how an interface was before it was given away. Only the name is known
+// of one that upstream's plugin has moved.
+type home struct {
+	name string
+	up   bool
+	mtu  int
+	mac  net.HardwareAddr
+}
+
+func (h home) String() string {
+	state := "down"
+	if h.up {
+		state = "up"
+	}
+	return fmt.Sprintf("%s%s:%s:%d:%s", homePrefix, h.name, state, h.mtu, h.mac)
+}
+
+// parseHome reads what String has written.
+func parseHome(text string) (home, bool) {
+	rest, ok := strings.CutPrefix(text, homePrefix)
+	fields := strings.SplitN(rest, ":", 4)
+	if !ok || len(fields) != 4 || fields[0] == "" {
+		return home{}, false
+	}
+	mtu, err := strconv.Atoi(fields[2])
+	if err != nil {
+		return home{}, false
+	}
+	mac, _ := net.ParseMAC(fields[3]) // an interface may have none
+	return home{name: fields[0], up: fields[1] == "up", mtu: mtu, mac: mac}, true
+}
+
+// nic is an interface to give away, or that was given away.
+type nic struct {
+	link   netlink.Link
+	home   home
+	marked bool // home comes from the interface's own mark
+	pciID  string
+}
+
+// known returns l with the home that it says it has, or else with how it is
+// now.
+func known(l netlink.Link) *nic {
+	attrs := l.Attrs()
+	for _, name := range attrs.AltNames {
+		if h, ok := parseHome(name); ok {
+			return &nic{link: l, home: h, marked: true}
+		}
+	}
+	return &nic{link: l, home: home{attrs.Name, attrs.RawFlags&unix.IFF_UP != 0, attrs.MTU, attrs.HardwareAddr}}
+}
+
+// markOf is the alternative name that says that an interface is the owner's
+// with the given comment. Alternative names must not have slashes, and names of
+// owners have no colons.
+func markOf(comment string) string { return ownerPrefix + strings.ReplaceAll(comment, "/", ":") }
+
+// ownerComments returns whose an interface says it is, as owners' comments.
+// There is more than one if an earlier owner never gave it back.
+func ownerComments(l netlink.Link) []string {
+	var comments []string
+	for _, name := range l.Attrs().AltNames {
+		if owner, ok := strings.CutPrefix(name, ownerPrefix); ok {
+			comments = append(comments, strings.ReplaceAll(owner, ":", "/"))
+		}
+	}
+	return comments
+}
+
+// marks returns the alternative names that this plugin has given an interface.
+func marks(l netlink.Link) []string {
+	var own []string
+	for _, name := range l.Attrs().AltNames {
+		if strings.HasPrefix(name, ownerPrefix) || strings.HasPrefix(name, homePrefix) {
+			own = append(own, name)
+		}
+	}
+	return own
+}
+
+// belongsTo tells whether an interface says that it is owner's.
+func belongsTo(owner plugin.Owner, l netlink.Link) bool {
+	return slices.Contains(ownerComments(l), owner.Comment())
+}

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package hostdevice
+
+import (
+	"context"
+	"net"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
+	"github.com/containernetworking/plugins/pkg/undo"
+	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
+)
+
+const (
+	nicMAC  = "02:00:00:00:00:01"
+	wantsIt = `{"type":"host-device","device":"nic0"}`
+)
+
+// standIn makes an interface that plays a network card.
+func standIn(name, mac string, mtu int, up bool) {
+	GinkgoHelper()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	l := &netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TAP}
+	Expect(netlink.LinkAdd(l)).To(Succeed())
+	address, err := net.ParseMAC(mac)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(netlink.LinkSetHardwareAddr(l, address)).To(Succeed())
+	Expect(netlink.LinkSetMTU(l, mtu)).To(Succeed())
+	if up {
+		Expect(netlink.LinkSetUp(l)).To(Succeed())
+	}
+}
+
+func find(name string) netlink.Link {
+	GinkgoHelper()
+	l, err := netlink.LinkByName(name)
+	Expect(err).NotTo(HaveOccurred(), name)
+	return l
+}
+
+func snapshot(netns ns.NetNS) string {
+	GinkgoHelper()
+	text, err := testutils.Snapshot(netns)
+	Expect(err).NotTo(HaveOccurred())
+	return text
+}
+
+var _ = Describe("an interface", func() {
+	var (
+		rig    *testrig.Rig
+		c      *testrig.Container
+		before string
+	)
+
+	// begin remembers how host and container are.
+	begin := func() { before = snapshot(rig.Host) + snapshot(c.Netns) }
+	// beginDown begins with an interface that was never up: the kernel has not yet
+	// given it the queueing discipline that it loses as it is moved.
+	beginDown := func() {
+		rig.OnHost(func() {
+			Expect(netlink.LinkDel(find("nic0"))).To(Succeed())
+			standIn("nic0", nicMAC, 1400, false)
+		})
+		begin()
+	}
+	expectNothingChanged := func() {
+		GinkgoHelper()
+		Expect(snapshot(rig.Host) + snapshot(c.Netns)).To(Equal(before))
+	}
+
+	BeforeEach(func() {
+		rig = testrig.New(Plugin, ipamPath)
+		c = rig.Container("one")
+		c.IfName = "net1"
+		rig.OnHost(func() { standIn("nic0", nicMAC, 1400, true) })
+		begin()
+	})
+
+	It("is lent and comes home as it was", func() {
+		result := rig.Add(c, wantsIt)
+		Expect(result.Interfaces).To(Equal([]*current.Interface{{Name: "net1", Mac: nicMAC, Mtu: 1400, Sandbox: c.Path}}))
+		rig.OnHost(func() { Expect(links()).To(ConsistOf("lo")) })
+		c.Do(func() {
+			l := find("net1")
+			Expect(l.Attrs().Alias).To(Equal("nic0"), "what upstream's plugin goes by")
+			Expect(l.Attrs().AltNames).To(ConsistOf("owner:test:one:net1", "home:nic0:up:1400:"+nicMAC))
+			Expect(l.Attrs().Flags & net.FlagUp).NotTo(BeZero())
+		})
+		Expect(rig.Check(c, wantsIt, result)).To(Succeed())
+		rig.Del(c, wantsIt)
+		expectNothingChanged()
+		rig.Del(c, wantsIt)
+		expectNothingChanged()
+	})
+
+	It("stays down if it was down", func() {
+		beginDown()
+		rig.Add(c, wantsIt)
+		rig.Del(c, wantsIt)
+		expectNothingChanged()
+	})
+
+	It("comes home as it was whatever the container has done to it", func() {
+		rig.Add(c, wantsIt)
+		c.Do(func() {
+			l := find("net1")
+			other, _ := net.ParseMAC("02:00:00:00:00:02")
+			Expect(netlink.LinkSetDown(l)).To(Succeed())
+			Expect(netlink.LinkSetHardwareAddr(l, other)).To(Succeed())
+			Expect(netlink.LinkSetMTU(l, 1300)).To(Succeed())
+			Expect(netlink.LinkSetName(l, "renamed")).To(Succeed())
+			Expect(netlink.LinkSetUp(l)).To(Succeed())
+		})
+		rig.Del(c, wantsIt)
+		expectNothingChanged()
+	})
+
+	It("leaves its addresses behind", func() {
+		rig.OnHost(func() {
+			address, _ := netlink.ParseAddr("192.0.2.1/24")
+			Expect(netlink.AddrAdd(find("nic0"), address)).To(Succeed())
+		})
+		config := `{"type":"host-device","device":"nic0","ipam":{"type":"static","addresses":[{"address":"10.0.0.5/24"}]}}`
+		result := rig.Add(c, config)
+		Expect(result.IPs).To(HaveLen(1))
+		Expect(*result.IPs[0].Interface).To(Equal(0))
+		c.Do(func() { Expect(addresses("net1")).To(Equal([]string{"10.0.0.5/24"})) })
+		Expect(rig.Check(c, config, result)).To(Succeed())
+		rig.Del(c, config)
+		rig.OnHost(func() { Expect(addresses("nic0")).To(BeEmpty()) })
+	})
+
+	It("comes home after every step that can fail", func() {
+		config := `{"type":"host-device","device":"nic0","ipam":{"type":"static","addresses":[{"address":"10.0.0.5/24"}]}}`
+		var steps []string
+		for at := 1; ; at++ {
+			fault := &undo.Fault{At: at}
+			_, err := rig.CallWith(undo.WithFault(context.Background(), fault), "ADD", c, config)
+			if fault.Fired == "" {
+				Expect(err).NotTo(HaveOccurred())
+				break
+			}
+			Expect(err).To(MatchError(Not(ContainSubstring("undo "))))
+			steps = append(steps, fault.Fired)
+			expectNothingChanged()
+		}
+		Expect(steps).To(Equal([]string{"marks of nic0", "move of nic0 into the container", "IPAM reservation"}))
+	})
+
+	Describe("whose name is taken", func() {
+		It("in the container stays on the host", func() {
+			c.Do(func() { standIn("net1", "02:00:00:00:00:09", 1500, true) })
+			begin()
+			_, err := rig.Call("ADD", c, wantsIt)
+			Expect(err).To(MatchError(ContainSubstring(`interface "net1" already exists in the container`)))
+			expectNothingChanged()
+			rig.Del(c, wantsIt)
+			expectNothingChanged()
+		})
+
+		It("in the container, and known by the kernel only after the move, comes home", func() {
+			rig.OnHost(func() { Expect(link.AddAltNames(find("nic0").Attrs().Index, "net1")).To(Succeed()) })
+			begin()
+			_, err := rig.Call("ADD", c, wantsIt)
+			Expect(err).To(MatchError(ContainSubstring("file exists")))
+			Expect(err).To(MatchError(Not(ContainSubstring("undo "))))
+			expectNothingChanged()
+		})
+
+		It("on the host stays in the container until it is free", func() {
+			config := `{"type":"host-device","device":"nic0",` + rig.HostLocal("", "10.0.0.0/24") + `}`
+			rig.Add(c, config)
+			rig.OnHost(func() { standIn("nic0", "02:00:00:00:00:09", 1500, false) })
+			foreign := snapshot(rig.Host)
+			for range 2 {
+				_, err := rig.Call("DEL", c, config)
+				Expect(err).To(MatchError(ContainSubstring(`interface "nic0" already exists on the host`)))
+				Expect(snapshot(rig.Host)).To(Equal(foreign))
+				c.Do(func() {
+					Expect(find("net1").Attrs().Flags & net.FlagUp).NotTo(BeZero())
+					Expect(addresses("net1")).To(BeEmpty(), "they are released")
+				})
+			}
+			rig.OnHost(func() { Expect(netlink.LinkDel(find("nic0"))).To(Succeed()) })
+			rig.Del(c, config)
+			expectNothingChanged()
+		})
+
+		It("on the host, by an interface that came from nowhere, destroys neither", func() {
+			rig.Add(c, wantsIt)
+			comesBackAs(rig, c, "dev7")
+			rig.OnHost(func() { standIn("nic0", "02:00:00:00:00:09", 1500, false) })
+			foreign := snapshot(rig.Host)
+			c.Path = ""
+			_, err := rig.Call("DEL", c, wantsIt)
+			Expect(err).To(MatchError(ContainSubstring(`interface "nic0" already exists on the host`)))
+			Expect(snapshot(rig.Host)).To(Equal(foreign))
+		})
+
+		It("as the host's in the container is no obstacle", func() {
+			c.Do(func() { standIn("nic0", "02:00:00:00:00:09", 1500, true) })
+			begin()
+			rig.Add(c, wantsIt)
+			c.Do(func() { Expect(links()).To(ConsistOf("lo", "nic0", "net1")) })
+			rig.Del(c, wantsIt)
+			expectNothingChanged()
+		})
+
+		It("by itself, as it keeps its name, is no obstacle", func() {
+			c.IfName = "nic0"
+			rig.Add(c, wantsIt)
+			rig.Del(c, wantsIt)
+			expectNothingChanged()
+		})
+	})
+
+	// The kernel brings hardware home when a namespace goes away: down, under the
+	// name it had, or dev and a number if that is taken.
+	DescribeTable("that came back to the host by itself comes home",
+		func(name string, how func()) {
+			rig.Add(c, wantsIt)
+			comesBackAs(rig, c, name)
+			c.Path = ""
+			how()
+			expectNothingChanged()
+		},
+		Entry("by DEL", "net1", func() { rig.Del(c, wantsIt) }),
+		Entry("by DEL that knows nothing", "net1", func() { rig.Del(c, `{}`) }),
+		Entry("by DEL that knows another device", "net1", func() { rig.Del(c, `{"device":"lo"}`) }),
+		Entry("by DEL, whatever the kernel calls it", "dev12", func() { rig.Del(c, wantsIt) }),
+		Entry("by DEL, by its own name", "nic0", func() { rig.Del(c, wantsIt) }),
+		Entry("by GC", "dev12", func() {
+			_, err := rig.Call("GC", c, `{"cni.dev/valid-attachments":[{"containerID":"one","ifname":"eth0"}]}`)
+			Expect(err).NotTo(HaveOccurred())
+		}),
+		Entry("by the next ADD and DEL", "dev12", func() {
+			other := rig.Container("two")
+			rig.Add(other, wantsIt)
+			rig.Del(other, wantsIt)
+		}),
+		Entry("after the next ADD, whose container vanished too, by the DEL for the first", "dev12", func() {
+			other := rig.Container("two")
+			rig.Add(other, wantsIt)
+			comesBackAs(rig, other, "eth0")
+			rig.Del(c, wantsIt)
+			other.Path = ""
+			rig.Del(other, wantsIt)
+		}),
+	)
+
+	It("that came back is left alone by those who do not own it", func() {
+		rig.Add(c, wantsIt)
+		comesBackAs(rig, c, "net1")
+		c.Path = ""
+		here := snapshot(rig.Host)
+		other := rig.Container("two")
+		other.IfName, other.Path = "net1", ""
+		rig.Del(other, `{}`)
+		rig.Del(other, `{"name":"other"}`)
+		_, err := rig.Call("GC", c, `{"cni.dev/valid-attachments":[{"containerID":"one","ifname":"net1"}]}`)
+		Expect(err).NotTo(HaveOccurred())
+		_, err = rig.Call("GC", c, `{"name":"other"}`)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(snapshot(rig.Host)).To(Equal(here))
+	})
+
+	It("of somebody else's is never taken, whatever its alias says", func() {
+		rig.OnHost(func() {
+			standIn("net1", "02:00:00:00:00:09", 1500, true)
+			Expect(netlink.LinkSetAlias(find("net1"), "uplink")).To(Succeed())
+		})
+		c.Do(func() {
+			standIn("net1", "02:00:00:00:00:09", 1500, true)
+			Expect(netlink.LinkSetAlias(find("net1"), "uplink")).To(Succeed())
+		})
+		begin()
+		rig.Del(c, wantsIt)
+		rig.Del(c, `{}`)
+		c.Path = ""
+		rig.Del(c, wantsIt)
+		expectNothingChanged()
+	})
+
+	It("that several attachments want goes to one of them", func() {
+		other := rig.Container("two")
+		rig.Add(c, wantsIt)
+		_, err := rig.Call("ADD", other, wantsIt)
+		Expect(err).To(MatchError(ContainSubstring(`there is no interface "nic0" on the host; it may be in a container`)))
+		_, err = rig.Call("STATUS", other, wantsIt)
+		Expect(testrig.Code(err)).To(Equal(uint(50)))
+		rig.Del(other, wantsIt)
+		c.Do(func() { find("net1") })
+		rig.Del(c, wantsIt)
+		_, err = rig.Call("STATUS", other, wantsIt)
+		Expect(err).NotTo(HaveOccurred())
+	})
+
+	It("is missed by CHECK", func() {
+		result := rig.Add(c, wantsIt)
+		c.Do(func() {
+			l := find("net1")
+			Expect(link.RemoveAltNames(l.Attrs().Index, marks(l)...)).To(Succeed())
+			Expect(netlink.LinkSetAlias(l, "")).To(Succeed())
+			Expect(netlink.LinkSetDown(l)).To(Succeed())
+		})
+		err := rig.Check(c, wantsIt, result)
+		Expect(err).To(MatchError(ContainSubstring("net1: the interface does not say what it is called on the host")))
+		Expect(err).To(MatchError(ContainSubstring("net1: the interface is down")))
+	})
+
+	It("passes packets", func() {
+		rig.OnHost(func() {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = "card"
+			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "switch"})).To(Succeed())
+			address, _ := netlink.ParseAddr("10.0.0.1/24")
+			Expect(netlink.AddrAdd(find("switch"), address)).To(Succeed())
+			Expect(netlink.LinkSetUp(find("switch"))).To(Succeed())
+		})
+		config := `{"type":"host-device","device":"card","ipam":{"type":"static","addresses":[{"address":"10.0.0.5/24"}]}}`
+		rig.Add(c, config)
+		Expect(testrig.Reach(c.Netns, rig.Host, "10.0.0.1")).To(Equal("10.0.0.5"))
+		rig.Del(c, config)
+		rig.OnHost(func() { Expect(links()).To(ContainElements("card", "switch")) })
+	})
+
+	It("is not deleted by plugins whose interface it could be", func() {
+		rig.OnHost(func() {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name, attrs.ParentIndex = "nic9", find("nic0").Attrs().Index
+			Expect(netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE})).To(Succeed())
+		})
+		lends := `{"type":"host-device","device":"nic9"}`
+		rig.Add(c, lends)
+		rig.Plugin = macvlan.Plugin
+		rig.Del(c, `{"type":"macvlan","master":"nic0"}`)
+		rig.Plugin = Plugin
+		rig.Del(c, lends)
+		rig.OnHost(func() { Expect(links()).To(ContainElement("nic9")) })
+	})
+
+	// What upstream's plugin has moved, and what moves on a kernel that has no
+	// alternative names, has an alias and no marks. It comes home down.
+	Describe("without marks", func() {
+		var result *current.Result
+		BeforeEach(func() {
+			beginDown()
+			result = rig.Add(c, wantsIt)
+			c.Do(func() {
+				l := find("net1")
+				Expect(link.RemoveAltNames(l.Attrs().Index, marks(l)...)).To(Succeed())
+			})
+		})
+
+		It("comes home by the device's name", func() { rig.Del(c, wantsIt); expectNothingChanged() })
+		It("comes home by its address", func() { rig.Del(c, `{"hwaddr":"`+nicMAC+`"}`); expectNothingChanged() })
+		It("comes home by prevResult", func() {
+			_, err := rig.Call("DEL", c, testrig.WithPrev(`{}`, result))
+			Expect(err).NotTo(HaveOccurred())
+			expectNothingChanged()
+		})
+		It("comes home though it was renamed", func() {
+			c.Do(func() {
+				Expect(netlink.LinkSetDown(find("net1"))).To(Succeed())
+				Expect(netlink.LinkSetName(find("net1"), "renamed")).To(Succeed())
+			})
+			rig.Del(c, wantsIt)
+			expectNothingChanged()
+		})
+		It("comes home from the host", func() {
+			comesBackAs(rig, c, "dev3")
+			c.Path = ""
+			rig.Del(c, wantsIt)
+			expectNothingChanged()
+		})
+		It("is given to the next container", func() {
+			comesBackAs(rig, c, "dev3")
+			other := rig.Container("two")
+			rig.Add(other, wantsIt)
+			rig.Del(other, wantsIt)
+			expectNothingChanged()
+		})
+	})
+})
+
+// comesBackAs does what the kernel does with hardware as a namespace goes away.
+func comesBackAs(rig *testrig.Rig, c *testrig.Container, name string) {
+	GinkgoHelper()
+	c.Do(func() {
+		l := find(c.IfName)
+		Expect(netlink.LinkSetDown(l)).To(Succeed())
+		Expect(netlink.LinkSetName(l, name)).To(Succeed())
+		Expect(netlink.LinkSetNsFd(l, int(rig.Host.Fd()))).To(Succeed())
+	})
+}
+
+func links() []string {
+	GinkgoHelper()
+	all, err := netlink.LinkList()
+	Expect(err).NotTo(HaveOccurred())
+	var names []string
+	for _, l := range all {
+		names = append(names, l.Attrs().Name)
+	}
+	return names
+}
+
+func addresses(name string) []string {
+	GinkgoHelper()
+	all, err := netlink.AddrList(find(name), netlink.FAMILY_V4)
+	Expect(err).NotTo(HaveOccurred())
+	var list []string
+	for _, address := range all {
+		list = append(list, address.IPNet.String())
+	}
+	return list
+}
