@@ -3,6 +3,9 @@
 #
 # GO, GOOS, GOARCH, GOFLAGS and CGO_ENABLED are honoured; all arguments go to "go build", for example
 #   ./build_linux.sh -ldflags '-X github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=v2.0.0'
+#
+# With --single as the first argument there is one executable for all, stripped, under all their names (hard links): less
+# to carry, and IPAM plugins need no process of their own.
 set -eu
 cd "$(dirname "$0")"
 
@@ -43,15 +46,27 @@ take_arguments() {
 		*) set -- "$@" "$arg" ;;
 		esac
 	done
-	build "$@"
+	mkdir -p "$out"
+	if [ -n "$single" ]; then
+		build_single "$@"
+	else
+		build "$@"
+	fi
 }
 
-# shellcheck disable=SC2086 # $dirs: one word per directory; the names hold no spaces
+# build_single makes one executable and gives it all names.
+build_single() {
+	"${GO:-go}" build -o "${out%/}/cni-plugins" "-ldflags=-s -w $ldflags" "$@" ./cmd/cni-plugins
+	for dir in $dirs; do
+		ln -f "${out%/}/cni-plugins" "${out%/}/${dir##*/}"
+	done
+}
+
 # build compiles the IPAM plugins first and tells the others their build IDs: where an interface plugin finds one of just
 # these in CNI_PATH, it calls its own copy instead of starting a process (see internal/linked).
+# shellcheck disable=SC2086 # $dirs and $others: one word per directory; the names hold no spaces
 build() {
 	go=${GO:-go}
-	mkdir -p bin
 	echo "Building plugins ${GOOS:-}"
 	for dir in $dirs; do
 		echo "  ${dir##*/}"
@@ -68,4 +83,9 @@ build() {
 	exec "$go" build -o "$out" "-ldflags=$ldflags $ids" "$@" $others
 }
 
+single=
+if [ "${1:-}" = --single ]; then
+	single=yes
+	shift
+fi
 take_arguments "$@"

@@ -30,8 +30,11 @@ fi
 tools=$(mktemp -d)
 trap 'rm -rf "$tools"' EXIT
 go build -o "$tools/testrun" ./scripts/testrun
+chmod 755 "$tools"
+./build_linux.sh --single -o "$tools/single/"
 
 # bin/ on PATH: tests run the plugins as a runtime would; PLUGINS_TEST_BIN saves those that need a plugin building it,
 # which takes minutes in the emulated machine. PKG may hold several patterns.
 # shellcheck disable=SC2086
-PATH="$PWD/bin:$PATH" CNI_PATH="$PWD/bin" PLUGINS_TEST_BIN="$PWD/bin" "$tools/testrun" run ${PKG:-}
+PATH="$PWD/bin:$PATH" CNI_PATH="$PWD/bin" PLUGINS_TEST_BIN="$PWD/bin" \
+	PLUGINS_TEST_SINGLE="$tools/single/cni-plugins" "$tools/testrun" run ${PKG:-}

@@ -124,6 +124,7 @@ func Run(suites ...Suite) bool {
 					m.badInput(suite)
 				}
 				m.concurrency(suite)
+				It("answers the same from the executable of all plugins", m.answersTheSame)
 			})
 		}
 		It("has been asked every command", m.complete)
@@ -133,6 +134,7 @@ func Run(suites ...Suite) bool {
 // matrix is the state of the specs of one plugin.
 type matrix struct {
 	binaries binaries
+	single   binaries // the same plugins in one executable
 	tried    verbs
 
 	// Of the running spec:
@@ -153,6 +155,8 @@ func (m *matrix) build(suites []Suite) {
 	dirs = slices.Compact(dirs)
 	var err error
 	m.binaries, err = build(GinkgoT().TempDir(), dirs...)
+	Expect(err).NotTo(HaveOccurred())
+	m.single, err = buildSingle(GinkgoT().TempDir(), dirs)
 	Expect(err).NotTo(HaveOccurred())
 }
 

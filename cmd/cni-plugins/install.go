@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// own is the name that the executable has beside those of the plugins.
+const own = "cni-plugins"
+
+// install gives the executable at path the names of the plugins in dir, and its
+// own. They are hard links, or symbolic ones where a file system has no others.
+// Each name is replaced at once: whoever calls a plugin meanwhile gets the old
+// one or the new one.
+func install(path, dir string) error {
+	executable, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := place(executable, dir); err != nil {
+		return fmt.Errorf("%s: %w", own, err)
+	}
+	for _, name := range names() {
+		if err := link(dir, name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// place puts the executable into dir, under its own name: a copy, since what is
+// installed must not change with what it was installed from.
+func place(executable, dir string) error {
+	target := filepath.Join(dir, own)
+	if same(executable, target) {
+		return nil
+	}
+	return replace(target, func(temporary string) error { return copyFile(executable, temporary) })
+}
+
+func same(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
+}
+
+// link gives the executable in dir another name.
+func link(dir, name string) error {
+	target := filepath.Join(dir, name)
+	return replace(target, func(temporary string) error {
+		err := os.Link(filepath.Join(dir, own), temporary)
+		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EMLINK) {
+			return os.Symlink(own, temporary)
+		}
+		return err
+	})
+}
+
+// replace has fn make a file under a temporary name, and gives that the name
+// target in one step.
+func replace(target string, fn func(temporary string) error) error {
+	temporary := fmt.Sprintf("%s/.%s.%d", filepath.Dir(target), filepath.Base(target), os.Getpid())
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := fn(temporary); err != nil {
+		return errors.Join(err, removeIfThere(temporary))
+	}
+	if err := os.Rename(temporary, target); err != nil {
+		return errors.Join(err, removeIfThere(temporary))
+	}
+	// To rename one link of a file to another of the same file does nothing.
+	return removeIfThere(temporary)
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func copyFile(from, to string) (err error) {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	return errors.Join(err, target.Sync(), target.Close())
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"maps"
+	"slices"
+
+	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
+	static "github.com/containernetworking/plugins/plugins/ipam/static/plugin"
+	bridge "github.com/containernetworking/plugins/plugins/main/bridge/plugin"
+	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
+	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
+	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
+	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
+	tuning "github.com/containernetworking/plugins/plugins/meta/tuning/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// plugins returns all plugins by name.
+func plugins() map[string]plugin.Plugin {
+	all := map[string]plugin.Plugin{}
+	for _, p := range []plugin.Plugin{
+		bridge.Plugin, flannel.Plugin, hostlocal.Plugin, loopback.Plugin, macvlan.Plugin, ptp.Plugin, static.Plugin, tuning.Plugin,
+	} {
+		all[p.Name] = p
+	}
+	return all
+}
+
+func names() []string { return slices.Sorted(maps.Keys(plugins())) }
+
+// linked are the plugins that may be delegates: all, by the file they are in.
+func linked(all map[string]plugin.Plugin) []plugin.Linked {
+	var list []plugin.Linked
+	for _, p := range all {
+		list = append(list, plugin.Linked{Plugin: p})
+	}
+	return list
+}

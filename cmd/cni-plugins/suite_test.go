@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+func TestCNIPlugins(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "cmd/cni-plugins")
+}
+
+var _ = It("has every plugin", func() {
+	var dirs []string
+	for _, kind := range []string{"main", "meta", "ipam"} {
+		found, err := filepath.Glob("../../plugins/" + kind + "/*/main.go")
+		Expect(err).NotTo(HaveOccurred())
+		for _, file := range found {
+			dirs = append(dirs, filepath.Base(filepath.Dir(file)))
+		}
+	}
+	Expect(names()).To(ConsistOf(dirs))
+})
+
+var _ = Describe("the command line", func() {
+	run := func(args ...string) (status int, stdout, stderr string) {
+		var out, err bytes.Buffer
+		status = command(args, &out, &err)
+		return status, out.String(), err.String()
+	}
+
+	It("lists the plugins", func() {
+		status, stdout, _ := run("list")
+		Expect(status).To(BeZero())
+		Expect(strings.Fields(stdout)).To(Equal(names()))
+	})
+
+	It("says what can be done", func() {
+		for _, args := range [][]string{nil, {"install"}, {"install", "a", "b"}, {"sing"}} {
+			status, _, stderr := run(args...)
+			Expect(status).To(Equal(2))
+			Expect(stderr).To(HavePrefix("usage: cni-plugins install DIRECTORY"))
+		}
+	})
+})
+
+var _ = Describe("the executable", Ordered, func() {
+	var executable string
+	BeforeAll(func() {
+		executable = filepath.Join(GinkgoT().TempDir(), own)
+		cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", executable, ".")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		out, err := cmd.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+	})
+
+	introduction := func(path string) string {
+		GinkgoHelper()
+		cmd := exec.Command(path)
+		cmd.Env = []string{}
+		out, err := cmd.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+		return string(out)
+	}
+
+	It("has at most nine megabytes", func() {
+		info, err := os.Stat(executable)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(info.Size()).To(BeNumerically("<=", 9_000_000))
+		AddReportEntry("bytes", info.Size())
+	})
+
+	It("installs itself as each plugin, and over itself", func() {
+		dir := filepath.Join(GinkgoT().TempDir(), "opt", "bin")
+		for range 2 {
+			Expect(exec.Command(executable, "install", dir).Run()).To(Succeed())
+		}
+		entries, err := os.ReadDir(dir)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(entries).To(HaveLen(len(names()) + 1))
+		for _, name := range names() {
+			Expect(introduction(filepath.Join(dir, name))).To(HavePrefix("CNI " + name + " plugin "))
+			Expect(same(filepath.Join(dir, name), filepath.Join(dir, own))).To(BeTrue())
+		}
+		Expect(same(filepath.Join(dir, own), executable)).To(BeFalse(), "it is a copy")
+		Expect(exec.Command(filepath.Join(dir, own), "install", dir).Run()).To(Succeed(), "from where it is installed")
+	})
+
+	It("replaces plugins that are running", func() {
+		dir := GinkgoT().TempDir()
+		sleep, err := exec.LookPath("sleep")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(copyFile(sleep, filepath.Join(dir, "bridge"))).To(Succeed())
+		running := exec.Command(filepath.Join(dir, "bridge"), "60")
+		Expect(running.Start()).To(Succeed())
+		Expect(exec.Command(executable, "install", dir).Run()).To(Succeed())
+		Expect(introduction(filepath.Join(dir, "bridge"))).To(HavePrefix("CNI bridge plugin "))
+		Expect(running.Process.Kill()).To(Succeed())
+		Expect(running.Wait()).To(MatchError(ContainSubstring("killed")))
+	})
+
+	It("works through a symbolic link, too", func() {
+		dir := GinkgoT().TempDir()
+		Expect(os.Symlink(executable, filepath.Join(dir, "host-local"))).To(Succeed())
+		Expect(introduction(filepath.Join(dir, "host-local"))).To(HavePrefix("CNI host-local plugin "))
+	})
+
+	It("says why it cannot be installed", func() {
+		file := filepath.Join(GinkgoT().TempDir(), "file")
+		Expect(os.WriteFile(file, nil, 0o644)).To(Succeed())
+		out, err := exec.Command(executable, "install", file).CombinedOutput()
+		Expect(err).To(HaveOccurred())
+		Expect(string(out)).To(Equal("cni-plugins: install: mkdir " + file + ": not a directory\n"))
+	})
+})
