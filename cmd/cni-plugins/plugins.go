@@ -14,6 +14,7 @@ import (
 	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
 	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
+	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
 	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
 	tuning "github.com/containernetworking/plugins/plugins/meta/tuning/plugin"
 
@@ -24,7 +25,7 @@ import (
 func plugins() map[string]plugin.Plugin {
 	all := map[string]plugin.Plugin{}
 	for _, p := range []plugin.Plugin{
-		bridge.Plugin, flannel.Plugin, hostlocal.Plugin, loopback.Plugin, macvlan.Plugin, ptp.Plugin, static.Plugin, tuning.Plugin,
+		bridge.Plugin, firewall.Plugin, flannel.Plugin, hostlocal.Plugin, loopback.Plugin, macvlan.Plugin, ptp.Plugin, static.Plugin, tuning.Plugin,
 	} {
 		all[p.Name] = p
 	}

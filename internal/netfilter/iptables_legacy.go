@@ -15,27 +15,27 @@ import (
 	"github.com/google/nftables"
 )
 
-// legacyMentions tells whether the legacy nat table contains a text, such as
-// the name of a chain or the comment of a rule. It answers without starting
+// legacyMentions tells whether a legacy table contains a text, such as the name
+// of a chain or the comment of a rule. It answers without starting
 // iptables-legacy, which loads the table where there was none. Where the kernel
 // does not say, the answer is yes.
-func (f family) legacyMentions(text string) bool {
-	if !f.hasLegacyNAT() {
+func (f family) legacyMentions(table, text string) bool {
+	if !f.hasLegacyTable(table) {
 		return false
 	}
-	entries, err := f.legacyEntries()
+	entries, err := f.legacyEntries(table)
 	return err != nil || bytes.Contains(entries, []byte(text))
 }
 
-// hasLegacyNAT tells whether the table has been loaded in this network
+// hasLegacyTable tells whether a table has been loaded in this network
 // namespace. /proc/net would show that of the process, not of the thread.
-func (f family) hasLegacyNAT() bool {
+func (f family) hasLegacyTable(table string) bool {
 	file := "/proc/thread-self/net/ip_tables_names"
 	if f.table == nftables.TableFamilyIPv6 {
 		file = "/proc/thread-self/net/ip6_tables_names"
 	}
 	names, _ := os.ReadFile(file)
-	return slices.Contains(strings.Fields(string(names)), "nat")
+	return slices.Contains(strings.Fields(string(names)), table)
 }
 
 // Socket options of linux/netfilter_ipv4/ip_tables.h; those of ip6_tables.h
@@ -50,9 +50,9 @@ const (
 	entriesStart = nameSize + 4 + 4 // struct ipt_get_entries, its size and padding
 )
 
-// legacyEntries returns the rules of the legacy nat table as the kernel holds
+// legacyEntries returns the rules of a legacy table as the kernel holds
 // them: names of chains and comments are in it as plain text.
-func (f family) legacyEntries() ([]byte, error) {
+func (f family) legacyEntries(table string) ([]byte, error) {
 	domain, level := unix.AF_INET, unix.SOL_IP
 	if f.table == nftables.TableFamilyIPv6 {
 		domain, level = unix.AF_INET6, unix.SOL_IPV6
@@ -64,13 +64,13 @@ func (f family) legacyEntries() ([]byte, error) {
 	defer unix.Close(fd)
 
 	info := make([]byte, infoSize)
-	copy(info, "nat")
+	copy(info, table)
 	if err := getsockopt(fd, level, soGetInfo, info); err != nil {
 		return nil, err
 	}
 	size := binary.NativeEndian.Uint32(info[infoSizeAt:])
 	entries := make([]byte, entriesStart+int(size))
-	copy(entries, "nat")
+	copy(entries, table)
 	binary.NativeEndian.PutUint32(entries[nameSize:], size)
 	err = getsockopt(fd, level, soGetEntries, entries)
 	return entries, err

@@ -75,7 +75,7 @@ func (f family) mayHold(ctx context.Context, chain string) (bool, error) {
 	if err != nil && !errors.Is(err, errNoNFTables) {
 		return false, err
 	}
-	return inNFT || f.legacyMentions(chain), nil
+	return inNFT || f.legacyMentions("nat", chain), nil
 }
 
 // masqueradeInput returns what iptables-restore has to do so that the chain
@@ -162,7 +162,7 @@ func nothing(savedChain) savedChain { return savedChain{} }
 // removeFromLegacy reduces a chain to what keep says. It starts iptables-legacy
 // only if the kernel's legacy table mentions the chain.
 func (f family) removeFromLegacy(ctx context.Context, chain string, keep func(savedChain) savedChain) error {
-	if !f.legacyMentions(chain) {
+	if !f.legacyMentions("nat", chain) {
 		return nil
 	}
 	return f.reduceLegacy(ctx, func(state savedChain) (savedChain, bool) { return keep(state), state.name == chain })
@@ -171,7 +171,7 @@ func (f family) removeFromLegacy(ctx context.Context, chain string, keep func(sa
 // gcLegacy removes the chains of containers that have no valid attachment to
 // the network any more.
 func (f family) gcLegacy(ctx context.Context, attachments plugin.Attachments) error {
-	if !f.legacyMentions(commentPrefix(attachments.Network())) {
+	if !f.legacyMentions("nat", commentPrefix(attachments.Network())) {
 		return nil
 	}
 	return f.reduceLegacy(ctx, func(state savedChain) (savedChain, bool) { return savedChain{}, state.stale(attachments) })

@@ -180,7 +180,9 @@ func lookup(set string) expr.Any {
 func (b nftBackend) Masquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) error {
 	err := retrying(ctx, func(c *conn) error {
 		for _, f := range families() {
-			if err := f.put(c, owner, addrs); err != nil {
+			// A family the attachment has no addresses of is touched only to
+			// remove what the owner had there before.
+			if err := f.registry().replace(c, owner.Comment(), f.pairs(addrs)); err != nil {
 				return f.registry().wrap(err)
 			}
 		}
@@ -190,16 +192,6 @@ func (b nftBackend) Masquerade(ctx context.Context, owner plugin.Owner, addrs []
 		return cmp.Or(b.Available(ctx), err)
 	}
 	return err
-}
-
-// put queues the family's part of Masquerade. A family the attachment has no
-// addresses of is touched only to remove what the owner had there before.
-func (f family) put(c *conn, owner plugin.Owner, addrs []*net.IPNet) error {
-	pairs := f.pairs(addrs)
-	if len(pairs) == 0 {
-		return f.registry().queueRemoval(c, owner.Comment())
-	}
-	return f.registry().put(c, owner.Comment(), pairs)
 }
 
 // CheckMasquerade reads, for each address, its elements, and the rules.

@@ -44,7 +44,7 @@ import (
 //
 // An attachment has pairs: a subject, which its packets are known by, and a
 // companion. Subjects are in one set; pairs are in as many as the base chain has
-// rules for, one for each length of subnets above.
+// rules for, one for each length of subnets above. A subject may also come alone.
 //
 // No packet comes to the chain of an owner. It is the owner's record: a rule for
 // each pair, from which the elements follow. So an attachment is found and
@@ -76,7 +76,7 @@ type registry struct {
 type pair struct {
 	subject   []byte
 	companion []byte
-	set       pairSet
+	set       pairSet    // zero for a subject without a companion
 	record    []expr.Any // the rule that pairOf understands
 }
 
@@ -163,7 +163,10 @@ func (r *registry) recordChain(comment string) *nftables.Chain {
 func (r *registry) items(pairs []pair) []item {
 	var items []item
 	for _, p := range pairs {
-		items = append(items, item{r.subjects, string(p.subject)}, item{p.set.name, concat(p.subject, p.companion)})
+		items = append(items, item{r.subjects, string(p.subject)})
+		if p.set.name != "" {
+			items = append(items, item{p.set.name, concat(p.subject, p.companion)})
+		}
 	}
 	slices.SortFunc(items, func(a, b item) int { return strings.Compare(a.set+a.key, b.set+b.key) })
 	return slices.Compact(items)
@@ -310,6 +313,15 @@ func (r *registry) queueDeletions(c *conn, comment string, rules []*nftables.Rul
 	return nil
 }
 
+// replace is put or, without pairs, queueRemoval: a table that nobody needs is
+// not made.
+func (r *registry) replace(c *conn, comment string, pairs []pair) error {
+	if len(pairs) == 0 {
+		return r.queueRemoval(c, comment)
+	}
+	return r.put(c, comment, pairs)
+}
+
 // remove removes what the owner with a comment has recorded.
 func (r *registry) remove(ctx context.Context, comment string) error {
 	err := retrying(ctx, func(c *conn) error {
@@ -319,6 +331,19 @@ func (r *registry) remove(ctx context.Context, comment string) error {
 		return c.commit()
 	})
 	return r.wrap(err)
+}
+
+// removeIfThere is remove for an owner that may have nothing.
+func (r *registry) removeIfThere(ctx context.Context, comment string) error {
+	var there bool
+	err := withConn(ctx, func(c *conn) (err error) {
+		there, err = c.hasChain(&r.table, r.recordChain(comment).Name)
+		return err
+	})
+	if err != nil || !there {
+		return r.wrap(err)
+	}
+	return r.remove(ctx, comment)
 }
 
 // queueRemoval queues the deletion of what the owner has recorded.
@@ -449,7 +474,7 @@ func (r *registry) differences(c *conn, comment string, pairs []pair) ([]string,
 		differ("chain %s does not have the record that was written", r.recordChain(comment).Name)
 	}
 	for _, p := range pairs {
-		if !hasRule(base, p.set.rule) {
+		if p.set.name != "" && !hasRule(base, p.set.rule) {
 			differ("chain %s has no rule for set %s", r.base.Name, p.set.name)
 		}
 	}
@@ -465,6 +490,19 @@ func (r *registry) differences(c *conn, comment string, pairs []pair) ([]string,
 		}
 	}
 	return differences, nil
+}
+
+// differencesOrSurplus is differences, also for an owner that should have
+// nothing.
+func (r *registry) differencesOrSurplus(c *conn, comment string, pairs []pair) ([]string, error) {
+	if len(pairs) > 0 {
+		return r.differences(c, comment, pairs)
+	}
+	chain := r.recordChain(comment).Name
+	if there, err := c.hasChain(&r.table, chain); err != nil || !there {
+		return nil, err
+	}
+	return []string{fmt.Sprintf("%s: chain %s should not be there", r, chain)}, nil
 }
 
 // sameRules compares the rules of a chain with what they should be.

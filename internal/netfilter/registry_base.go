@@ -18,7 +18,9 @@ import (
 func (r *registry) queueBase(c *conn, pairs []pair) error {
 	needed := slices.Clone(r.always)
 	for _, p := range pairs {
-		needed = append(needed, p.set)
+		if p.set.name != "" {
+			needed = append(needed, p.set)
+		}
 	}
 	rules, err := c.GetRules(&r.table, r.baseChain())
 	if err != nil {

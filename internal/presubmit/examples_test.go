@@ -28,6 +28,7 @@ import (
 	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
 	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
+	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
 	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
 	tuning "github.com/containernetworking/plugins/plugins/meta/tuning/plugin"
 )
@@ -49,6 +50,7 @@ func plugins() map[string]entry {
 		"plugins/main/macvlan":     {macvlan.Plugin, macvlan.Config{}},
 		"plugins/main/ptp":         {ptp.Plugin, ptp.Config{}},
 		"plugins/meta/flannel":     {flannel.Plugin, flannel.Config{}},
+		"plugins/meta/firewall":    {firewall.Plugin, firewall.Config{}},
 		"plugins/meta/tuning":      {tuning.Plugin, tuning.Config{}},
 	}
 }

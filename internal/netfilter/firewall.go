@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// Gate is what the firewall plugin asks of netfilter: that the host forwards
+// the traffic of containers, and between which bridges it does not.
+type Gate interface {
+	// Name returns the name of the backend.
+	Name() string
+
+	// Open lets the traffic of the addresses pass, and makes the ingress
+	// policy that of the bridge. It replaces what the owner had in this
+	// backend, takes addresses over from owners that are gone, and puts right
+	// what owners share. Doing it again changes nothing.
+	Open(ctx context.Context, owner plugin.Owner, p Passage) error
+
+	// Check says where the kernel differs from what Open would write.
+	Check(ctx context.Context, owner plugin.Owner, p Passage) (differences []string, err error)
+
+	// Available says what the backend is missing on this host, with an ingress
+	// policy or with "", and where to get it, or returns nil.
+	Available(ctx context.Context, policy string) error
+}
+
+// Passage is what an attachment wants to have forwarded.
+type Passage struct {
+	Addrs      []*net.IPNet // what they send, and the answers
+	AdminChain string       // of iptables, for rules of the host's owner that come first
+	Ingress    Ingress
+}
+
+// Ingress says which forwarded traffic reaches the containers of a bridge. The
+// bridge is shared: its policy stays when the attachment goes. The zero value
+// leaves it as it is.
+type Ingress struct {
+	Bridge string
+	Policy string
+
+	routedOnly bool // the kernel cannot filter what bridges switch
+}
+
+// The ingress policies.
+const (
+	IngressOpen       = "open"        // all
+	IngressSameBridge = "same-bridge" // not what comes from another bridge with a policy
+	IngressIsolated   = "isolated"    // neither that nor what comes from this bridge
+)
+
+// IngressPolicies returns the policies, for the validation of configurations.
+func IngressPolicies() []string { return []string{IngressOpen, IngressSameBridge, IngressIsolated} }
+
+// SelectGate returns the gate of a backend. An empty name stands for iptables
+// where forwarded packets pass rules of iptables, whose verdict nothing in
+// another table overrides, or where the kernel has no nftables, and for nftables
+// otherwise.
+func SelectGate(ctx context.Context, name string) (Gate, error) {
+	switch name {
+	case NFTables:
+		return nftGate{}, nil
+	case IPTables:
+		return iptablesGate{}, nil
+	case "":
+		now, err := iptablesForwarding(ctx)
+		return now.gate(now.rules, err), nil
+	}
+	return nil, fmt.Errorf("%q is not one of %s, %s", name, NFTables, IPTables)
+}
+
+// GateBeside returns the gate for a host on which a firewall manager decides
+// what passes: iptables only where its policy is to drop, as Docker's is, so
+// that nothing but that policy is overruled.
+func GateBeside(ctx context.Context) Gate {
+	now, err := iptablesForwarding(ctx)
+	return now.gate(now.drops, err)
+}
+
+// forwarding is what iptables, legacy or nft, does about forwarded packets.
+type forwarding struct {
+	drops bool // what no rule accepts
+	rules bool // or anything else at all
+}
+
+func (now forwarding) gate(iptables bool, err error) Gate {
+	if iptables || errors.Is(err, errNoNFTables) {
+		return iptablesGate{}
+	}
+	return nftGate{}
+}
+
+// iptablesForwarding asks the kernel. A table of the legacy kind is there only if
+// somebody uses it, and nothing but its program tells for what.
+func iptablesForwarding(ctx context.Context) (now forwarding, err error) {
+	for _, f := range families() {
+		now.rules = now.rules || f.hasLegacyTable("filter")
+	}
+	now.drops = now.rules
+	err = withConn(ctx, func(c *conn) error {
+		for _, f := range families() {
+			if err := now.lookAt(c, f); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return now, err
+}
+
+func (now *forwarding) lookAt(c *conn, f family) error {
+	if exists, err := c.hasChain(f.filterTable(), forwardChain); !exists {
+		return err
+	}
+	chain, err := c.ListChain(f.filterTable(), forwardChain)
+	if err != nil {
+		return explain(err)
+	}
+	rules, err := c.GetRules(f.filterTable(), chain)
+	if err != nil {
+		return explain(err)
+	}
+	drops := chain.Policy != nil && *chain.Policy == nftables.ChainPolicyDrop
+	now.drops = now.drops || drops
+	now.rules = now.rules || drops || len(rules) > 0
+	return nil
+}
+
+// CloseGate removes what any backend has written for the owner. Known are the
+// addresses of the attachment, as far as they are known: what older versions of
+// the plugins wrote is found by nothing else. The ingress policies of bridges
+// stay.
+//
+// A missing backend, table or program is no error. It goes on after an error.
+func CloseGate(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
+	var errs []error
+	for _, f := range families() {
+		errs = append(errs,
+			f.passing().removeIfThere(ctx, owner.Comment()),
+			f.closeInNFT(ctx, passageRecord(owner), f.singles(known)),
+			f.closeInLegacy(ctx, passageRecord(owner), f.singles(known)),
+		)
+	}
+	return withoutNFTables(errs)
+}
+
+// withoutNFTables joins errors, but for the ones of a kernel that has no
+// nftables: it has no rules to be removed either.
+func withoutNFTables(errs []error) error {
+	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, errNoNFTables) })...)
+}
+
+// nobodys returns those of the addresses that nobody has recorded.
+func (f family) nobodys(c *conn, addrs []netip.Prefix) ([]netip.Addr, error) {
+	recorded, err := f.addressesInRecords(c)
+	if err != nil {
+		return nil, explain(err)
+	}
+	var free []netip.Addr
+	for _, prefix := range addrs {
+		there, err := c.element(f.passing().set(f.passing().subjects), prefix.Addr().AsSlice())
+		if err != nil {
+			return nil, err
+		}
+		if there == nil && !slices.Contains(recorded, prefix.Addr()) {
+			free = append(free, prefix.Addr())
+		}
+	}
+	return free, nil
+}
+
+// GCGates removes what attachments of the network that are not valid any more
+// have left, in the shapes that CloseGate finds by owner, and the policies of
+// bridges that are gone. It goes on after an error.
+func GCGates(ctx context.Context, attachments plugin.Attachments) error {
+	var errs []error
+	for _, f := range families() {
+		errs = append(errs,
+			f.passing().gc(ctx, attachments),
+			f.gcPassagesInNFT(ctx, attachments),
+			f.gcPassagesInLegacy(ctx, attachments),
+		)
+	}
+	return withoutNFTables(append(errs, gcIngress(ctx)))
+}
+
+// filterTable returns the table of the family that iptables-nft calls filter.
+func (f family) filterTable() *nftables.Table {
+	return &nftables.Table{Family: f.table, Name: "filter"}
+}
+
+func (f family) filterChain(name string) *nftables.Chain {
+	return &nftables.Chain{Name: name, Table: f.filterTable()}
+}
+
+// singles returns the family's addresses as prefixes of nothing but themselves.
+func (f family) singles(addrs []*net.IPNet) []netip.Prefix {
+	list := f.prefixes(addrs)
+	for i, prefix := range list {
+		list[i] = netip.PrefixFrom(prefix.Addr(), prefix.Addr().BitLen())
+	}
+	return list
+}

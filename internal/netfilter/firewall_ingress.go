@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+)
+
+// The ingress policies of bridges, in nftables:
+//
+//	table inet cni_isolation {
+//		set bridges {
+//			type ifname
+//			elements = { "cni0" comment "cni0", "cni1" comment "cni1" }
+//		}
+//		set within {
+//			type ifname . ifname
+//			elements = { "cni0" . "cni0" comment "cni0" }
+//		}
+//		chain forward {
+//			type filter hook forward priority filter; policy accept;
+//			iifname . oifname @within accept
+//			iifname @bridges oifname @bridges drop
+//		}
+//		chain owner/cni0 {
+//			iifname "cni0" oifname "cni0" comment "cni0"
+//		}
+//	}
+//
+// The owner of an entry is the bridge: the policy is shared by all attachments
+// and goes with the bridge. What an isolated one, cni1 above, switches between
+// its ports is not forwarded in the sense of that chain, but here:
+//
+//	table bridge cni_isolation {
+//		set isolated {
+//			type ifname
+//			elements = { "cni1" comment "cni1" }
+//		}
+//		chain forward {
+//			type filter hook forward priority filter; policy accept;
+//			meta ibrname @isolated drop
+//		}
+//	}
+const isolationTable = "cni_isolation"
+
+// bridgeFilter is where the bridge family filters (NF_BR_PRI_FILTER_BRIDGED).
+const bridgeFilter = -200
+
+func isolation() *registry {
+	const bridges = "bridges"
+	policy := nftables.ChainPolicyAccept
+	return &registry{
+		table:    nftables.Table{Family: nftables.TableFamilyINet, Name: isolationTable},
+		subjects: bridges,
+		subject:  nftables.TypeIFName,
+		base: nftables.Chain{
+			Name: "forward", Type: nftables.ChainTypeFilter, Policy: &policy,
+			Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter,
+		},
+		last: [][]expr.Any{
+			{loadPort(), lookup(bridges), loadOut(unix.NFT_REG_1), lookup(bridges), &expr.Verdict{Kind: expr.VerdictDrop}},
+		},
+		always: []pairSet{within()},
+		pairOf: ingressOf,
+		named:  func(set string) (pairSet, bool) { return within(), set == within().name },
+	}
+}
+
+// within is the set of bridges that forward to themselves.
+func within() pairSet {
+	return pairSet{
+		name:      "within",
+		companion: nftables.TypeIFName,
+		rule:      []expr.Any{loadPort(), loadOut(unix.NFT_REG_2), lookup("within"), &expr.Verdict{Kind: expr.VerdictAccept}},
+	}
+}
+
+func loadOut(register uint32) expr.Any {
+	return &expr.Meta{Key: expr.MetaKeyOIFNAME, Register: register}
+}
+
+func bridgedIsolation() *registry {
+	const isolated = "isolated"
+	policy := nftables.ChainPolicyAccept
+	loadBridge := &expr.Meta{Key: expr.MetaKeyBRIIIFNAME, Register: unix.NFT_REG_1}
+	return &registry{
+		table:    nftables.Table{Family: nftables.TableFamilyBridge, Name: isolationTable},
+		subjects: isolated,
+		subject:  nftables.TypeIFName,
+		base: nftables.Chain{
+			Name: "forward", Type: nftables.ChainTypeFilter, Policy: &policy,
+			Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityRef(bridgeFilter),
+		},
+		last:   [][]expr.Any{{loadBridge, lookup(isolated), &expr.Verdict{Kind: expr.VerdictDrop}}},
+		pairOf: ingressOf,
+		named:  noPairs,
+	}
+}
+
+// entry returns what the bridge has in a registry: itself, and with the policy
+// that lets its own traffic pass, the pair of it and itself.
+func (i Ingress) entry() pair {
+	bridge := make([]byte, unix.IFNAMSIZ)
+	copy(bridge, i.Bridge)
+	entry := pair{subject: bridge, record: []expr.Any{loadPort(), equals(bridge)}}
+	if i.Policy == IngressSameBridge {
+		entry.companion, entry.set = bridge, within()
+		entry.record = append(entry.record, loadOut(unix.NFT_REG_1), equals(bridge))
+	}
+	return entry
+}
+
+// ingressOf reads what entry has recorded.
+func ingressOf(record []expr.Any) (pair, bool) {
+	policies := map[int]string{2: IngressIsolated, 4: IngressSameBridge}
+	policy, known := policies[len(record)]
+	if !known {
+		return pair{}, false
+	}
+	bridge, ok := record[1].(*expr.Cmp)
+	if !ok {
+		return pair{}, false
+	}
+	return Ingress{Bridge: string(bytes.TrimRight(bridge.Data, "\x00")), Policy: policy}.entry(), true
+}
+
+// routed returns what the bridge has in the table for what is routed.
+func (i Ingress) routed() []pair {
+	if i.Policy == IngressOpen {
+		return nil
+	}
+	return []pair{i.entry()}
+}
+
+// bridged returns what the bridge has in the table for what it switches.
+func (i Ingress) bridged() []pair {
+	if i.Policy != IngressIsolated {
+		return nil
+	}
+	return []pair{i.entry()}
+}
+
+// put queues what makes the policy that of the bridge.
+func (i Ingress) put(c *conn) error {
+	if i.Policy == "" {
+		return nil
+	}
+	if err := isolation().replace(c, i.Bridge, i.routed()); err != nil {
+		return isolation().wrap(err)
+	}
+	if i.routedOnly {
+		return nil
+	}
+	return bridgedIsolation().wrap(bridgedIsolation().replace(c, i.Bridge, i.bridged()))
+}
+
+// differences compares the kernel with what put would write. Where br_netfilter
+// has switched packets go the way of routed ones, the table for those will do.
+func (i Ingress) differences(c *conn) ([]string, error) {
+	if i.Policy == "" {
+		return nil, nil
+	}
+	routed, err := isolation().differencesOrSurplus(c, i.Bridge, i.routed())
+	if err != nil || i.Policy == IngressIsolated && seesBridged() {
+		return routed, isolation().wrap(err)
+	}
+	bridged, err := bridgedIsolation().differencesOrSurplus(c, i.Bridge, i.bridged())
+	return append(routed, bridged...), bridgedIsolation().wrap(err)
+}
+
+// gcIngress removes the policies of bridges that are gone. The lock is for a
+// bridge that comes back meanwhile: whoever attaches to it finds its policy
+// missing and puts it there again.
+func gcIngress(ctx context.Context) error {
+	return locked(ctx, func() error {
+		var errs []error
+		for _, r := range []*registry{isolation(), bridgedIsolation()} {
+			errs = append(errs, r.gcBridges(ctx))
+		}
+		return withoutNFTables(errs)
+	})
+}
+
+func (r *registry) gcBridges(ctx context.Context) error {
+	var bridges []string
+	err := withConn(ctx, func(c *conn) error {
+		return c.stable(func() (err error) {
+			bridges, err = r.comments(c)
+			return err
+		})
+	})
+	errs := []error{r.wrap(err)}
+	for _, bridge := range bridges {
+		if isGone(bridge) {
+			errs = append(errs, r.remove(ctx, bridge))
+		}
+	}
+	return withoutNFTables(errs)
+}
+
+func isGone(bridge string) bool {
+	_, err := netlinksafe.LinkByName(bridge)
+	var notFound netlink.LinkNotFoundError
+	return errors.As(err, &notFound)
+}
+
+// The ingress policies in iptables, with the comments of upstream:
+//
+//	-A CNI-ISOLATION-STAGE-1 -i cni0 ! -o cni0 -m comment … -j CNI-ISOLATION-STAGE-2
+//	-A CNI-ISOLATION-STAGE-1 -m comment … -j RETURN
+//	-A CNI-ISOLATION-STAGE-2 -o cni0 -m comment … -j DROP
+//	-A CNI-ISOLATION-STAGE-2 -m comment … -j RETURN
+
+func ingressComment(policy string) string {
+	return "CNI firewall plugin rules (ingressPolicy: " + policy + ")"
+}
+
+// forAllIngress is for the rules that both policies need.
+func forAllIngress(rule string) ruleWords {
+	return words(rule).commented(ingressComment(IngressSameBridge + "|" + IngressIsolated))
+}
+
+func isolationJump() ruleWords { return forAllIngress("-j " + isolationFirst) }
+
+// setIngress plans the policy of a bridge, and that packets come to the policies
+// ahead of what lets containers pass.
+func (d *draft) setIngress(i Ingress) {
+	switch i.Policy {
+	case IngressOpen:
+		d.openBridge(i.Bridge)
+	case IngressSameBridge, IngressIsolated:
+		d.closeBridge(i)
+	}
+	jump := d.table.index(forwardChain, isolationJump())
+	if jump > d.table.index(forwardChain, forwardJump()) {
+		d.delete(forwardChain, isolationJump())
+		d.prepend(forwardChain, isolationJump())
+	}
+}
+
+func (d *draft) openBridge(bridge string) {
+	for _, policy := range []string{IngressSameBridge, IngressIsolated} {
+		for _, rule := range departures(Ingress{Bridge: bridge, Policy: policy}) {
+			d.delete(isolationFirst, rule)
+		}
+	}
+	d.delete(isolationLast, arrival(bridge))
+}
+
+func (d *draft) closeBridge(i Ingress) {
+	d.addChain(isolationFirst)
+	d.addChain(isolationLast)
+	d.prepend(forwardChain, isolationJump())
+	other := Ingress{Bridge: i.Bridge, Policy: IngressSameBridge}
+	if i.Policy == IngressSameBridge {
+		other.Policy = IngressIsolated
+	}
+	for _, rule := range departures(i) {
+		d.prepend(isolationFirst, rule)
+	}
+	for _, rule := range departures(other) {
+		d.delete(isolationFirst, rule)
+	}
+	d.append(isolationFirst, forAllIngress("-j RETURN"))
+	d.prepend(isolationLast, arrival(i.Bridge))
+	d.append(isolationLast, forAllIngress("-j RETURN"))
+}
+
+// departures returns the rules for what comes from a bridge.
+func departures(i Ingress) []ruleWords {
+	rules := []ruleWords{words("-i " + i.Bridge + " ! -o " + i.Bridge + " -j " + isolationLast).commented(ingressComment(i.Policy))}
+	if i.Policy == IngressIsolated {
+		rules = append(rules, words("-i "+i.Bridge+" -o "+i.Bridge+" -j DROP").commented(ingressComment(i.Policy)))
+	}
+	return rules
+}
+
+// arrival returns the rule for what goes to a bridge from another.
+func arrival(bridge string) ruleWords { return forAllIngress("-o " + bridge + " -j DROP") }
+
+// blindness says why what an isolated bridge switches between its ports would
+// pass, if it would.
+func blindness(policy string) error {
+	if policy != IngressIsolated || seesBridged() {
+		return nil
+	}
+	return errors.New("iptables does not see what a bridge switches between its ports, so that ingressPolicy isolated has no effect on it:" +
+		" load the module br_netfilter and set net.bridge.bridge-nf-call-iptables and net.bridge.bridge-nf-call-ip6tables to 1," +
+		" or choose the backend " + NFTables)
+}
+
+// seesBridged tells whether switched packets pass the rules for routed ones.
+func seesBridged() bool {
+	return !slices.ContainsFunc([]string{"iptables", "ip6tables"}, func(family string) bool {
+		value, err := os.ReadFile("/proc/sys/net/bridge/bridge-nf-call-" + family)
+		return err != nil || string(bytes.TrimSpace(value)) != "1"
+	})
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The firewall plugin lets the traffic of containers pass the host's firewall.
+package main
+
+import (
+	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func main() { plugin.Main(firewall.Plugin) }

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package firewall
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// zoneGate opens with firewalld: the addresses are sources of a zone. Beside it
+// there is what the packet filter needs: the ingress policies, which firewalld
+// has no words for, and the rules for a policy of iptables that firewalld does
+// not know of.
+type zoneGate struct {
+	zone   string
+	beside netfilter.Gate
+}
+
+// selectGate returns the gate of the configured backend or, if none is, of
+// firewalld where it runs, and of the packet filter where it does not.
+func selectGate(ctx context.Context, c *Config) (netfilter.Gate, error) {
+	if c.Backend == firewalld || c.Backend == "" && firewalldRuns(ctx) {
+		return zoneGate{zone: cmp.Or(c.Zone, defaultZone), beside: netfilter.GateBeside(ctx)}, nil
+	}
+	return netfilter.SelectGate(ctx, c.Backend)
+}
+
+// Name implements netfilter.Gate.
+func (zoneGate) Name() string { return firewalld }
+
+// Open implements netfilter.Gate.
+func (g zoneGate) Open(ctx context.Context, owner plugin.Owner, p netfilter.Passage) error {
+	if err := g.beside.Open(ctx, owner, p); err != nil {
+		return err
+	}
+	return withFirewalld(ctx, func(d daemon) error {
+		for _, addr := range sources(p.Addrs) {
+			if err := d.trust(g.zone, addr); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Check implements netfilter.Gate.
+func (g zoneGate) Check(ctx context.Context, owner plugin.Owner, p netfilter.Passage) ([]string, error) {
+	differences, err := g.beside.Check(ctx, owner, p)
+	if err != nil {
+		return nil, err
+	}
+	return differences, withFirewalld(ctx, func(d daemon) error {
+		for _, addr := range sources(p.Addrs) {
+			zone, err := d.zoneOf(addr)
+			if err != nil {
+				return err
+			}
+			if zone != g.zone {
+				differences = append(differences, fmt.Sprintf("firewalld: the zone of %s is %q, expected %q", addr, zone, g.zone))
+			}
+		}
+		return nil
+	})
+}
+
+// Available implements netfilter.Gate.
+func (g zoneGate) Available(ctx context.Context, policy string) error {
+	return errors.Join(
+		g.beside.Available(ctx, policy),
+		withFirewalld(ctx, func(d daemon) error { return d.hasZone(g.zone) }),
+	)
+}
+
+// distrust takes addresses out of the zones of firewalld, if it runs.
+func distrust(ctx context.Context, addrs []*net.IPNet) error {
+	if len(addrs) == 0 {
+		return nil
+	}
+	err := withFirewalld(ctx, func(d daemon) error {
+		var errs []error
+		for _, addr := range sources(addrs) {
+			errs = append(errs, d.distrust(addr))
+		}
+		return errors.Join(errs...)
+	})
+	if errors.Is(err, errNoFirewalld) {
+		return nil
+	}
+	return err
+}
+
+// sources returns addresses as firewalld has them, each once.
+func sources(addrs []*net.IPNet) []netip.Prefix {
+	var list []netip.Prefix
+	seen := map[netip.Addr]bool{}
+	for _, ipn := range addrs {
+		addr, ok := netip.AddrFromSlice(ipn.IP)
+		if addr = addr.Unmap(); !ok || seen[addr] {
+			continue
+		}
+		seen[addr] = true
+		list = append(list, netip.PrefixFrom(addr, addr.BitLen()))
+	}
+	return list
+}
