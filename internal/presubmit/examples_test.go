@@ -30,6 +30,7 @@ import (
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
 	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
 	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
+	sbr "github.com/containernetworking/plugins/plugins/meta/sbr/plugin"
 	tuning "github.com/containernetworking/plugins/plugins/meta/tuning/plugin"
 )
 
@@ -51,6 +52,7 @@ func plugins() map[string]entry {
 		"plugins/main/ptp":         {ptp.Plugin, ptp.Config{}},
 		"plugins/meta/flannel":     {flannel.Plugin, flannel.Config{}},
 		"plugins/meta/firewall":    {firewall.Plugin, firewall.Config{}},
+		"plugins/meta/sbr":         {sbr.Plugin, sbr.Config{}},
 		"plugins/meta/tuning":      {tuning.Plugin, tuning.Config{}},
 	}
 }

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Package linkroutes moves the routes of a link from one routing table to
+// another, for plugins that give an interface tables of its own (sbr, vrf). Its
+// functions work in the network namespace of the calling thread.
+package linkroutes
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+)
+
+// All returns the routes of every table and both families.
+func All() ([]netlink.Route, error) {
+	routes, err := netlinksafe.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return nil, fmt.Errorf("list the routes: %w", err)
+	}
+	return routes, nil
+}
+
+// Through picks those of routes that are in a table and lead through the link
+// with the given index, and through no other.
+func Through(routes []netlink.Route, linkIndex, table int) []netlink.Route {
+	var picked []netlink.Route
+	for _, route := range routes {
+		if route.Table == table && leadsThrough(&route, linkIndex) {
+			picked = append(picked, route)
+		}
+	}
+	return picked
+}
+
+func leadsThrough(route *netlink.Route, linkIndex int) bool {
+	if len(route.MultiPath) == 0 {
+		return route.LinkIndex == linkIndex
+	}
+	return !slices.ContainsFunc(route.MultiPath, func(hop *netlink.NexthopInfo) bool { return hop.LinkIndex != linkIndex })
+}
+
+// InTable returns route as one for another table. What the kernel has noted
+// about it ("linkdown") is left out: it does not take that back.
+func InTable(route netlink.Route, table int) netlink.Route {
+	route.Table = table
+	route.Flags &= unix.RTNH_F_ONLINK
+	var hops []*netlink.NexthopInfo
+	for _, hop := range route.MultiPath {
+		changed := *hop
+		changed.Flags &= unix.RTNH_F_ONLINK
+		hops = append(hops, &changed)
+	}
+	route.MultiPath = hops
+	return route
+}
+
+// NearestFirst sorts routes so that each comes after those by which its gateway
+// is reached.
+func NearestFirst(routes []netlink.Route) {
+	slices.SortStableFunc(routes, func(a, b netlink.Route) int { return distance(&a) - distance(&b) })
+}
+
+func distance(route *netlink.Route) int {
+	if route.Gw == nil && route.Via == nil && len(route.MultiPath) == 0 {
+		return 0
+	}
+	return 1
+}
+
+// Add adds a route beside others to the same destination. It returns false if
+// the very same one was there already.
+func Add(route netlink.Route) (added bool, err error) {
+	err = netlink.RouteAppend(&route)
+	if errors.Is(err, unix.EEXIST) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("add the route %s: %w", Text(route), err)
+	}
+	return true, nil
+}
+
+// Replace adds a route, in the place of one to the same destination with the
+// same priority.
+func Replace(route netlink.Route) error {
+	if err := netlink.RouteReplace(&route); err != nil {
+		return fmt.Errorf("set the route %s: %w", Text(route), err)
+	}
+	return nil
+}
+
+// Remove removes a route. It returns false if there was none: the kernel takes
+// some along with others.
+func Remove(route netlink.Route) (removed bool, err error) {
+	route = InTable(route, route.Table)
+	err = netlink.RouteDel(&route)
+	if errors.Is(err, unix.ESRCH) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("remove the route %s: %w", Text(route), err)
+	}
+	return true, nil
+}
+
+// Text writes a route the way ip-route does.
+func Text(route netlink.Route) string {
+	text := "default"
+	if !IsDefault(route) {
+		text = route.Dst.String()
+	}
+	if route.Gw != nil {
+		text += " via " + route.Gw.String()
+	}
+	return fmt.Sprintf("%s in table %d", text, route.Table)
+}
+
+// IsDefault tells whether a route is a default route.
+func IsDefault(route netlink.Route) bool {
+	if route.Dst == nil {
+		return true
+	}
+	ones, _ := route.Dst.Mask.Size()
+	return ones == 0
+}
+
+// TablesInUse returns the numbers of the tables that have routes, are looked up
+// by a rule, or belong to a VRF.
+func TablesInUse(routes []netlink.Route, rules []netlink.Rule) (map[int]bool, error) {
+	used := map[int]bool{}
+	for _, route := range routes {
+		used[route.Table] = true
+	}
+	for _, rule := range rules {
+		used[rule.Table] = true
+	}
+	links, err := netlinksafe.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list the links: %w", err)
+	}
+	for _, l := range links {
+		if vrf, ok := l.(*netlink.Vrf); ok {
+			used[int(vrf.Table)] = true
+		}
+	}
+	return used, nil
+}
+
+// FreeTable returns the lowest number from first on that is not in used, nor
+// one of those that mean something to the kernel.
+func FreeTable(used map[int]bool, first int) int {
+	for table := first; ; table++ {
+		if !used[table] && (table < unix.RT_TABLE_DEFAULT || table > unix.RT_TABLE_LOCAL) {
+			return table
+		}
+	}
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package linkroutes
+
+import (
+	"net"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+func TestLinkroutes(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "internal/linkroutes")
+}
+
+func to(dst string) netlink.Route {
+	_, network, err := net.ParseCIDR(dst)
+	Expect(err).NotTo(HaveOccurred())
+	return netlink.Route{Dst: network, LinkIndex: 7, Table: unix.RT_TABLE_MAIN}
+}
+
+func hops(links ...int) netlink.Route {
+	route := netlink.Route{Table: unix.RT_TABLE_MAIN}
+	for _, index := range links {
+		route.MultiPath = append(route.MultiPath, &netlink.NexthopInfo{LinkIndex: index, Flags: unix.RTNH_F_LINKDOWN | unix.RTNH_F_ONLINK})
+	}
+	return route
+}
+
+var _ = Describe("routes", func() {
+	It("of a link lead through no other", func() {
+		elsewhere, table := to("10.2.0.0/16"), to("10.3.0.0/16")
+		elsewhere.LinkIndex, table.Table = 8, 100
+		all := []netlink.Route{to("10.1.0.0/16"), elsewhere, table, hops(7, 7), hops(7, 8)}
+		Expect(Through(all, 7, unix.RT_TABLE_MAIN)).To(Equal([]netlink.Route{all[0], all[3]}))
+	})
+
+	It("lose what the kernel has noted when they move", func() {
+		route := hops(7)
+		route.Flags = unix.RTNH_F_DEAD | unix.RTNH_F_ONLINK
+		moved := InTable(route, 100)
+		Expect([]int{moved.Table, moved.Flags, moved.MultiPath[0].Flags}).To(Equal([]int{100, unix.RTNH_F_ONLINK, unix.RTNH_F_ONLINK}))
+		Expect(route.MultiPath[0].Flags).NotTo(Equal(unix.RTNH_F_ONLINK), "the original stays as it is")
+	})
+
+	It("come after those by which their gateways are reached", func() {
+		far := to("10.9.0.0/16")
+		far.Gw = net.IPv4(10, 1, 0, 1)
+		routes := []netlink.Route{far, hops(7), to("10.1.0.0/16"), to("10.2.0.0/16")}
+		NearestFirst(routes)
+		Expect(Text(routes[0])).To(Equal("10.1.0.0/16 in table 254"))
+		Expect(Text(routes[1])).To(Equal("10.2.0.0/16 in table 254"))
+		Expect(Text(routes[2])).To(Equal("10.9.0.0/16 via 10.1.0.1 in table 254"))
+		Expect(Text(to("::/0"))).To(Equal("default in table 254"))
+	})
+
+	It("are added once, beside others, and removed once", func() {
+		testutils.Need(GinkgoT(), "root")
+		netns, err := testutils.NewNS()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() {
+			Expect(netns.Close()).To(Succeed())
+			Expect(testutils.UnmountNS(netns)).To(Succeed())
+		})
+		Expect(netns.Do(func(ns.NetNS) error {
+			defer GinkgoRecover()
+			lo, err := netlink.LinkByName("lo")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(netlink.LinkSetUp(lo)).To(Succeed())
+			for _, dst := range []string{"10.1.0.0/16", "fd00:1::/64"} {
+				route := to(dst)
+				route.LinkIndex, route.Table = lo.Attrs().Index, 100
+				Expect(Add(route)).To(BeTrue())
+				Expect(Add(route)).To(BeFalse())
+				Expect(Replace(route)).To(Succeed())
+				routes, err := All()
+				Expect(err).NotTo(HaveOccurred())
+				Expect(Through(routes, lo.Attrs().Index, 100)).To(HaveLen(1))
+				used, err := TablesInUse(routes, []netlink.Rule{{Table: 77}})
+				Expect(err).NotTo(HaveOccurred())
+				Expect([]bool{used[100], used[77], used[101]}).To(Equal([]bool{true, true, false}))
+				Expect(Remove(route)).To(BeTrue())
+				Expect(Remove(route)).To(BeFalse())
+			}
+			_, err = Add(to("10.1.0.0/16"))
+			Expect(err).To(MatchError(ContainSubstring("add the route 10.1.0.0/16 in table 254")))
+			return nil
+		})).To(Succeed())
+	})
+})
+
+var _ = It("finds the lowest table that is free", func() {
+	Expect(FreeTable(map[int]bool{1: true, 3: true}, 1)).To(Equal(2))
+	Expect(FreeTable(map[int]bool{}, 253)).To(Equal(256))
+})

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package sbr
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/internal/linkroutes"
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// look finds out what there is.
+func look(ifName string) (*state, error) {
+	l, err := link.Find(ifName)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := listRules()
+	if err != nil {
+		return nil, err
+	}
+	all, err := linkroutes.All()
+	if err != nil {
+		return nil, err
+	}
+	used, err := linkroutes.TablesInUse(all, rules)
+	if err != nil {
+		return nil, err
+	}
+	index := l.Attrs().Index
+	routes := slices.DeleteFunc(linkroutes.Through(all, index, unix.RT_TABLE_MAIN), isAdded)
+	linkroutes.NearestFirst(routes)
+	return &state{link: index, routes: routes, rules: rules, used: used, all: all}, nil
+}
+
+// isAdded tells whether a route was not there before ADD.
+func isAdded(route netlink.Route) bool { return route.Protocol == ownTable }
+
+func listRules() ([]netlink.Rule, error) {
+	rules, err := netlinksafe.RuleList(netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("list the routing rules: %w", err)
+	}
+	return rules, nil
+}
+
+// apply does what was planned. The routes leave the main table when all others
+// are in place, farthest first, so that gateways can be reached all the time.
+func (p plan) apply(req *plugin.Request) error {
+	a := applier{req}
+	for _, rule := range p.rules {
+		if err := a.addRule(rule); err != nil {
+			return err
+		}
+	}
+	for _, route := range p.copies {
+		if err := a.addRoute(route); err != nil {
+			return err
+		}
+	}
+	for _, replacement := range p.set {
+		if err := a.setRoute(replacement); err != nil {
+			return err
+		}
+	}
+	for _, route := range slices.Backward(p.remove) {
+		if err := a.removeRoute(route); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applier changes rules and routes, so that it can be taken back.
+type applier struct{ req *plugin.Request }
+
+func (a applier) undo(what string, fn func() error) {
+	a.req.Undo.Push(what, func() error { return a.req.InNetns(fn) })
+}
+
+func (a applier) addRule(rule netlink.Rule) error {
+	if err := netlink.RuleAdd(&rule); err != nil {
+		return fmt.Errorf("add the rule from %s to table %d: %w", rule.Src, rule.Table, err)
+	}
+	a.undo("routing rule", func() error { return deleteRule(rule) })
+	return nil
+}
+
+func (a applier) addRoute(route netlink.Route) error {
+	added, err := linkroutes.Add(route)
+	if added {
+		a.undo("route in the table of the address", func() error { return removeRoute(route) })
+	}
+	return err
+}
+
+// setRoute sets a route, in the place of another one that comes back when it is
+// undone.
+func (a applier) setRoute(replacement replacement) error {
+	if err := linkroutes.Replace(replacement.route); err != nil {
+		return err
+	}
+	a.undo("route that was set", func() error {
+		if replacement.before != nil {
+			return linkroutes.Replace(*replacement.before)
+		}
+		return removeRoute(replacement.route)
+	})
+	return nil
+}
+
+func (a applier) removeRoute(route netlink.Route) error {
+	removed, err := linkroutes.Remove(route)
+	if removed {
+		a.undo("route in the main table", func() error {
+			_, err := linkroutes.Add(linkroutes.InTable(route, route.Table))
+			return err
+		})
+	}
+	return err
+}
+
+func removeRoute(route netlink.Route) error {
+	_, err := linkroutes.Remove(route)
+	return err
+}
+
+// deleteRule removes a rule. One that is gone is a success.
+func deleteRule(rule netlink.Rule) error {
+	err := netlink.RuleDel(&rule)
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("remove the rule from %s to table %d: %w", rule.Src, rule.Table, err)
+	}
+	return nil
+}

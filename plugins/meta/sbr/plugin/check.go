@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package sbr
+
+import (
+	"context"
+	"net"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/internal/linkroutes"
+	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// checkTables compares the rules, and the routes in our tables, with what ADD
+// has made for the addresses of prevResult.
+func checkTables(_ context.Context, req *plugin.Request, c *Config) error {
+	report := &check.Report{}
+	err := req.InNetns(func() error {
+		l := report.Link(&current.Interface{Name: req.IfName}, "")
+		if l == nil {
+			return nil
+		}
+		return compare(report, req, c, l)
+	})
+	if err != nil {
+		return err
+	}
+	return report.Err()
+}
+
+func compare(report *check.Report, req *plugin.Request, c *Config, l netlink.Link) error {
+	rules, err := listRules()
+	if err != nil {
+		return err
+	}
+	all, err := linkroutes.All()
+	if err != nil {
+		return err
+	}
+	v := comparison{report, req.IfName, rules, func(table int) []netlink.Route { return linkroutes.Through(all, l.Attrs().Index, table) }}
+	for _, ip := range ownAddresses(req) {
+		table := v.rule(ip, c)
+		if table != 0 && c.Table == nil {
+			v.routes(ip, table, c.gatewayOf(ip))
+		}
+		if c.Table == nil && c.AddSourceHints {
+			v.hint(ip)
+		}
+	}
+	if c.Table == nil {
+		v.mainTable()
+	}
+	return report.Err()
+}
+
+// comparison is what there is.
+type comparison struct {
+	*check.Report
+	ifName string
+	rules  []netlink.Rule
+	table  func(table int) []netlink.Route // through the interface
+}
+
+// rule looks for the rule of an address and returns the table that it names.
+func (v comparison) rule(ip *current.IPConfig, c *Config) int {
+	from := single(ip.Address.IP)
+	found := 0
+	for _, rule := range v.rules {
+		if !isOwn(&rule) || !isFrom(&rule, ip.Address.IP) || c.Table != nil && rule.Table != *c.Table {
+			continue
+		}
+		if found == 0 || rule.Protocol != unspecified {
+			found = rule.Table
+		}
+	}
+	if found != 0 {
+		return found
+	}
+	if c.Table != nil {
+		v.Addf("the rule from %s to table %d is missing", from, *c.Table)
+	} else {
+		v.Addf("the rule from %s to a table of its own is missing", from)
+	}
+	return 0
+}
+
+// routes looks for the default route of an address and for the route to its
+// subnet, if it has neighbours.
+func (v comparison) routes(ip *current.IPConfig, table int, gateway net.IP) {
+	if gateway != nil && !v.has(table, func(r *netlink.Route) bool { return linkroutes.IsDefault(*r) && r.Gw.Equal(gateway) }) {
+		v.Addf("the default route via %s through %s is missing in table %d", gateway, v.ifName, table)
+	}
+	subnet := subnetOf(ip)
+	if ones, bits := subnet.Mask.Size(); ones == bits {
+		return
+	}
+	if !v.has(table, func(r *netlink.Route) bool { return r.Dst != nil && r.Dst.String() == subnet.String() }) {
+		v.Addf("the route to %s through %s is missing in table %d", subnet, v.ifName, table)
+	}
+}
+
+func (v comparison) hint(ip *current.IPConfig) {
+	subnet := subnetOf(ip)
+	if !v.has(unix.RT_TABLE_MAIN, func(r *netlink.Route) bool {
+		return r.Dst != nil && r.Dst.String() == subnet.String() && r.Src.Equal(ip.Address.IP)
+	}) {
+		v.Addf("the route to %s with source %s through %s is missing in the main table", subnet, ip.Address.IP, v.ifName)
+	}
+}
+
+// mainTable looks for a default route that would have packets leave by the
+// interface whatever address they come from. One that the kernel has learnt
+// from a router comes back by itself.
+func (v comparison) mainTable() {
+	if v.has(unix.RT_TABLE_MAIN, func(r *netlink.Route) bool { return linkroutes.IsDefault(*r) && r.Protocol != unix.RTPROT_RA }) {
+		v.Addf("a default route through %s is in the main table", v.ifName)
+	}
+}
+
+func (v comparison) has(table int, wanted func(*netlink.Route) bool) bool {
+	for _, route := range v.table(table) {
+		if wanted(&route) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package sbr
+
+import (
+	"net"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/internal/linkroutes"
+)
+
+const (
+	firstTable = 100
+
+	// Protocols by which rules and routes say that they are ours. The kernel
+	// has no use for the number, and no program that is known to use these.
+	ownTable   = 67 // its table was filled by us; a route that was not moved, but added
+	givenTable = 68 // somebody else fills the table
+
+	// What upstream's rules have, and those of ip-rule.
+	unspecified = unix.RTPROT_UNSPEC
+
+	usualIPv6Metric = 1024 // of a route that is given none
+)
+
+// state is what there is in the container.
+type state struct {
+	link   int             // index of the interface
+	routes []netlink.Route // through it and nothing else, in the main table, nearest first
+	rules  []netlink.Rule
+	used   map[int]bool    // tables
+	all    []netlink.Route // of all interfaces and tables
+}
+
+// plan is what has to be done, in this order.
+type plan struct {
+	rules  []netlink.Rule  // to add
+	copies []netlink.Route // for the tables of the addresses
+	set    []replacement   // default routes, hints
+	remove []netlink.Route // from the main table
+}
+
+// replacement is a route with the one in whose place it is set, if there is one.
+type replacement struct {
+	route  netlink.Route
+	before *netlink.Route
+}
+
+// plan gives each address a table, unless the configuration names one, with
+// those of the interface's routes that are for its subnet, or for no subnet in
+// particular. The main table loses them.
+func (s *state) plan(ips []*current.IPConfig, c *Config) plan {
+	var p plan
+	if c.Table != nil {
+		for _, ip := range ips {
+			p.rules = append(p.rules, s.missingRule(ip, *c.Table, givenTable)...)
+		}
+		return p
+	}
+	for _, ip := range ips {
+		table, missing := s.tableOf(ip)
+		p.rules = append(p.rules, missing...)
+		s.fill(&p, table, ip, c.gatewayOf(ip))
+	}
+	p.remove = s.routes
+	if c.AddSourceHints {
+		s.keepSubnets(&p, ips)
+	}
+	return p
+}
+
+// tableOf returns the table of an address: the one that it has from an earlier
+// ADD, or one that nobody uses, with the rule that is missing.
+func (s *state) tableOf(ip *current.IPConfig) (table int, missing []netlink.Rule) {
+	for _, rule := range s.rules {
+		if isOwn(&rule) && isFrom(&rule, ip.Address.IP) && rule.Protocol == ownTable {
+			return rule.Table, nil
+		}
+	}
+	table = linkroutes.FreeTable(s.used, firstTable)
+	s.used[table] = true
+	return table, s.missingRule(ip, table, ownTable)
+}
+
+// missingRule returns the rule for an address, unless there is one.
+func (s *state) missingRule(ip *current.IPConfig, table int, protocol uint8) []netlink.Rule {
+	for _, rule := range s.rules {
+		if isOwn(&rule) && isFrom(&rule, ip.Address.IP) && rule.Table == table {
+			return nil
+		}
+	}
+	rule := netlink.NewRule() // the kernel puts it in front of the others
+	rule.Src = single(ip.Address.IP)
+	rule.Table = table
+	rule.Protocol = protocol
+	return []netlink.Rule{*rule}
+}
+
+// fill plans the routes of an address's table.
+func (s *state) fill(p *plan, table int, ip *current.IPConfig, gateway net.IP) {
+	subnet := subnetOf(ip)
+	var first *netlink.Route
+	if gateway != nil {
+		first = &netlink.Route{LinkIndex: s.link, Gw: gateway, Table: table, Protocol: ownTable}
+	}
+	for _, route := range s.routes {
+		switch {
+		case first != nil && isRival(&route, gateway) && route.Gw.Equal(gateway):
+			moved := linkroutes.InTable(route, table) // has an MTU or the like, perhaps
+			first = &moved
+		case first != nil && isRival(&route, gateway):
+		case belongsTo(&route, subnet):
+			p.copies = append(p.copies, linkroutes.InTable(route, table))
+		}
+	}
+	if first != nil {
+		s.set(p, *first)
+	}
+}
+
+// set plans to set a route, unless it is there.
+func (s *state) set(p *plan, route netlink.Route) {
+	for _, other := range linkroutes.Through(s.all, s.link, route.Table) {
+		if !samePlace(&other, &route) {
+			continue
+		}
+		if !other.Gw.Equal(route.Gw) || !other.Src.Equal(route.Src) {
+			before := linkroutes.InTable(other, other.Table)
+			p.set = append(p.set, replacement{route, &before})
+		}
+		return
+	}
+	p.set = append(p.set, replacement{route: route})
+}
+
+// samePlace tells whether the kernel would replace one of the routes by the
+// other. An IPv6 route without a metric gets one that no other has.
+func samePlace(a, b *netlink.Route) bool {
+	sameDst := linkroutes.IsDefault(*a) && linkroutes.IsDefault(*b) || a.Dst != nil && b.Dst != nil && a.Dst.String() == b.Dst.String()
+	return sameDst && isIPv6(a) == isIPv6(b) && metricOf(a) == metricOf(b)
+}
+
+// isIPv6 knows the family of routes from the kernel, and of those that we make.
+func isIPv6(route *netlink.Route) bool {
+	for _, ip := range []net.IP{route.Gw, route.Src} {
+		if ip != nil {
+			return !isIPv4(ip)
+		}
+	}
+	return route.Family == netlink.FAMILY_V6
+}
+
+func metricOf(route *netlink.Route) int {
+	if route.Priority == 0 && isIPv6(route) {
+		return usualIPv6Metric
+	}
+	return route.Priority
+}
+
+// isRival tells whether a route is a default route that would stand in the place
+// of the one through gateway.
+func isRival(route *netlink.Route, gateway net.IP) bool {
+	return samePlace(route, &netlink.Route{Gw: gateway})
+}
+
+// belongsTo tells whether a route is for packets of a subnet: by its source or
+// its gateway, or because it says nothing of either.
+func belongsTo(route *netlink.Route, subnet *net.IPNet) bool {
+	gateways := []net.IP{route.Gw}
+	for _, hop := range route.MultiPath {
+		gateways = append(gateways, hop.Gw)
+	}
+	general := route.Src == nil
+	for _, gateway := range gateways {
+		if gateway != nil && subnet.Contains(gateway) {
+			return true
+		}
+		general = general && gateway == nil
+	}
+	return general || route.Src != nil && subnet.Contains(route.Src)
+}
+
+// keepSubnets has the main table keep routes to the addresses' subnets. They
+// name the source, so that what has none yet gets the right one.
+func (s *state) keepSubnets(p *plan, ips []*current.IPConfig) {
+	for _, ip := range ips {
+		s.set(p, netlink.Route{
+			LinkIndex: s.link, Dst: subnetOf(ip), Src: ip.Address.IP,
+			Scope: netlink.SCOPE_LINK, Table: unix.RT_TABLE_MAIN, Protocol: ownTable,
+		})
+	}
+	p.remove = nil
+	for _, route := range s.routes {
+		if route.Scope != netlink.SCOPE_LINK {
+			p.remove = append(p.remove, route)
+		}
+	}
+}
+
+// isOwn tells whether a rule is ours, or could be upstream's: it looks at the
+// source and nothing else.
+func isOwn(rule *netlink.Rule) bool {
+	plain := rule.Dst == nil && rule.IifName == "" && rule.OifName == "" && rule.Mark == 0 && rule.Tos == 0 && !rule.Invert &&
+		rule.IPProto == 0 && rule.Sport == nil && rule.Dport == nil && rule.UIDRange == nil && rule.Goto < 0
+	return plain && (rule.Protocol == ownTable || rule.Protocol == givenTable || rule.Protocol == unspecified)
+}
+
+// isFrom tells whether a rule is for packets from ip alone.
+func isFrom(rule *netlink.Rule, ip net.IP) bool {
+	if rule.Src == nil || !rule.Src.IP.Equal(ip) {
+		return false
+	}
+	ones, bits := rule.Src.Mask.Size()
+	return ones == bits
+}
+
+// single returns the subnet that holds nothing but ip.
+func single(ip net.IP) *net.IPNet {
+	if v4 := ip.To4(); v4 != nil {
+		return &net.IPNet{IP: v4, Mask: net.CIDRMask(32, 32)}
+	}
+	return &net.IPNet{IP: ip, Mask: net.CIDRMask(128, 128)}
+}
+
+func subnetOf(ip *current.IPConfig) *net.IPNet {
+	return &net.IPNet{IP: ip.Address.IP.Mask(ip.Address.Mask), Mask: ip.Address.Mask}
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package sbr
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/internal/linkroutes"
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// remove puts the routes back into the main table and removes the rules, each
+// as the last of what belongs to it.
+func remove(req *plugin.Request, c *Config) error {
+	index := 0
+	switch l, err := link.Find(req.IfName); {
+	case err == nil:
+		index = l.Attrs().Index
+	case !link.IsNotFound(err):
+		return err
+	}
+	rules, err := ownRules(req, index, c)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, rule := range rules {
+		if index != 0 && rule.Protocol == ownTable {
+			errs = append(errs, restore(index, rule.Table))
+		}
+		errs = append(errs, deleteRule(rule))
+	}
+	return errors.Join(errs...)
+}
+
+// ownRules returns the rules of the interface's addresses. If it is gone, those
+// are the ones of prevResult, and those of rules whose address nobody has.
+func ownRules(req *plugin.Request, index int, c *Config) ([]netlink.Rule, error) {
+	rules, err := listRules()
+	if err != nil {
+		return nil, err
+	}
+	addresses, err := netlinksafe.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("list the addresses: %w", err)
+	}
+	var own, anybodys []net.IP
+	for _, ip := range ownAddresses(req) {
+		own = append(own, ip.Address.IP)
+	}
+	for _, address := range addresses {
+		anybodys = append(anybodys, address.IP)
+		if address.LinkIndex == index {
+			own = append(own, address.IP)
+		}
+	}
+	return pick(rules, own, anybodys, c), nil
+}
+
+// pick picks the rules from an address of own, and those of ours from one that
+// nobody has. Rules that do not say that they are ours could be upstream's, if
+// there are no others, or somebody's.
+func pick(rules []netlink.Rule, own, anybodys []net.IP, c *Config) []netlink.Rule {
+	var ours, upstreams []netlink.Rule
+	for _, rule := range rules {
+		marked := rule.Protocol != unspecified
+		switch {
+		case !isOwn(&rule) || rule.Src == nil:
+		case marked && (isFromAny(&rule, own) || !isFromAny(&rule, anybodys)):
+			ours = append(ours, rule)
+		case !marked && isFromAny(&rule, own) && (c.Table == nil || rule.Table == *c.Table):
+			upstreams = append(upstreams, rule)
+		}
+	}
+	if len(ours) > 0 {
+		return ours
+	}
+	return upstreams
+}
+
+func isFromAny(rule *netlink.Rule, ips []net.IP) bool {
+	return slices.ContainsFunc(ips, func(ip net.IP) bool { return isFrom(rule, ip) })
+}
+
+// restore moves what is in a table of ours back to the main table, and removes
+// what we have added to both.
+func restore(linkIndex, table int) error {
+	all, err := linkroutes.All()
+	if err != nil {
+		return err
+	}
+	moved := linkroutes.Through(all, linkIndex, table)
+	linkroutes.NearestFirst(moved)
+	var errs []error
+	for _, route := range slices.Concat(linkroutes.Through(all, linkIndex, unix.RT_TABLE_MAIN), moved) {
+		if isAdded(route) {
+			errs = append(errs, removeRoute(route))
+		}
+	}
+	moved = slices.DeleteFunc(moved, isAdded)
+	for _, route := range moved {
+		// A courtesy to who keeps the interface. It fails where the way to a
+		// gateway is gone, which is no reason for DEL to fail.
+		_, _ = linkroutes.Add(linkroutes.InTable(route, unix.RT_TABLE_MAIN))
+	}
+	for _, route := range moved {
+		errs = append(errs, removeRoute(route))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Package sbr is the sbr plugin: source based routing. Each address of the
+// container's interface gets a routing table of its own, and a rule that has
+// packets from the address looked up there. So a container with several
+// interfaces answers on the one it was asked on.
+//
+// An attachment owns its rules and tables. They are in the container's network
+// namespace and go with it. A rule says by its protocol whose it is, and whether
+// the table was filled by us: DEL needs no record beside it. In ADD the rules
+// come first, in DEL they go last, so whenever one of them is killed, DEL finds
+// what there is.
+//
+// Several ADDs in a namespace at once would choose the same table. They wait for
+// one another by a lock on the namespace (flock(2)), as upstream's do.
+package sbr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/containernetworking/plugins/internal/filelock"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// Plugin is the sbr plugin.
+var Plugin = plugin.New(plugin.Definition[Config]{
+	Name:     "sbr",
+	Versions: version.All,
+	Chained:  true,
+	Add:      add,
+	Check:    checkTables,
+	Del:      del,
+	Status:   status,
+})
+
+func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
+	ips := ownAddresses(req)
+	if len(ips) == 0 {
+		return nil, plugin.Errorf(types.ErrInvalidNetworkConfig, "prevResult.ips: %s has no address there, so there is nothing to route by", req.IfName)
+	}
+	err := locked(req, func() error {
+		found, err := look(req.IfName)
+		if err != nil {
+			return err
+		}
+		return found.plan(ips, c).apply(req)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return req.Prev, nil
+}
+
+// del removes the rules of the interface's addresses, and puts the routes back.
+// The tables of an interface that is gone went with it.
+func del(_ context.Context, req *plugin.Request, c *Config) error {
+	if !req.Netns.Present() {
+		return nil
+	}
+	return locked(req, func() error { return remove(req, c) })
+}
+
+// status tells whether the kernel knows routing rules.
+func status(context.Context, *plugin.Request, *Config) error {
+	if _, err := netlinksafe.RuleList(netlink.FAMILY_V4); err != nil {
+		return fmt.Errorf("list the routing rules (does the kernel have CONFIG_IP_MULTIPLE_TABLES?): %w", err)
+	}
+	return nil
+}
+
+// locked runs fn in the container's namespace while no other of us changes
+// rules and tables there.
+func locked(req *plugin.Request, fn func() error) (err error) {
+	netns := req.Netns.NS().Fd()
+	if err := filelock.Lock(netns); err != nil {
+		return fmt.Errorf("lock the network namespace %s: %w", req.Netns.Path(), err)
+	}
+	defer func() { err = errors.Join(err, filelock.Unlock(netns)) }()
+	return req.InNetns(fn)
+}
+
+// ownAddresses returns what prevResult says are the addresses of the
+// attachment's interface; those of no interface count, too.
+func ownAddresses(req *plugin.Request) []*current.IPConfig {
+	if req.Prev == nil {
+		return nil
+	}
+	index, _ := req.PrevInterface()
+	var own []*current.IPConfig
+	for _, ip := range req.Prev.IPs {
+		if ip.Address.IP != nil && (ip.Interface == nil || *ip.Interface == index || index < 0 && req.Prev.Interfaces[*ip.Interface].Name == req.IfName) {
+			own = append(own, ip)
+		}
+	}
+	return own
+}
