@@ -11,11 +11,6 @@ import (
 // calling thread is in at that time.
 func perCall() Handle { return Handle{&netlink.Handle{}} }
 
-// AddrList is Handle.AddrList in the current namespace.
-func AddrList(link netlink.Link, family int) ([]netlink.Addr, error) {
-	return perCall().AddrList(link, family)
-}
-
 // BridgeVlanList is Handle.BridgeVlanList in the current namespace.
 func BridgeVlanList() (map[int32][]*nl.BridgeVlanInfo, error) {
 	return perCall().BridgeVlanList()
