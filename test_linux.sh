@@ -20,6 +20,11 @@ go_flags_for_root
 # The race detector needs a C compiler; the others are what tests look at the kernel with.
 need gcc=gcc ip=iproute2 iptables=iptables nft=nftables conntrack=conntrack ping=iputils-ping tcpdump=tcpdump \
 	unshare=util-linux git=git shellcheck=shellcheck jq=jq modprobe=kmod sysctl=procps
+# DHCP servers for the tests of dhcp, which start them themselves.
+if ! command -v dnsmasq kea-dhcp4 dhcpd >/dev/null; then
+	need dnsmasq=dnsmasq-base kea-dhcp4=kea-dhcp4-server dhcpd=isc-dhcp-server
+	systemctl disable --now kea-dhcp4-server isc-dhcp-server >/dev/null 2>&1 || true # where there is systemd
+fi
 [ -e /usr/include/features.h ] || apt_install libc6-dev
 if [ -z "${SKIP_E2E:-}" ] && [ -z "${PKG:-}" ]; then
 	need containerd=containerd runc=runc podman=podman conmon=conmon

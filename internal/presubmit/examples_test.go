@@ -21,6 +21,7 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	dhcp "github.com/containernetworking/plugins/plugins/ipam/dhcp/plugin"
 	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
 	static "github.com/containernetworking/plugins/plugins/ipam/static/plugin"
 	bridge "github.com/containernetworking/plugins/plugins/main/bridge/plugin"
@@ -43,6 +44,7 @@ type entry struct {
 // plugins are all plugins, by directory.
 func plugins() map[string]entry {
 	return map[string]entry{
+		"plugins/ipam/dhcp":        {dhcp.Plugin, dhcp.Config{}},
 		"plugins/ipam/host-local":  {hostlocal.Plugin, hostlocal.Config{}},
 		"plugins/ipam/static":      {static.Plugin, static.Config{}},
 		"plugins/main/bridge":      {bridge.Plugin, bridge.Config{}},

@@ -26,6 +26,10 @@ func exempt() []exemption {
 		{"forks", "pkg/ipam", "", delegates},
 		{"forks", "internal/netfilter", "", "the rules of iptables are written by its own programs, so that these and others can read them"},
 		{"forks", "pkg/utils", "", "SupportsIPTables and SupportsNFTables are upstream's, and ask the binaries by contract"},
+		{"error text", "plugins/ipam/dhcp", "error ", compatible},
+		{"error text", "plugins/ipam/dhcp", "Error writing pidfile ", compatible},
+		{"error text", "plugins/ipam/dhcp", "Too many (%d) FDs passed ", compatible},
+		{"exit", "plugins/ipam/dhcp", "flag", "the daemon is a program of its own, with a set of flags of its own"},
 		{"error text", "plugins/ipam/host-local", "failed to allocate ", compatible},
 		{"error text", "plugins/ipam/host-local", "Failed to find address added by container ", compatible},
 	}

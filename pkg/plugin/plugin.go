@@ -60,6 +60,10 @@ type Definition[C any] struct {
 	// GC removes what belongs to attachments of the network that are not among
 	// the given ones; may be nil. The IPAM plugin is told by the chassis.
 	GC func(context.Context, *Request, *C, Attachments) error
+	// Daemon is what the executable does instead when its first argument is
+	// "daemon"; may be nil. It gets the arguments after that one and returns the
+	// exit status.
+	Daemon func(args []string) int
 }
 
 // Plugin is a Definition that has forgotten the type of its configuration.
@@ -68,11 +72,12 @@ type Plugin struct {
 	Versions version.PluginInfo
 	call     func(ctx context.Context, verb string, args *skel.CmdArgs, stdout io.Writer) error
 	decode   func(data []byte) error
+	daemon   func(args []string) int // may be nil
 }
 
 // New makes a plugin of its definition.
 func New[C any](d Definition[C]) Plugin {
-	return Plugin{Name: d.Name, Versions: d.Versions, call: d.run, decode: d.lint}
+	return Plugin{Name: d.Name, Versions: d.Versions, call: d.run, decode: d.lint, daemon: d.Daemon}
 }
 
 // Call runs one command ("ADD", "CHECK", "DEL", "STATUS" or "GC") in this
@@ -100,6 +105,9 @@ func (p Plugin) CNIFuncs(ctx context.Context, stdout io.Writer) skel.CNIFuncs {
 // exit status is 1 after an error. Delegates that are the same as one of linked
 // are called in this process.
 func Main(p Plugin, linked ...Linked) {
+	if p.daemon != nil && len(os.Args) > 1 && os.Args[1] == "daemon" {
+		os.Exit(p.daemon(os.Args[2:]))
+	}
 	// One thing at a time: more processors mean more threads, memory and time
 	// to start, and what waits for the kernel does not need one.
 	runtime.GOMAXPROCS(1)

@@ -24,6 +24,7 @@ type Request struct {
 	IPAM        ipam.Delegate   // the zero value (layer 2) does nothing
 	Undo        *undo.Stack     // unwound when ADD fails
 	Args        conf.EnvArgs    // the pairs of CNI_ARGS that the plugin declared
+	Raw         *skel.CmdArgs   // the call as it came, for a plugin that hands it on
 }
 
 // Owner returns the mark of this attachment.
@@ -73,5 +74,6 @@ func newRequest(args *skel.CmdArgs, base *conf.Common) *Request {
 		Network:     base.Name,
 		ContainerID: args.ContainerID,
 		IfName:      args.IfName,
+		Raw:         args,
 	}
 }

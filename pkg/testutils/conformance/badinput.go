@@ -109,7 +109,7 @@ func (m *matrix) ownKeys(config Object) []string {
 // notNeededToRemove picks what DEL can do without. The name says whose things
 // to look for; IPAM has to be found, and every plugin its store.
 func (m *matrix) notNeededToRemove(path string) bool {
-	return !slices.Contains([]string{"cniVersion", "name", "ipam", "ipam.type", "ipam.dataDir", "dataDir"}, path)
+	return !slices.Contains([]string{"cniVersion", "name", "ipam", "ipam.type", "ipam.dataDir", "ipam.daemonSocketPath", "dataDir"}, path)
 }
 
 // eachMutation has every mutation of the full configurations tried, those of

@@ -57,7 +57,12 @@ type Suite struct {
 	Others []string       // directories of other plugins that it runs, beside host-local
 	// Chained is set for a plugin that comes after others: each container has
 	// an interface already, joined to PreviousBridge, and ADD gets the result.
+	// An IPAM plugin may be, too, to have an interface to look at; it is not
+	// chained for all that.
 	Chained bool
+	// Enters is set for an IPAM plugin that has something to do in the network
+	// namespace of the container.
+	Enters bool
 
 	// Config is a valid configuration with the plugin's own keys. The suite adds
 	// cniVersion, name and type, and the ipam of an interface plugin.
@@ -87,6 +92,9 @@ type Suite struct {
 // inside tells whether nothing of an attachment is on the host, but what an IPAM
 // plugin has there.
 func (s Suite) inside() bool { return s.Inside || s.Lends || s.IPAM == plugin.NoIPAM }
+
+// isAddressesOnly tells whether the plugin could do without the container.
+func (s Suite) isAddressesOnly() bool { return s.IPAM == plugin.IsIPAM && !s.Enters }
 
 // Attachment is a container that has been added.
 type Attachment struct {

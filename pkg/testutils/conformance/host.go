@@ -43,12 +43,12 @@ const (
 type Host struct {
 	NS      ns.NetNS
 	DataDir string // for what plugins keep on disk
+	RunCNI  string // what plugins find at /run/cni
 
 	suite  Suite
 	dir    string
 	binDir string   // CNI_PATH
 	varLib string   // what plugins find at /var/lib
-	runCNI string   // and at /run/cni
 	cwd    string   // where plugins run
 	mounts *os.File // the mount namespace with these
 	onCall func(verb string)
@@ -68,7 +68,7 @@ func newHost(suite Suite, bin binaries, dir string) (*Host, error) {
 	h := &Host{
 		NS: netns, suite: suite, dir: dir,
 		DataDir: filepath.Join(dir, "data"), binDir: filepath.Join(dir, "bin"),
-		varLib: filepath.Join(dir, "varlib"), runCNI: filepath.Join(dir, "runcni"), cwd: filepath.Join(dir, "cwd"),
+		varLib: filepath.Join(dir, "varlib"), RunCNI: filepath.Join(dir, "runcni"), cwd: filepath.Join(dir, "cwd"),
 		onCall: func(string) {},
 	}
 	if err := h.furnish(bin); err != nil {
@@ -81,13 +81,13 @@ func (h *Host) furnish(bin binaries) error {
 	if err := bin.linkInto(h.binDir); err != nil {
 		return err
 	}
-	for _, dir := range []string{h.DataDir, h.varLib, h.runCNI, h.cwd, systemRunCNI} {
+	for _, dir := range []string{h.DataDir, h.varLib, h.RunCNI, h.cwd, systemRunCNI} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}
 	var err error
-	if h.mounts, err = mountNamespace(map[string]string{"/var/lib": h.varLib, systemRunCNI: h.runCNI}); err != nil {
+	if h.mounts, err = mountNamespace(map[string]string{"/var/lib": h.varLib, systemRunCNI: h.RunCNI}); err != nil {
 		return err
 	}
 	if err := h.Do(func() error { return setLoopback(netlink.LinkSetUp) }); err != nil {
@@ -270,7 +270,7 @@ func (h *Host) snapshot() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	files, err := testutils.SnapshotDirs(h.DataDir, h.varLib, h.runCNI, h.cwd)
+	files, err := testutils.SnapshotDirs(h.DataDir, h.varLib, h.RunCNI, h.cwd)
 	return "host:\n" + h.withoutPairs(kernel) + "# files\n" + withoutProgress(files), err
 }
 

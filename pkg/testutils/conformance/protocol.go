@@ -111,7 +111,7 @@ func (m *matrix) protocol() {
 		config := m.config("1.1.0")
 		for _, path := range []string{"/run/netns/does-not-exist", file, m.host.dir, "/dev/null"} {
 			answer := m.host.Run(Call{Verb: "ADD", Container: c, Config: encode(config), Env: []string{"CNI_NETNS=" + path}})
-			if m.suite.IPAM == plugin.IsIPAM {
+			if m.suite.isAddressesOnly() {
 				Expect(answer.Status).To(BeZero(), string(answer.Stdout))
 				m.delete(c, config)
 				continue

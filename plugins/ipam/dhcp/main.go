@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The dhcp plugin gets addresses from a DHCP server, through a daemon that
+// keeps their leases alive.
+package main
+
+import (
+	dhcp "github.com/containernetworking/plugins/plugins/ipam/dhcp/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func main() { plugin.Main(dhcp.Plugin) }

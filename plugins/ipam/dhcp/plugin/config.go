@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package dhcp
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/containernetworking/plugins/pkg/conf"
+)
+
+const defaultSocketPath = "/run/cni/dhcp.sock"
+
+// Config is what dhcp reads of the configuration of its caller.
+type Config struct {
+	conf.Common
+	IPAM IPAMConfig `json:"ipam"`
+}
+
+// IPAMConfig is the "ipam" object.
+type IPAMConfig struct {
+	Type             string          `json:"type"`
+	DaemonSocketPath string          `json:"daemonSocketPath"`
+	Provide          []ProvideOption `json:"provide"`
+	Request          []RequestOption `json:"request"`
+	Priority         int             `json:"priority"`
+	Probe            bool            `json:"probe"`
+}
+
+// ProvideOption is an option to send to the server.
+type ProvideOption struct {
+	Option  string `json:"option"`
+	Value   string `json:"value"`
+	FromArg string `json:"fromArg"` // the key of CNI_ARGS whose value to send
+}
+
+// RequestOption is an option to ask the server for.
+type RequestOption struct {
+	Option      string `json:"option"`
+	SkipDefault bool   `json:"skipDefault"` // ask for no others than the listed ones
+}
+
+// Validate implements conf.Validator.
+func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
+	if p.Len() == 0 && reflect.ValueOf(c.IPAM).IsZero() {
+		p.Add("ipam", "missing; it needs at least the type, dhcp")
+		return
+	}
+	for i, provided := range c.IPAM.Provide {
+		provided.validate(p, fmt.Sprintf("ipam.provide[%d]", i))
+	}
+	for i, requested := range c.IPAM.Request {
+		if requested.Option != "" { // one without is there for skipDefault
+			checkOption(p, fmt.Sprintf("ipam.request[%d].option", i), requested.Option)
+		}
+	}
+}
+
+func (o ProvideOption) validate(p *conf.Problems, path string) {
+	checkOption(p, path+".option", o.Option)
+	if len(o.Value) > maxOption {
+		p.Add(path+".value", "value too long for option %s: it has %d bytes, DHCP has room for %d", o.Option, len(o.Value), maxOption)
+	}
+}
+
+func checkOption(p *conf.Problems, path, name string) {
+	if _, ok := parseOptionName(name); !ok {
+		p.Add(path, "Can not parse option %q: neither a number from 0 to 255 nor one of %s", name, strings.Join(optionNames(), ", "))
+	}
+}
+
+func (c *Config) socketPath() string {
+	if c.IPAM.DaemonSocketPath == "" {
+		return defaultSocketPath
+	}
+	return c.IPAM.DaemonSocketPath
+}
+
+// families returns the address families to get leases for.
+func (c *Config) families() []family {
+	return []family{inet4}
+}

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package dhcp
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// upstream is the reference's plugin and daemon, as Debian packages it.
+const upstream = "/usr/lib/cni/dhcp"
+
+// run runs an executable as a runtime would.
+func (n *lan) run(executable, verb string, c *testrig.Container, config string) (string, error) {
+	GinkgoHelper()
+	cmd := exec.Command(executable)
+	cmd.Env = append(os.Environ(), "CNI_COMMAND="+verb, "CNI_CONTAINERID="+c.ID, "CNI_NETNS="+c.Path, "CNI_IFNAME="+c.IfName, "CNI_PATH=/nowhere", "CNI_ARGS="+c.Args)
+	cmd.Stdin = strings.NewReader(testrig.Config(config))
+	var out []byte
+	err := n.Host.Do(func(ns.NetNS) (err error) {
+		out, err = cmd.Output()
+		return err
+	})
+	return string(out), err
+}
+
+var _ = Describe("the daemon", func() {
+	var n *lan
+	var c *testrig.Container
+	var config string
+
+	BeforeEach(func() {
+		n = newLAN()
+		c = n.container("c1")
+		config = n.config("")
+	})
+
+	for _, another := range []bool{false, true} {
+		title := "goes on with every lease after SIGKILL"
+		if another {
+			title = "goes on with every lease in another executable after SIGTERM"
+		}
+		It(title, func() {
+			server := n.kea(10, timing{2, 15, 30})
+			first := n.daemon()
+			var results []string
+			containers := []*testrig.Container{c, n.container("c2"), n.mortal("c3")}
+			for _, each := range containers {
+				result := n.Add(each, config)
+				configure(each, result)
+				results = append(results, addressOf(result))
+			}
+			program := executable
+			if another {
+				first.end(syscall.SIGTERM)
+				program = filepath.Join(n.dir, "dhcp-next")
+				data, err := os.ReadFile(executable)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(os.WriteFile(program, data, 0o755)).To(Succeed())
+			} else {
+				first.end(syscall.SIGKILL)
+			}
+			Expect(n.leases()).To(HaveLen(3))
+			removeNamespace(containers[2])
+			Expect(server.Out.Clear()).To(Succeed())
+
+			second := n.daemonOf(program)
+			Eventually(func() string { return string(second.Err.Contents()) }).Should(And(
+				MatchRegexp("[23] leases taken up"), ContainSubstring("c3/eth0: ended: the interface is gone")))
+			log := func() string { return string(server.Out.Contents()) }
+			Eventually(log).Should(ContainSubstring("DHCP4_RELEASE "))
+			Eventually(log).Should(And(
+				MatchRegexp("DHCP4_LEASE_ALLOC .*"+results[0]+" has been"), MatchRegexp("DHCP4_LEASE_ALLOC .*"+results[1]+" has been")))
+			Expect(log()).NotTo(ContainSubstring("DISCOVER"))
+			Expect(n.leases()).To(HaveLen(2))
+			Expect(addressOf(n.Add(c, config))).To(Equal(results[0]))
+			Expect(server.Out.Clear()).To(Succeed())
+			n.Del(c, config)
+			Eventually(server.Out).Should(gbytes.Say("DHCP4_RELEASE .*" + results[0]))
+		})
+	}
+
+	It("forgets what another container has taken the place of", func() {
+		n.dnsmasq()
+		first := n.daemon()
+		n.Add(c, config)
+		first.end(syscall.SIGKILL)
+		again := n.container("c1") // the same name, another namespace
+		second := n.daemon()
+		Eventually(second.Err).Should(gbytes.Say("1 leases taken up"))
+		n.Add(again, config)
+		Eventually(second.Err).Should(gbytes.Say("ended: its place is another one now"))
+		Expect(n.leases()).To(HaveLen(1))
+	})
+
+	Describe("and that of the reference", func() {
+		BeforeEach(func() {
+			if _, err := os.Stat(upstream); err != nil {
+				Skip("needs " + upstream + " (package containernetworking-plugins)")
+			}
+		})
+
+		It("serves its plugin", func() {
+			server := n.dnsmasq()
+			n.daemon()
+			old := strings.Replace(config, "{", `{"cniVersion":"1.0.0",`, 1)
+			printed, err := n.run(upstream, "ADD", c, old)
+			Expect(err).NotTo(HaveOccurred(), printed)
+			result := testrig.Result(printed)
+			Expect(result.IPs).To(HaveLen(1))
+			Expect(result.IPs[0].Gateway.String()).To(Equal(serverAddress))
+			Expect(result.Routes).To(HaveLen(1))
+			printed, err = n.run(upstream, "CHECK", c, testrig.WithPrev(old, result))
+			Expect(err).NotTo(HaveOccurred(), printed)
+			printed, err = n.run(upstream, "DEL", c, old)
+			Expect(err).NotTo(HaveOccurred(), printed)
+			Eventually(server.Err).Should(gbytes.Say("DHCPRELEASE"))
+			printed, err = n.run(upstream, "DEL", c, old)
+			Expect(err).NotTo(HaveOccurred(), printed)
+			server.end(syscall.SIGKILL)
+		})
+
+		It("tells its plugin when there is no server", func() {
+			n.daemon("-resendtimeout", "1500ms")
+			printed, err := n.run(upstream, "ADD", c, strings.Replace(config, "{", `{"cniVersion":"1.0.0",`, 1))
+			Expect(err).To(HaveOccurred())
+			Expect(printed).To(ContainSubstring("error calling DHCP.Allocate: no more tries"))
+		})
+
+		It("is exchangeable for its plugin", func() {
+			server := n.dnsmasq()
+			start(n.Host, upstream, "daemon", "-socketpath", n.socket(), "-timeout", "2s")
+			Eventually(n.socket()).Should(BeAnExistingFile())
+			result := n.Add(c, config)
+			Expect(result.IPs).To(HaveLen(1))
+			Expect(result.Routes).To(HaveLen(1))
+			Expect(n.Check(c, config, result)).To(Succeed())
+			Expect(n.Call("STATUS", c, config)).To(BeEmpty())
+			Expect(n.Call("GC", c, config)).To(BeEmpty())
+			n.Del(c, config)
+			n.Del(c, config)
+			Expect(server.Err).To(gbytes.Say("DHCPACK"))
+		})
+	})
+
+	Describe("when it does not answer", func() {
+		It("is said to be missing by ADD, CHECK and STATUS, and not missed by DEL and GC", func() {
+			for _, verb := range []string{"ADD", "CHECK", "STATUS"} {
+				_, err := n.Call(verb, c, config)
+				Expect(err).To(MatchError(And(ContainSubstring("error dialing DHCP daemon"), ContainSubstring(n.socket()), ContainSubstring(`start it with "dhcp daemon"`))))
+			}
+			_, err := n.Call("STATUS", c, config)
+			Expect(testrig.Code(err)).To(Equal(plugin.ErrNotAvailable))
+			n.Del(c, config)
+			Expect(n.Call("GC", c, config)).To(BeEmpty())
+		})
+
+		It("is not waited for beyond the deadline", func() {
+			listener, err := net.Listen("unix", n.socket())
+			Expect(err).NotTo(HaveOccurred())
+			defer listener.Close()
+			for _, verb := range []string{"ADD", "CHECK", "STATUS", "DEL", "GC"} {
+				ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+				_, err := n.CallWith(ctx, verb, c, config)
+				cancel()
+				Expect(err).To(MatchError(ContainSubstring("did not answer in time")), verb)
+			}
+		})
+	})
+
+	It("gives one answer to two ADDs at once, and one lease", func() {
+		server := n.dnsmasq()
+		n.daemon()
+		var all sync.WaitGroup
+		printed := make([]string, 4)
+		for i := range printed {
+			all.Go(func() {
+				defer GinkgoRecover()
+				var err error
+				printed[i], err = n.run(executable, "ADD", c, config)
+				Expect(err).NotTo(HaveOccurred(), printed[i])
+			})
+		}
+		all.Wait()
+		Expect(printed).To(HaveEach(Equal(printed[0])))
+		Expect(strings.Count(string(server.Err.Contents()), "DHCPACK")).To(Equal(1))
+		for range 3 {
+			all.Go(func() {
+				defer GinkgoRecover()
+				_, err := n.run(executable, "DEL", c, config)
+				Expect(err).NotTo(HaveOccurred())
+			})
+		}
+		all.Wait()
+		Expect(n.leases()).To(BeEmpty())
+	})
+
+	It("drops an ADD when DEL comes, or the plugin is killed", func() {
+		d := n.daemon() // and no server
+		ended := make(chan string, 1)
+		go func() {
+			defer GinkgoRecover()
+			printed, _ := n.run(executable, "ADD", c, config)
+			ended <- printed
+		}()
+		Eventually(d.Err).Should(gbytes.Say("no DHCP server answered"))
+		n.Del(c, config)
+		Eventually(ended).Should(Receive(ContainSubstring("released")))
+
+		cmd := exec.Command(executable)
+		cmd.Env = append(os.Environ(), "CNI_COMMAND=ADD", "CNI_CONTAINERID="+c.ID, "CNI_NETNS="+c.Path, "CNI_IFNAME=eth0", "CNI_PATH=/nowhere")
+		cmd.Stdin = strings.NewReader(testrig.Config(config))
+		killed := startCommand(n.Host, cmd)
+		Eventually(d.Err).Should(gbytes.Say("no DHCP server answered"))
+		killed.end(syscall.SIGKILL)
+		Eventually(d.Err).Should(gbytes.Say("ended: the caller has gone"))
+		Expect(n.leases()).To(BeEmpty())
+	})
+
+	It("does not know what it never had", func() {
+		n.daemon()
+		n.Del(c, config)
+		n.Del(&testrig.Container{ID: "c9", IfName: "eth7", Path: ""}, config)
+		_, err := n.Call("ADD", &testrig.Container{ID: "c1", IfName: "eth7", Path: c.Path}, config)
+		Expect(err).To(MatchError(ContainSubstring(`error looking up "eth7"`)))
+		_, err = n.Call("ADD", &testrig.Container{ID: "c1", IfName: "eth0", Path: "/run/netns/none"}, config)
+		Expect(err).To(MatchError(ContainSubstring(`network namespace "/run/netns/none"`)))
+	})
+
+	It("collects the leases of a network that are no longer valid", func() {
+		server := n.dnsmasq()
+		n.daemon()
+		other := n.container("c2")
+		n.Add(c, config)
+		n.Add(other, config)
+		elsewhere := n.container("c3")
+		n.Add(elsewhere, strings.Replace(config, "{", `{"name":"other",`, 1))
+		Expect(n.Call("GC", c, strings.Replace(config, "{", `{"cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}],`, 1))).To(BeEmpty())
+		Expect(n.leases()).To(HaveLen(2))
+		Eventually(server.Err).Should(gbytes.Say("DHCPRELEASE"))
+		Expect(string(server.Err.Contents())).NotTo(MatchRegexp("(?s)DHCPRELEASE.*DHCPRELEASE"))
+	})
+
+	It("listens where it is told to, alone, and cleans up", func() {
+		pidFile := filepath.Join(n.dir, "pid")
+		prefix := filepath.Join(n.dir, "host")
+		Expect(os.MkdirAll(prefix, 0o755)).To(Succeed())
+		p := start(n.Host, executable, "daemon", "--pidfile="+pidFile, "-hostprefix", prefix, "-socketpath", "/sub/d.sock", "-broadcast")
+		socket := filepath.Join(prefix, "sub/d.sock")
+		Eventually(p.Err).Should(gbytes.Say("listening on " + socket))
+		Expect(os.ReadFile(pidFile)).To(Equal(fmt.Append(nil, p.Command.Process.Pid)))
+		info, err := os.Stat(socket)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(info.Mode().Perm()).To(Equal(os.FileMode(0o600)))
+
+		for _, journal := range []string{"", filepath.Join(n.dir, "another")} {
+			second := start(n.Host, executable, "daemon", "-hostprefix", prefix, "-socketpath", "/sub/d.sock", "-journal", journal)
+			Eventually(second.Exited).Should(BeClosed())
+			Expect(second.ExitCode()).To(Equal(1))
+			Expect(second.Err).To(gbytes.Say("another daemon is running"))
+		}
+
+		p.end(syscall.SIGKILL)
+		Expect(socket).To(BeAnExistingFile())
+		third := start(n.Host, executable, "daemon", "-hostprefix", prefix, "-socketpath", "/sub/d.sock", "-pidfile", pidFile)
+		Eventually(third.Err).Should(gbytes.Say("listening"))
+		third.end(syscall.SIGTERM)
+		Expect(third.ExitCode()).To(Equal(0))
+		Expect(socket).NotTo(BeAnExistingFile())
+		Expect(pidFile).NotTo(BeAnExistingFile())
+	})
+
+	It("refuses arguments that make no sense", func() {
+		for args, want := range map[string]struct {
+			status int
+			text   string
+		}{
+			"-nonsense":              {2, "flag provided but not defined"},
+			"extra":                  {2, "unexpected argument"},
+			"-timeout=0s":            {2, "longer than nothing"},
+			"-h":                     {0, "-resendtimeout"},
+			"-pidfile=relative":      {1, "path not absolute"},
+			"-pidfile=/no/where/pid": {1, "Error writing pidfile"},
+		} {
+			p := start(n.Host, executable, "daemon", "-socketpath", n.socket(), args)
+			Eventually(p.Exited).Should(BeClosed())
+			Expect(p.ExitCode()).To(Equal(want.status), args)
+			Expect(string(p.Err.Contents())).To(ContainSubstring(want.text))
+			Expect(n.socket()).NotTo(BeAnExistingFile())
+		}
+	})
+
+	It("takes the socket that systemd passes, and leaves it there", func() {
+		listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: n.socket(), Net: "unix"})
+		Expect(err).NotTo(HaveOccurred())
+		listener.SetUnlinkOnClose(false)
+		file, err := listener.File()
+		Expect(err).NotTo(HaveOccurred())
+		cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" daemon -socketpath "$1"`, executable, n.socket())
+		cmd.ExtraFiles = []*os.File{file}
+		p := startCommand(n.Host, cmd)
+		Expect(listener.Close()).To(Succeed())
+		Eventually(func() error { _, err := n.Call("STATUS", c, config); return err }).Should(Succeed())
+		p.end(syscall.SIGTERM)
+		Expect(n.socket()).To(BeAnExistingFile())
+
+		cmd = exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=2 exec "$0" daemon -socketpath "$1"`, executable, n.socket())
+		cmd.ExtraFiles = []*os.File{file, file}
+		two := startCommand(n.Host, cmd)
+		Eventually(two.Exited).Should(BeClosed())
+		Expect(two.Err).To(gbytes.Say("Too many \\(2\\) FDs passed through socket activation"))
+	})
+
+	It("tells systemd when it is ready", func() {
+		notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(n.dir, "notify"), Net: "unixgram"})
+		Expect(err).NotTo(HaveOccurred())
+		defer notify.Close()
+		cmd := exec.Command(executable, "daemon", "-socketpath", n.socket())
+		cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+notify.LocalAddr().String())
+		startCommand(n.Host, cmd)
+		Expect(notify.SetReadDeadline(time.Now().Add(10 * time.Second))).To(Succeed())
+		buffer := make([]byte, 100)
+		count, err := notify.Read(buffer)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(buffer[:count])).To(Equal("READY=1"))
+	})
+
+	It("answers nobody but root and itself", func() {
+		d := n.daemon()
+		Expect(os.Chmod(n.socket(), 0o666)).To(Succeed())
+		for dir := n.dir; dir != "/"; dir = filepath.Dir(dir) { // for nobody to get to the socket
+			info, err := os.Stat(dir)
+			Expect(err).NotTo(HaveOccurred())
+			if info.Mode().Perm()&1 == 0 {
+				Expect(os.Chmod(dir, info.Mode().Perm()|0o055)).To(Succeed())
+			}
+		}
+		program := filepath.Join(n.dir, "dhcp")
+		data, err := os.ReadFile(executable)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(os.WriteFile(program, data, 0o755)).To(Succeed())
+		cmd := exec.Command(program)
+		cmd.Env = []string{"CNI_COMMAND=STATUS", "CNI_PATH=/nowhere"}
+		cmd.Stdin = strings.NewReader(testrig.Config(config))
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		p := startCommand(n.Host, cmd)
+		Eventually(p.Exited).Should(BeClosed())
+		Expect(p.ExitCode()).To(Equal(1))
+		Eventually(d.Err).Should(gbytes.Say("of user 65534 may not call"))
+	})
+
+	It("survives callers who do not speak its language", func() {
+		d := n.daemon()
+		for _, text := range []string{"GET / HTTP/1.1\r\n\r\n", "\x00\xff", "CONNECT /_goRPC_ HTTP/1.0\n\n\x03garbage", "CONNECT x\n\n", strings.Repeat("x: y\n", 1000)} {
+			conn, err := net.Dial("unix", n.socket())
+			Expect(err).NotTo(HaveOccurred())
+			_, err = conn.Write([]byte(text))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(conn.Close()).To(Succeed())
+		}
+		Expect(n.Call("STATUS", c, config)).To(BeEmpty())
+		Expect(d.ExitCode()).To(Equal(-1))
+	})
+})

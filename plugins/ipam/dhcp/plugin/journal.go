@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package dhcp
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/cni/pkg/skel"
+
+	"github.com/containernetworking/plugins/internal/wholefile"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// journal is the directory in which a daemon notes what it holds, for the next
+// one: a file for each attachment, written whole or not at all. It belongs to
+// one daemon at a time. Nothing in it outlives a boot, and neither does /run.
+type journal struct {
+	dir  string
+	lock *os.File
+}
+
+// record is what a file of the journal says.
+type record struct {
+	Args   *skel.CmdArgs     `json:"args"`
+	Place  place             `json:"place"`
+	Grants map[family]*grant `json:"grants"`
+}
+
+const recordSuffix = ".json"
+
+// openJournal opens the journal, which is refused if a daemon has it open.
+func openJournal(dir string) (*journal, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the journal: %w", err)
+	}
+	lock, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, errors.Join(fmt.Errorf("another daemon is running: it has locked the journal %s", dir), lock.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock the journal %s: %w", dir, err), lock.Close())
+	}
+	return &journal{dir, lock}, nil
+}
+
+func (j *journal) path(owner plugin.Owner) string {
+	return filepath.Join(j.dir, owner.Name("", 40)+recordSuffix)
+}
+
+func (j *journal) write(owner plugin.Owner, r record) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := wholefile.Replace(j.path(owner), string(data), 0o600); err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return nil
+}
+
+func (j *journal) remove(owner plugin.Owner) error {
+	if err := os.Remove(j.path(owner)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove from the journal: %w", err)
+	}
+	return nil
+}
+
+// read returns all records. What cannot be read is an error beside them, and
+// stays where it is, for somebody to look at.
+func (j *journal) read() ([]record, error) {
+	entries, err := os.ReadDir(j.dir)
+	if err != nil {
+		return nil, fmt.Errorf("read the journal: %w", err)
+	}
+	var records []record
+	var errs []error
+	for _, entry := range entries {
+		path := filepath.Join(j.dir, entry.Name())
+		if !strings.HasSuffix(path, recordSuffix) {
+			errs = append(errs, os.Remove(path)) // of a daemon that was killed as it wrote
+			continue
+		}
+		r, err := readRecord(path)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read the journal: %s: %w", path, err))
+			continue
+		}
+		records = append(records, r)
+	}
+	return records, errors.Join(errs...)
+}
+
+func readRecord(path string) (record, error) {
+	var r record
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, err
+	}
+	if r.Args == nil {
+		return r, errors.New("it does not say what it is about")
+	}
+	return r, nil
+}
+
+func (j *journal) Close() error { return j.lock.Close() }
+
+// recordOf is what to note about an attachment.
+func recordOf(a *attachment) record {
+	r := record{Args: a.args, Place: a.place, Grants: map[family]*grant{}}
+	for _, l := range a.leases {
+		if g := l.held(); g != nil {
+			r.Grants[l.family] = g
+		}
+	}
+	return r
+}
+
+// revive makes an attachment of a record. The grants are as good as they were;
+// whether the interface is still there, is for the caller to ask.
+func revive(s settings, r record) (*attachment, error) {
+	a, err := newAttachment(s, r.Args)
+	if err != nil {
+		return nil, err
+	}
+	a.settle(r.Place)
+	for _, l := range a.leases {
+		g := r.Grants[l.family]
+		if g == nil {
+			return nil, fmt.Errorf("%s: it has no grant for %s", a.owner.Comment(), l.family)
+		}
+		if err := l.family.parse(g, a.identity); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", a.owner.Comment(), l.family, err)
+		}
+		l.hold(g)
+		l.announced.Store(true)
+		l.look.Store(true)
+	}
+	return a, nil
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package dhcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Why a lease ends, beside errGone.
+var (
+	errReleased = errors.New("released")
+	errShutdown = errors.New("the daemon ends")
+	errExpired  = errors.New("the lease has run out")
+	errNoMore   = errors.New("no more tries")
+	errConflict = errors.New("somebody else uses the address")
+	errUnusable = errors.New("of no use") // what a server grants, and would grant again
+)
+
+// family is an address family, with its protocol.
+type family int
+
+const inet4 family = 4
+
+func (f family) String() string { return fmt.Sprintf("IPv%d", int(f)) }
+
+// open opens a client in the namespace of the calling thread.
+func (f family) open(at station, id identity) (client, error) {
+	return newClient4(at, id)
+}
+
+// parse fills in the terms of a grant.
+func (f family) parse(g *grant, id identity) error {
+	return terms4(g, id)
+}
+
+// lease is the lease of one family of an attachment: one goroutine, which is in
+// run.
+type lease struct {
+	*attachment
+	family family
+
+	announced atomic.Bool   // its first grant has been
+	nudged    chan struct{} // something has happened to the link
+	look      atomic.Bool   // make sure that it is still there
+	isDown    atomic.Bool   // what the last event said
+	wasUp     atomic.Bool   // an event said that it came back
+
+	mu    sync.Mutex
+	grant *grant // nil: none yet, or none any more
+
+	// For run alone:
+	started  time.Duration // bootTime at which the search for a server began
+	failures int           // in a row
+	nextTry  time.Duration // bootTime before which nothing is sent
+	verify   bool          // ask ahead of time: who knows what the link is connected to now
+	former   *grant        // what the server took away, until there is another
+	lastErr  error
+}
+
+func newLease(a *attachment, f family) *lease {
+	return &lease{attachment: a, family: f, nudged: make(chan struct{}, 1), started: bootTime()}
+}
+
+func (l *lease) held() *grant {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.grant
+}
+
+func (l *lease) hold(g *grant) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.grant = g
+}
+
+// run keeps the lease until there is a reason to end it, which it returns.
+func (l *lease) run(ctx context.Context) error {
+	for {
+		wait, err := l.step(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-l.nudged:
+		case <-time.After(wait):
+		}
+	}
+}
+
+// step does what is due and returns how long there is nothing to do.
+func (l *lease) step(ctx context.Context) (time.Duration, error) {
+	if l.look.Swap(false) {
+		if err := l.lookAtLink(); err != nil {
+			return 0, err
+		}
+	}
+	if l.wasUp.Swap(false) {
+		l.verify, l.nextTry = true, 0
+	}
+	g := l.held()
+	if g == nil {
+		return l.obtain(ctx)
+	}
+	age := bootTime() - g.Since
+	now, until := g.terms.times.at(age)
+	switch {
+	case now == expired:
+		return 0, errExpired
+	case l.isDown.Load():
+		return until - age, nil
+	case now == bound && !l.verify:
+		return until - age, nil
+	case bootTime() < l.nextTry:
+		return l.nextTry - bootTime(), nil
+	case now == rebinding:
+		return l.extend(ctx, until-age, client.rebind)
+	}
+	return l.extend(ctx, until-age, client.renew)
+}
+
+// lookAtLink returns an error if the link is gone. Other troubles may pass.
+func (l *lease) lookAtLink() error {
+	err := l.place.visit(l.hostPrefix, func(found netlink.Link) error {
+		l.isDown.Store(!isRunning(found.Attrs().RawFlags))
+		return nil
+	})
+	if err != nil && !errors.Is(err, errGone) {
+		l.logf("%v", err)
+		return nil
+	}
+	return err
+}
+
+// obtain tries to get a lease, and gives up when it has tried for too long.
+func (l *lease) obtain(ctx context.Context) (time.Duration, error) {
+	left := l.started + l.limits.resendTimeout - bootTime()
+	if wait := l.nextTry - bootTime(); wait > 0 && wait < left {
+		return wait, nil
+	}
+	if left <= 0 {
+		return 0, fmt.Errorf("%w: %w", errNoMore, l.lastErr)
+	}
+	g, err := l.exchange(ctx, left, func(ctx context.Context, c client) (*grant, error) { return l.acquire(ctx, c) })
+	if err == nil {
+		return 0, l.adopt(g)
+	}
+	if errors.Is(err, errGone) || errors.Is(err, errUnusable) {
+		return 0, err
+	}
+	l.logf("%s: %v", l.family, err)
+	l.lastErr = err
+	wait := l.limits.backoff(l.failures)
+	l.failures++
+	l.nextTry = bootTime() + wait
+	return max(0, min(wait, l.started+l.limits.resendTimeout-bootTime())), nil
+}
+
+// acquire gets an address that nobody else uses, if it is to be made sure.
+func (l *lease) acquire(ctx context.Context, c client) (*grant, error) {
+	g, err := c.acquire(ctx)
+	if err != nil || !l.config.IPAM.Probe {
+		return g, err
+	}
+	other, err := c.probe(ctx, g.terms.address.IP)
+	if err != nil {
+		return nil, errors.Join(err, c.release(g))
+	}
+	if other != nil {
+		return nil, errors.Join(fmt.Errorf("%w %s: %s", errConflict, g.terms.address.IP, other), c.decline(g))
+	}
+	return g, nil
+}
+
+// extend asks for more time, for as long as there is. A refusal makes the lease
+// start over.
+func (l *lease) extend(ctx context.Context, left time.Duration, ask func(client, context.Context, *grant) (*grant, error)) (time.Duration, error) {
+	g := l.held()
+	renewed, err := l.exchange(ctx, left, func(ctx context.Context, c client) (*grant, error) { return ask(c, ctx, g) })
+	switch {
+	case err == nil:
+		return 0, l.adopt(renewed)
+	case errors.Is(err, errGone):
+		return 0, err
+	case errors.Is(err, errRefused):
+		l.logf("%s: %v; starting over", l.family, err)
+		l.hold(nil)
+		l.former, l.started, l.failures, l.nextTry = g, bootTime(), 0, 0
+		return 0, nil
+	}
+	l.logf("%s: %v", l.family, err)
+	_, until := g.terms.times.at(bootTime() - g.Since)
+	wait := retryAfter(until - (bootTime() - g.Since))
+	l.nextTry = bootTime() + wait
+	return wait, nil
+}
+
+// exchange runs fn with a client on the interface, for at most limit.
+func (l *lease) exchange(ctx context.Context, limit time.Duration, fn func(context.Context, client) (*grant, error)) (*grant, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	c, err := l.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g, err := fn(ctx, c)
+	return g, errors.Join(err, c.Close())
+}
+
+// open opens a client on the interface, which it sets up if there is no lease
+// yet.
+func (l *lease) open(ctx context.Context) (c client, err error) {
+	return c, l.place.visit(l.hostPrefix, func(found netlink.Link) error {
+		if l.held() == nil {
+			if err := setUp(ctx, found); err != nil {
+				return err
+			}
+		}
+		c, err = l.family.open(l.place.station, l.identity)
+		return err
+	})
+}
+
+// adopt takes a grant. The interface follows it: what the plugins configured
+// may not be what this says.
+func (l *lease) adopt(g *grant) error {
+	before := l.held()
+	if before == nil {
+		before = l.former
+	}
+	l.former, l.failures, l.nextTry, l.verify = nil, 0, 0, false
+	if err := l.place.visit(l.hostPrefix, func(found netlink.Link) error { return l.apply(found, before, g) }); err != nil {
+		if errors.Is(err, errGone) {
+			return err
+		}
+		l.logf("%s: %v", l.family, err)
+	}
+	l.hold(g)
+	if before == nil {
+		l.logf("%s: leased %s from %s for %v", l.family, &g.terms.address, g.Server, g.terms.times)
+	}
+	l.granted(l)
+	return nil
+}
+
+// giveBack tells the server that the address is free, in a way that depends on
+// whether the interface is still there.
+func (l *lease) giveBack() error {
+	g := l.held()
+	if g == nil {
+		return nil
+	}
+	c, err := l.open(context.Background())
+	if err == nil {
+		return errors.Join(c.release(g), c.Close())
+	}
+	if !errors.Is(err, errGone) {
+		return err
+	}
+	return l.family.releaseFromHost(g, l.identity)
+}
+
+// noticed notes the state of the link, as an event has told it.
+func (l *lease) noticed(up bool) {
+	if l.isDown.Swap(!up) && up {
+		l.wasUp.Store(true)
+	}
+	l.nudge()
+}
+
+func (l *lease) nudge() {
+	select {
+	case l.nudged <- struct{}{}:
+	default: // it will look anyway
+	}
+}

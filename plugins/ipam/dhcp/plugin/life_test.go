@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package dhcp
+
+import (
+	"syscall"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+)
+
+var _ = Describe("a lease", func() {
+	var n *lan
+	var c *testrig.Container
+	var config string
+
+	BeforeEach(func() {
+		n = newLAN()
+		c = n.container("c1")
+		config = n.config("")
+	})
+
+	linkIsUp := func() bool {
+		up := false
+		c.Do(func() {
+			l, err := netlink.LinkByName("eth0")
+			Expect(err).NotTo(HaveOccurred())
+			up = l.Attrs().RawFlags&syscall.IFF_UP != 0
+		})
+		return up
+	}
+	addressesNow := func() []string {
+		var list []string
+		c.Do(func() {
+			l, err := netlink.LinkByName("eth0")
+			Expect(err).NotTo(HaveOccurred())
+			addrs, err := netlink.AddrList(l, netlink.FAMILY_V4)
+			Expect(err).NotTo(HaveOccurred())
+			for _, a := range addrs {
+				list = append(list, a.IP.String())
+			}
+		})
+		return list
+	}
+
+	set := func(do func(netlink.Link) error) {
+		c.Do(func() {
+			l, err := netlink.LinkByName("eth0")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(do(l)).To(Succeed())
+		})
+	}
+
+	// Every one of these renews by unicast and takes the address back.
+	for _, server := range []struct {
+		name              string
+		times             int
+		start             func() (*gbytes.Buffer, process)
+		renewed, released string
+	}{
+		{"kea", 3, func() (*gbytes.Buffer, process) {
+			p := n.kea(10, timing{1, 3, 6})
+			return p.Out, p
+		}, "DHCP4_LEASE_ALLOC", "DHCP4_RELEASE "},
+		{"ISC", 2, func() (*gbytes.Buffer, process) {
+			p := n.isc(10, 4)
+			return p.Err, p
+		}, "DHCPACK on 10.77.0.10", "DHCPRELEASE of 10.77.0.10 .*\\(found\\)"},
+		{"dnsmasq", 1, func() (*gbytes.Buffer, process) {
+			p := n.dnsmasq("--dhcp-option-force=58,1", "--dhcp-option-force=59,3")
+			return p.Err, p
+		}, "DHCPACK\\(eth0\\)", "DHCPRELEASE\\(eth0\\) 10.77.0.\\d+ \\S+ \n"},
+	} {
+		It("is renewed while packets flow, and released: "+server.name, func() {
+			log, _ := server.start()
+			n.daemon()
+			result := n.Add(c, config)
+			configure(c, result)
+			Expect(log).Should(gbytes.Say(server.renewed))
+			for range server.times {
+				Eventually(log).Should(gbytes.Say(server.renewed))
+				Expect(testrig.Reach(n.Host, c.Netns, addressOf(result))).To(Equal(hostAddress))
+			}
+			Expect(n.Check(c, config, result)).To(Succeed())
+			Expect(n.leases()).To(HaveLen(1))
+			n.Del(c, config)
+			Eventually(log).Should(gbytes.Say(server.released))
+			Expect(n.leases()).To(BeEmpty())
+		})
+	}
+
+	It("survives a server that is away for longer than T2", func() {
+		first := n.kea(10, timing{1, 2, 9})
+		d := n.daemon()
+		result := n.Add(c, config)
+		configure(c, result)
+		first.end(syscall.SIGKILL)
+		for range 2 { // in RENEWING and in REBINDING
+			Eventually(d.Err).Should(gbytes.Say("no DHCP server answered"))
+		}
+		second := n.kea(10, timing{1, 5, 9})
+		Eventually(second.Out).Should(gbytes.Say("DHCP4_LEASE_ALLOC.*lease 10.77.0.10"))
+		Expect(n.Check(c, config, result)).To(Succeed())
+		Expect(linkIsUp()).To(BeTrue())
+		Expect(testrig.Reach(n.Host, c.Netns, addressOf(result))).To(Equal(hostAddress))
+	})
+
+	It("that has run out takes the interface down", func() {
+		server := n.kea(10, timing{1, 2, 4})
+		d := n.daemon()
+		result := n.Add(c, config)
+		configure(c, result)
+		server.end(syscall.SIGKILL)
+		Eventually(d.Err).Should(gbytes.Say("ended: the lease has run out"))
+		Eventually(linkIsUp).Should(BeFalse())
+		Expect(n.leases()).To(BeEmpty())
+		n.Del(c, config)
+	})
+
+	It("starts over when the server says NAK, and the interface follows", func() {
+		server := n.dnsmasq()
+		d := n.daemon()
+		result := n.Add(c, config)
+		configure(c, result)
+		server.end(syscall.SIGKILL)
+		n.dnsmasq("--dhcp-range=10.77.0.100,10.77.0.100,255.255.255.0,120")
+		set(netlink.LinkSetDown)
+		set(netlink.LinkSetUp) // has it ask at once
+		Eventually(d.Err).Should(gbytes.Say("refuses the address.*starting over"))
+		Eventually(addressesNow).Should(Equal([]string{"10.77.0.100"}))
+		Expect(n.Check(c, config, result)).To(MatchError(ContainSubstring("the lease is now for 10.77.0.100/24, which prevResult does not have")))
+		Expect(testrig.Reach(n.Host, c.Netns, "10.77.0.100")).To(Equal(hostAddress))
+		n.Del(c, config)
+	})
+
+	It("is confirmed when the link comes back", func() {
+		server := n.dnsmasq()
+		n.daemon()
+		configure(c, n.Add(c, config))
+		Expect(server.Err).To(gbytes.Say("DHCPACK"))
+		set(netlink.LinkSetDown)
+		Consistently(server.Err, "300ms").ShouldNot(gbytes.Say("DHCPREQUEST"))
+		set(netlink.LinkSetUp)
+		Eventually(server.Err).Should(gbytes.Say("DHCPREQUEST"))
+		Eventually(server.Err).Should(gbytes.Say("DHCPACK"))
+	})
+
+	It("does not keep the namespace of a container, and ends with it", func() {
+		server := n.dnsmasq()
+		d := n.daemon()
+		c := n.mortal("c2")
+		n.Add(c, config)
+		removeNamespace(c)
+		Eventually(d.Err).Should(gbytes.Say("ended: the interface is gone"))
+		Eventually(server.Err).Should(gbytes.Say("DHCPRELEASE"))
+		Eventually(n.leases).Should(BeEmpty())
+		n.Del(c, config)
+	})
+
+	It("ends with its interface", func() {
+		server := n.dnsmasq()
+		d := n.daemon()
+		n.Add(c, config)
+		set(netlink.LinkDel)
+		Eventually(d.Err).Should(gbytes.Say("ended: the interface is gone"))
+		Eventually(server.Err).Should(gbytes.Say("DHCPRELEASE"))
+	})
+})

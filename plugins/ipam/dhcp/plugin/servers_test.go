@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package dhcp
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+)
+
+// needProgram skips a spec for lack of a server.
+func needProgram(name, pkg string) string {
+	GinkgoHelper()
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path
+		}
+	}
+	Skip(fmt.Sprintf("needs %s (package %s)", name, pkg))
+	return ""
+}
+
+// dnsmasq starts a server with leases of two minutes, the shortest it knows,
+// from 10.77.0.10 on.
+func (n *lan) dnsmasq(args ...string) process {
+	GinkgoHelper()
+	args = append([]string{
+		"--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--port=0", "--interface=eth0", "--bind-dynamic", "--no-ping", "--log-dhcp",
+		"--user=root", "--dhcp-leasefile=" + filepath.Join(n.dir, "dnsmasq.leases"), "--pid-file=", "--dhcp-authoritative",
+	}, args...)
+	if !strings.Contains(strings.Join(args, " "), "--dhcp-range=") {
+		args = append(args, "--dhcp-range=10.77.0.10,10.77.0.250,255.255.255.0,120")
+	}
+	p := start(n.server, needProgram("dnsmasq", "dnsmasq-base"), args...)
+	Eventually(p.Err).Should(gbytes.Say("DHCP, "))
+	return p
+}
+
+// timing is how long the leases of a server last, in seconds.
+type timing struct{ t1, t2, lease int }
+
+// kea starts a server with leases from 10.77.0.<first> on.
+func (n *lan) kea(first int, t timing) process {
+	GinkgoHelper()
+	program := needProgram("kea-dhcp4", "kea-dhcp4-server")
+	config := filepath.Join(n.dir, "kea.json")
+	Expect(os.WriteFile(config, fmt.Appendf(nil, `{"Dhcp4": {
+		"interfaces-config": {"interfaces": ["eth0"]},
+		"lease-database": {"type": "memfile", "persist": false},
+		"renew-timer": %d, "rebind-timer": %d, "valid-lifetime": %d, "authoritative": true,
+		"subnet4": [{"subnet": "10.77.0.0/24", "pools": [{"pool": "10.77.0.%d - 10.77.0.%d"}],
+			"option-data": [{"name": "routers", "data": "10.77.0.1"}, {"name": "domain-name-servers", "data": "10.77.0.1"}]}],
+		"loggers": [{"name": "kea-dhcp4", "severity": "INFO", "output_options": [{"output": "stdout"}]}]}}`,
+		t.t1, t.t2, t.lease, first, first+9), 0o644)).To(Succeed())
+	cmd := exec.Command(program, "-c", config)
+	cmd.Env = append(os.Environ(), "KEA_PIDFILE_DIR="+n.dir, "KEA_LOCKFILE_DIR="+n.dir)
+	p := startCommand(n.server, cmd)
+	Eventually(p.Out).Should(gbytes.Say("DHCP4_STARTED"))
+	return p
+}
+
+// isc starts ISC's server with leases from 10.77.0.<first> on.
+func (n *lan) isc(first, lease int) process {
+	GinkgoHelper()
+	program := needProgram("dhcpd", "isc-dhcp-server")
+	config, leases := filepath.Join(n.dir, "dhcpd.conf"), filepath.Join(n.dir, "dhcpd.leases")
+	Expect(os.WriteFile(config, fmt.Appendf(nil, `authoritative; ping-check false; default-lease-time %d; max-lease-time %d; min-lease-time %d;
+		subnet 10.77.0.0 netmask 255.255.255.0 { range 10.77.0.%d 10.77.0.%d; option routers 10.77.0.1; }`,
+		lease, lease, lease, first, first+9), 0o644)).To(Succeed())
+	Expect(os.WriteFile(leases, nil, 0o644)).To(Succeed())
+	p := start(n.server, program, "-4", "-f", "-d", "-cf", config, "-lf", leases, "-pf", filepath.Join(n.dir, "dhcpd.pid"), "eth0")
+	Eventually(p.Err).Should(gbytes.Say("Server starting service"))
+	return p
+}
