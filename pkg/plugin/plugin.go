@@ -35,6 +35,7 @@ const (
 	NoIPAM       IPAMUse = iota // it does not look at "ipam"
 	OptionalIPAM                // layer 2 without, addresses with an IPAM plugin
 	RequiredIPAM                // it has nothing to do without addresses
+	HostIPAM                    // the host assigns addresses where no IPAM plugin does
 	IsIPAM                      // it is the IPAM plugin: "ipam" holds its own configuration
 )
 
@@ -50,6 +51,9 @@ type Definition[C any] struct {
 	IPAM     IPAMUse
 	Chained  bool     // ADD and CHECK need the result of a previous plugin
 	Args     []string // keys of CNI_ARGS the plugin reads; nil: it does not look at CNI_ARGS
+	// ForeignNetns is set for a plugin to which CNI_NETNS is something else than
+	// the path of a network namespace. It finds it in Request.Netns.Path().
+	ForeignNetns bool
 
 	Add   func(context.Context, *Request, *C) (*current.Result, error)
 	Del   func(context.Context, *Request, *C) error

@@ -81,7 +81,7 @@ func (d Definition[C]) check(ctx context.Context, args *skel.CmdArgs) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, req.close()) }()
-	if err := d.needPrevious("CHECK", req, d.IPAM == OptionalIPAM || d.IPAM == RequiredIPAM); err != nil {
+	if err := d.needPrevious("CHECK", req, d.delegates()); err != nil {
 		return err
 	}
 	if err := d.openNetns(args, req); err != nil {
@@ -96,7 +96,7 @@ func (d Definition[C]) check(ctx context.Context, args *skel.CmdArgs) (err error
 // del decodes what it can and removes what it can name.
 func (d Definition[C]) del(ctx context.Context, args *skel.CmdArgs) error {
 	config, req := d.prepareRemoval(args)
-	ref, refErr := netnsToLeave(args)
+	ref, refErr := d.netnsToLeave(args)
 	req.Netns = ref
 	err := protect(func() error {
 		if d.Del == nil {
@@ -183,10 +183,15 @@ func (d Definition[C]) prepareRemoval(args *skel.CmdArgs) (*C, *Request) {
 }
 
 func (d Definition[C]) delegate(config *C, args *skel.CmdArgs) ipam.Delegate {
-	if d.IPAM != OptionalIPAM && d.IPAM != RequiredIPAM || base(config).IPAM.Type == "" {
+	if !d.delegates() || base(config).IPAM.Type == "" {
 		return ipam.Delegate{}
 	}
 	return ipam.NewDelegate(base(config).IPAM.Type, args.StdinData)
+}
+
+// delegates tells whether "ipam" may name an IPAM plugin to call.
+func (d Definition[C]) delegates() bool {
+	return d.IPAM == OptionalIPAM || d.IPAM == RequiredIPAM || d.IPAM == HostIPAM
 }
 
 // lint is prepare for somebody who writes a configuration.
@@ -350,6 +355,10 @@ func printResult(result *current.Result, confVersion string, stdout io.Writer) e
 // unless the plugin only assigns addresses, and makes sure that it is not the
 // one we are in.
 func (d Definition[C]) openNetns(args *skel.CmdArgs, req *Request) error {
+	if d.ForeignNetns {
+		req.Netns = ns.RefTo(nil, args.Netns)
+		return nil
+	}
 	same, err := sameNetns(args)
 	if err != nil {
 		return err
@@ -373,7 +382,10 @@ func (d Definition[C]) openNetns(args *skel.CmdArgs, req *Request) error {
 // netnsToLeave opens the container's namespace for DEL. One that is gone, or is
 // no namespace any more, or has become our own (the path of a process whose
 // number was reused), holds nothing of the container.
-func netnsToLeave(args *skel.CmdArgs) (ns.Ref, error) {
+func (d Definition[C]) netnsToLeave(args *skel.CmdArgs) (ns.Ref, error) {
+	if d.ForeignNetns {
+		return ns.RefTo(nil, args.Netns), nil
+	}
 	same, err := sameNetns(args)
 	args.NetnsOverride = "1" // as in openNetns; and DEL has no reason to fail over it
 	if same || err != nil {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 package plugin_test
 
 import (
@@ -295,6 +297,28 @@ var _ = Describe("a command", func() {
 		Expect(err.Code).To(Equal(types.ErrIncompatibleCNIVersion))
 		Expect(err.Msg).To(ContainSubstring("cannot convert: no valid IP addresses"))
 		Expect(t.undone).To(BeEmpty())
+	})
+
+	It("lets the host assign addresses, in every version", func() {
+		t.IPAM = plugin.HostIPAM
+		Expect(call("ADD", `{"name":"n","cniVersion":"0.2.0"}`)).To(BeNil())
+		Expect(call("CHECK", `{"name":"n","cniVersion":"1.0.0"}`).Msg).To(ContainSubstring("prevResult: missing"))
+		Expect(call("STATUS", `{"name":"n","cniVersion":"1.1.0","ipam":{"type":"not-there"}}`).Msg).To(ContainSubstring("not-there"))
+	})
+
+	It("passes on a CNI_NETNS that is no namespace of this system, if the plugin knows what it is", func() {
+		t.ForeignNetns, args.Netns = true, "container:abc"
+		path := ""
+		t.Add = func(_ context.Context, req *plugin.Request, _ *toyConfig) (*current.Result, error) {
+			path = req.Netns.Path()
+			return resultFor(req), nil
+		}
+		t.Check = func(_ context.Context, req *plugin.Request, _ *toyConfig) error { path += req.Netns.Path(); return nil }
+		t.Del = t.Check
+		Expect(call("ADD", `{"name":"n"}`)).To(BeNil())
+		Expect(call("CHECK", `{"name":"n","cniVersion":"1.0.0"}`)).To(BeNil())
+		Expect(call("DEL", `{"name":"n"}`)).To(BeNil())
+		Expect(path).To(Equal("container:abccontainer:abccontainer:abc"))
 	})
 
 	It("asks for an IPAM plugin where the plugin needs one", func() {
