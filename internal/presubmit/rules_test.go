@@ -86,7 +86,7 @@ func product(s *source) bool {
 
 // testSupport are the directories of packages that only tests import.
 func testSupport() []string {
-	return []string{"pkg/testutils", "internal/testrig", "internal/presubmit"}
+	return []string{"pkg/testutils", "internal/testrig", "internal/hnstest", "internal/presubmit"}
 }
 
 // within tells whether a path is one of dirs or below it.
@@ -150,7 +150,7 @@ func layerOf(dir string) int {
 		{5, []string{"plugins", "internal/linked"}},
 		{4, []string{"internal"}},
 		{3, []string{"pkg/plugin"}},
-		{2, []string{"pkg/conf", "pkg/ipam", "pkg/check", "pkg/undo"}},
+		{2, []string{"pkg/conf", "pkg/ipam", "pkg/check", "pkg/undo", "pkg/hns"}},
 		{1, []string{"pkg/link", "pkg/ip", "pkg/ns"}},
 		{0, []string{"pkg/netlinksafe", "pkg/utils", "pkg/errors"}},
 	}
