@@ -29,6 +29,8 @@ import (
 	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
 	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
+	winbridge "github.com/containernetworking/plugins/plugins/main/windows/win-bridge/plugin"
+	winoverlay "github.com/containernetworking/plugins/plugins/main/windows/win-overlay/plugin"
 	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
 	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
 	sbr "github.com/containernetworking/plugins/plugins/meta/sbr/plugin"
@@ -56,6 +58,9 @@ func plugins() map[string]entry {
 		"plugins/meta/firewall":    {firewall.Plugin, firewall.Config{}},
 		"plugins/meta/sbr":         {sbr.Plugin, sbr.Config{}},
 		"plugins/meta/tuning":      {tuning.Plugin, tuning.Config{}},
+
+		"plugins/main/windows/win-bridge":  {winbridge.Plugin, winbridge.Config{}},
+		"plugins/main/windows/win-overlay": {winoverlay.Plugin, winoverlay.Config{}},
 	}
 }
 

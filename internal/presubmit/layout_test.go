@@ -46,17 +46,21 @@ func TestLayout(t *testing.T) {
 // to be killed at every moment.
 func TestConformance(t *testing.T) {
 	for _, dir := range pluginDirs(t) {
+		matrix, functions := "pkg/testutils/conformance", []string{"Run", "KillMatrix"}
+		if within(dir, "plugins/main/windows") { // asked, and killed, in process
+			matrix, functions = "internal/hnstest", []string{"Run"}
+		}
 		called := map[string]bool{}
 		for _, s := range sources(t) {
 			if s.in(dir) && s.isTest() {
-				for _, name := range s.calls(module + "/pkg/testutils/conformance") {
+				for _, name := range s.calls(path.Join(module, matrix)) {
 					called[name] = true
 				}
 			}
 		}
-		for _, name := range []string{"Run", "KillMatrix"} {
+		for _, name := range functions {
 			if !called[name] {
-				t.Errorf("%s: its tests do not call conformance.%s: what one plugin got wrong, each could", dir, name)
+				t.Errorf("%s: its tests do not call %s.%s: what one plugin got wrong, each could", dir, path.Base(matrix), name)
 			}
 		}
 	}
