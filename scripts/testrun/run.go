@@ -126,10 +126,18 @@ func (r *run) checks(ctx context.Context) func(*stage) error {
 		// One of 32 bits, one of the other byte order, one of another system; the releases have more.
 		s.check(ctx, "build for linux/386", "", "env", "GOARCH=386", "CGO_ENABLED=0", "go", "build", "./plugins/...")
 		s.check(ctx, "build for linux/s390x", "", "env", "GOARCH=s390x", "CGO_ENABLED=0", "go", "build", "./plugins/...")
-		s.check(ctx, "build for windows/amd64", "", "env", "GOOS=windows", "go", "build", "./pkg/ns", "./pkg/plugin")
+		for _, arch := range []string{"amd64", "arm64"} {
+			s.check(ctx, "go vet for windows/"+arch, "", "env", append([]string{"GOOS=windows", "GOARCH=" + arch, "CGO_ENABLED=0", "go", "vet"}, windowsPackages()...)...)
+		}
 		s.check(ctx, "shellcheck", "", "sh", "-c", `git ls-files '*.sh' .ci/run 2>/dev/null | xargs -r shellcheck -x || [ ! -e .git ]`)
 		return nil
 	}
+}
+
+// windowsPackages are what the executables for Windows are made of.
+func windowsPackages() []string {
+	return []string{"./pkg/...", "./internal/hnsendpoint", "./internal/hnstest", "./plugins/ipam/host-local/...", "./plugins/ipam/static/...",
+		"./plugins/meta/flannel/...", "./plugins/main/windows/..."}
 }
 
 // check counts a command's success.
