@@ -1,8 +1,11 @@
 #!/bin/bash
-# bench.sh [-check] [-n RUNS] [-theirs DIR]: how long the plugins take, beside Debian's containernetworking-plugins.
+# bench.sh [-check] [-json] [-n RUNS] [-only REGEXP] [-preload N] [-parallel P] [-ours DIR] [-theirs DIR]: how long the
+# plugins take, beside Debian's containernetworking-plugins.
 #
-# Both run alternately in private mount and network namespaces; the table has medians and their ratio. With -check the
-# exit status is 1 when a figure misses its limit. The package is unpacked, not installed, when /usr/lib/cni is missing.
+# -preload also compares a host with N attachments with an empty one, -parallel the time per ADD with P at once. The two
+# run alternately in private mount and network namespaces; the table has medians and their ratio. With -check the exit
+# status is 1 when a figure misses its limit. Debian's package is unpacked, not installed, when /usr/lib/cni is missing;
+# netavark is another peer where it is installed.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 # shellcheck source=scripts/lib.sh

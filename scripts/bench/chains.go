@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"sync"
+	"time"
+)
+
+// chains measures the commands on each scenario's chain of plugins.
+func chains(s settings) ([]row, error) {
+	var rows []row
+	for _, sc := range scenarios() {
+		if !s.only.MatchString(sc.name) {
+			continue
+		}
+		measured, err := sc.measure(s)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", sc.name, err)
+		}
+		rows = append(rows, measured...)
+	}
+	return rows, nil
+}
+
+func (sc scenario) measure(s settings) (rows []row, err error) {
+	ours, theirs := s.sides()[0], s.sides()[1]
+	if !ours.has(sc.plugins(ours, 0)...) {
+		return nil, nil
+	}
+	if theirs.has(sc.plugins(theirs, 0)...) {
+		if rows, err = sc.compare(s, s.sides()); err != nil {
+			return nil, err
+		}
+		if s.parallel > 0 {
+			row, err := sc.crowd(s)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, row)
+		}
+	}
+	if s.preload > 0 {
+		loaded, err := sc.loaded(s)
+		rows = append(rows, loaded...)
+		return rows, err
+	}
+	return rows, nil
+}
+
+// compare adds, checks and deletes one container after the other, on both sides in turn.
+func (sc scenario) compare(s settings, sides [2]side) ([]row, error) {
+	var adds, checks, dels [2]samples
+	err := inNamespaces("bench", 2*(s.runs+1), func(netns []string) error {
+		return alternate(s, func(i, k int) error {
+			took, err := sc.round(sides[k], i, netns[2*i+k])
+			if i > 0 {
+				adds[k].add(took.add)
+				checks[k].add(took.check)
+				dels[k].add(took.del)
+			}
+			return err
+		})
+	})
+	return []row{
+		{name: sc.name + " ADD", ours: adds[0], theirs: adds[1], limit: sc.addLimit},
+		{name: sc.name + " CHECK", ours: checks[0], theirs: checks[1], limit: sc.checkLimit},
+		{name: sc.name + " DEL", ours: dels[0], theirs: dels[1], limit: sc.delLimit},
+	}, err
+}
+
+// alternate calls round for each run and side; who goes first alternates, too. The round 0 makes the bridges and base
+// chains which later ones find, and is not to be counted.
+func alternate(s settings, round func(run, side int) error) error {
+	for i := range s.runs + 1 {
+		for j := range 2 {
+			if err := round(i, (i+j)%2); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// round is the life of one container.
+func (sc scenario) round(s side, n int, netns string) (took times, err error) {
+	plugins, container := sc.plugins(s, n), fmt.Sprintf("bench%d", n)
+	var result object
+	if took.add, result, err = s.attach(plugins, container, netns); err != nil {
+		return took, err
+	}
+	if took.check, err = s.check(plugins, container, netns, result); err != nil {
+		return took, err
+	}
+	took.del, err = s.detach(plugins, container, netns, result)
+	return took, err
+}
+
+// crowd measures the time per ADD when many are added at once.
+func (sc scenario) crowd(s settings) (row, error) {
+	var measured [2]samples
+	err := inNamespaces("crowd", s.parallel, func(netns []string) error {
+		return alternate(s, func(i, k int) error {
+			elapsed, err := sc.addAtOnce(s.sides()[k], netns)
+			if i > 0 {
+				measured[k].add(elapsed / time.Duration(len(netns)))
+			}
+			return err
+		})
+	})
+	name := fmt.Sprintf("%s, %d in parallel, time per ADD", sc.name, s.parallel)
+	return row{name: name, ours: measured[0], theirs: measured[1], limit: sc.parallelLimit}, err
+}
+
+// addAtOnce attaches a container in each namespace, and detaches them again when all are there.
+func (sc scenario) addAtOnce(s side, netns []string) (time.Duration, error) {
+	results := make([]object, len(netns))
+	start := time.Now()
+	err := together(len(netns), func(n int) (err error) {
+		_, results[n], err = s.attach(sc.plugins(s, n), fmt.Sprintf("crowd%d", n), netns[n])
+		return err
+	})
+	elapsed := time.Since(start)
+	if err != nil {
+		return 0, err
+	}
+	return elapsed, together(len(netns), func(n int) error {
+		_, err := s.detach(sc.plugins(s, n), fmt.Sprintf("crowd%d", n), netns[n], results[n])
+		return err
+	})
+}
+
+func together(n int, fn func(n int) error) error {
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { errs[i] = fn(i) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// loadLimit is what a command may take on a host with many attachments, of what it takes on an empty one.
+const loadLimit = 1.2
+
+// loaded compares a host that has attachments of the same chain with an empty one. Both hosts are namespaces.
+func (sc scenario) loaded(s settings) (rows []row, err error) {
+	err = inNamespaces("host", 2, func(hosts []string) error {
+		full, empty := side{"ours", s.ours, hosts[0]}, side{"theirs", s.ours, hosts[1]}
+		return inNamespaces("load", s.preload, func(netns []string) error {
+			for n, path := range netns {
+				if _, _, err := full.attach(sc.plugins(full, 1000+n), fmt.Sprintf("load%d", n), path); err != nil {
+					return err
+				}
+			}
+			rows, err = sc.compare(s, [2]side{full, empty})
+			return err
+		})
+	})
+	for i := range rows {
+		rows[i].name += fmt.Sprintf(", %d / 0 attachments", s.preload)
+		rows[i].limit = loadLimit
+	}
+	return rows, err
+}
+
+// inNamespaces makes network namespaces for the time of do. All at once, because the kernel takes locks and time to make
+// and above all to remove one, which must not fall on the next measurement.
+func inNamespaces(prefix string, n int, do func(netns []string) error) (err error) {
+	var paths []string
+	for i := range n {
+		name := fmt.Sprintf("%s%d", prefix, i)
+		if out, err := exec.Command("ip", "netns", "add", name).CombinedOutput(); err != nil {
+			return fmt.Errorf("ip netns add: %w: %s", err, out)
+		}
+		defer func() { err = errors.Join(err, exec.Command("ip", "netns", "delete", name).Run()) }()
+		paths = append(paths, "/run/netns/"+name)
+	}
+	return do(paths)
+}
