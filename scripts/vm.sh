@@ -19,7 +19,7 @@ set -euo pipefail
 [ $# -gt 0 ] || die "usage: vm.sh COMMAND [ARG...]"
 cache=${VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cni-vm}
 limit=${VM_TIMEOUT:-900}
-guest_modules=${VM_MODULES:-dummy ipvlan macvlan 8021q vrf veth bridge br_netfilter ifb tun nf_tables ip_tables ip6_tables}
+guest_modules=${VM_MODULES:-dummy ipvlan macvlan 8021q vrf veth bridge br_netfilter ifb tun e1000 nf_tables ip_tables ip6_tables}
 
 case $(uname -m) in
 x86_64) qemu=qemu-system-x86_64 qemu_package=qemu-system-x86 kernel_arch=amd64 console=ttyS0 machine=(-M pc) ;;

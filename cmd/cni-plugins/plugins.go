@@ -11,9 +11,11 @@ import (
 	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
 	static "github.com/containernetworking/plugins/plugins/ipam/static/plugin"
 	bridge "github.com/containernetworking/plugins/plugins/main/bridge/plugin"
+	hostdevice "github.com/containernetworking/plugins/plugins/main/host-device/plugin"
 	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
 	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
+	tap "github.com/containernetworking/plugins/plugins/main/tap/plugin"
 	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
 	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
 	tuning "github.com/containernetworking/plugins/plugins/meta/tuning/plugin"
@@ -25,7 +27,8 @@ import (
 func plugins() map[string]plugin.Plugin {
 	all := map[string]plugin.Plugin{}
 	for _, p := range []plugin.Plugin{
-		bridge.Plugin, firewall.Plugin, flannel.Plugin, hostlocal.Plugin, loopback.Plugin, macvlan.Plugin, ptp.Plugin, static.Plugin, tuning.Plugin,
+		bridge.Plugin, firewall.Plugin, flannel.Plugin, hostdevice.Plugin, hostlocal.Plugin, loopback.Plugin,
+		macvlan.Plugin, ptp.Plugin, static.Plugin, tap.Plugin, tuning.Plugin,
 	} {
 		all[p.Name] = p
 	}

@@ -153,13 +153,17 @@ func announce(ifName string) {
 	_ = sysctl.Set("net/ipv6/conf/"+ifName+"/ndisc_notify", "1")
 }
 
-// Del takes the addresses off the link, has the IPAM plugin release them, and
-// deletes the link. It goes on past failures; a link of another kind or owner
-// stays.
+// Del releases the link; one of another kind or owner stays.
 func Del(ctx context.Context, req *plugin.Request, kind string) error {
 	l, err := containerlink.Find(req, kind)
-	_, silenceErr := containerlink.Silence(req, l)
-	return errors.Join(err, silenceErr, req.IPAM.Del(ctx), containerlink.Delete(req, l))
+	return errors.Join(err, Release(ctx, req, l))
+}
+
+// Release takes the addresses off the link, if there is one, has the IPAM plugin
+// release them, and deletes the link. It goes on past failures.
+func Release(ctx context.Context, req *plugin.Request, l netlink.Link) error {
+	_, err := containerlink.Silence(req, l)
+	return errors.Join(err, req.IPAM.Del(ctx), containerlink.Delete(req, l))
 }
 
 // Check compares the link with what ADD reported and the configuration says.

@@ -29,6 +29,7 @@ import (
 	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
 	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
+	tap "github.com/containernetworking/plugins/plugins/main/tap/plugin"
 	winbridge "github.com/containernetworking/plugins/plugins/main/windows/win-bridge/plugin"
 	winoverlay "github.com/containernetworking/plugins/plugins/main/windows/win-overlay/plugin"
 	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
@@ -54,6 +55,7 @@ func plugins() map[string]entry {
 		"plugins/main/loopback":    {loopback.Plugin, loopback.Config{}},
 		"plugins/main/macvlan":     {macvlan.Plugin, macvlan.Config{}},
 		"plugins/main/ptp":         {ptp.Plugin, ptp.Config{}},
+		"plugins/main/tap":         {tap.Plugin, tap.Config{}},
 		"plugins/meta/flannel":     {flannel.Plugin, flannel.Config{}},
 		"plugins/meta/firewall":    {firewall.Plugin, firewall.Config{}},
 		"plugins/meta/sbr":         {sbr.Plugin, sbr.Config{}},

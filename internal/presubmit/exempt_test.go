@@ -24,6 +24,7 @@ func exempt() []exemption {
 	)
 	return []exemption{
 		{"forks", "pkg/ipam", "", delegates},
+		{"forks", "pkg/plugin", "", "an interface made for SELinux's sake by another process, if a configuration asks for it"},
 		{"forks", "internal/netfilter", "", "the rules of iptables are written by its own programs, so that these and others can read them"},
 		{"forks", "pkg/utils", "", "SupportsIPTables and SupportsNFTables are upstream's, and ask the binaries by contract"},
 		{"error text", "plugins/ipam/dhcp", "error ", compatible},

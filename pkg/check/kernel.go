@@ -16,6 +16,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
@@ -39,20 +40,12 @@ func (r *Report) Link(want *current.Interface, kind string) netlink.Link {
 		r.Equal(want.Name, "type", kind, found.Type())
 	}
 	if want.Mac != "" {
-		r.Equal(want.Name, "mac", canonicalMAC(want.Mac), attrs.HardwareAddr.String())
+		r.Equal(want.Name, "mac", conf.CanonicalMAC(want.Mac), attrs.HardwareAddr.String())
 	}
 	if want.Mtu != 0 {
 		r.Equal(want.Name, "mtu", want.Mtu, attrs.MTU)
 	}
 	return found
-}
-
-func canonicalMAC(text string) string {
-	mac, err := net.ParseMAC(text)
-	if err != nil {
-		return text
-	}
-	return mac.String()
 }
 
 // Up notes a link that is administratively down.

@@ -25,6 +25,16 @@ func MAC(p *Problems, path, text string) {
 	}
 }
 
+// CanonicalMAC returns a hardware address as the kernel's are written, and what
+// is none as it is.
+func CanonicalMAC(text string) string {
+	mac, err := net.ParseMAC(text)
+	if err != nil {
+		return text
+	}
+	return mac.String()
+}
+
 // LinkName notes a problem unless name can be the name of a network interface.
 func LinkName(p *Problems, path, name string) {
 	switch {

@@ -68,6 +68,8 @@ type Definition[C any] struct {
 	// "daemon"; may be nil. It gets the arguments after that one and returns the
 	// exit status.
 	Daemon func(args []string) int
+	// Helper is what a process does that RunHelper has started; may be nil.
+	Helper func() error
 }
 
 // Plugin is a Definition that has forgotten the type of its configuration.
@@ -77,11 +79,12 @@ type Plugin struct {
 	call     func(ctx context.Context, verb string, args *skel.CmdArgs, stdout io.Writer) error
 	decode   func(data []byte) error
 	daemon   func(args []string) int // may be nil
+	helper   func() error            // may be nil
 }
 
 // New makes a plugin of its definition.
 func New[C any](d Definition[C]) Plugin {
-	return Plugin{Name: d.Name, Versions: d.Versions, call: d.run, decode: d.lint, daemon: d.Daemon}
+	return Plugin{Name: d.Name, Versions: d.Versions, call: d.run, decode: d.lint, daemon: d.Daemon, helper: d.Helper}
 }
 
 // Call runs one command ("ADD", "CHECK", "DEL", "STATUS" or "GC") in this
@@ -115,6 +118,13 @@ func Main(p Plugin, linked ...Linked) {
 	// One thing at a time: more processors mean more threads, memory and time
 	// to start, and what waits for the kernel does not need one.
 	runtime.GOMAXPROCS(1)
+	if p.isHelper() {
+		if err := p.helper(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	err := skel.PluginMainFuncsWithError(p.CNIFuncs(withLinked(context.Background(), linked), standardOutput()), p.Versions, buildversion.BuildString(p.Name))
 	if err == nil {
 		return

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/ns"
 )
 
 // allFeatures are the features Need knows.
@@ -39,6 +40,7 @@ func allFeatures() map[string]feature {
 		"nftables-bridge":       {"a kernel with CONFIG_NF_TABLES_BRIDGE", func() error { return probeNftables(nftables.TableFamilyBridge) }},
 		"policy-routing":        {"a kernel with CONFIG_IP_MULTIPLE_TABLES", probePolicyRouting},
 		"sctp":                  {"a kernel with CONFIG_IP_SCTP", probeSCTP},
+		"spare-nic":             {"a kernel with CONFIG_E1000, and QEMU's network card, which nobody uses", probeSpareNIC},
 		"tbf":                   {"a kernel with CONFIG_NET_SCH_TBF", probeTbf},
 
 		"iptables":         iptables("iptables"),
@@ -238,4 +240,37 @@ func run(command string, args ...string) error {
 		return fmt.Errorf("%s: %w: %s", command, err, strings.TrimSpace(string(out)))
 	}
 	return err
+}
+
+// probeSpareNIC looks for a piece of hardware that does not come with the
+// namespace it is needed in.
+func probeSpareNIC() error {
+	initial, err := ns.GetNS(InitialNetns)
+	if err != nil {
+		return err
+	}
+	defer initial.Close()
+	_, err = ns.Call(initial, SpareNIC)
+	return err
+}
+
+// InitialNetns is where the network namespace is to which the kernel brings
+// hardware back.
+const InitialNetns = "/proc/1/ns/net"
+
+// SpareNIC returns a network card in the current namespace that may be tried
+// things with. QEMU gives this address to a machine's first card unless it is
+// told another; one that is in use is up.
+func SpareNIC() (netlink.Link, error) {
+	links, err := netlinksafe.LinkList()
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range links {
+		attrs := l.Attrs()
+		if l.Type() == "device" && attrs.HardwareAddr.String() == "52:54:00:12:34:56" && attrs.RawFlags&unix.IFF_UP == 0 {
+			return l, nil
+		}
+	}
+	return nil, errors.New("there is no such card")
 }

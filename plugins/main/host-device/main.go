@@ -6,7 +6,8 @@ package main
 import (
 	hostdevice "github.com/containernetworking/plugins/plugins/main/host-device/plugin"
 
+	"github.com/containernetworking/plugins/internal/linked"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
-func main() { plugin.Main(hostdevice.Plugin) }
+func main() { plugin.Main(hostdevice.Plugin, linked.IPAM()...) }

@@ -8,12 +8,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -140,7 +140,7 @@ func ownOf(req *plugin.Request, c *Config, l netlink.Link) *nic {
 	case attrs.Alias == c.Device:
 	case attrs.Name != req.IfName:
 		return nil
-	case mac == "" || mac != canonical(c.HWAddr) && (previous == nil || mac != canonical(previous.Mac)):
+	case mac == "" || mac != conf.CanonicalMAC(c.HWAddr) && (previous == nil || mac != conf.CanonicalMAC(previous.Mac)):
 		return nil
 	}
 	return &nic{link: l, home: home{name: attrs.Alias}}
@@ -159,12 +159,6 @@ func returned(req *plugin.Request, c *Config) (*nic, error) {
 		}
 		return stray(req, l, c.Device)
 	})
-}
-
-// canonical writes a hardware address the way the kernel's are written.
-func canonical(text string) string {
-	mac, _ := net.ParseMAC(text)
-	return mac.String()
 }
 
 // comeHome brings the attachment's interface back to the host, wherever it is.

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package tap
+
+import (
+	"os"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// TestMain is the plugin's main function in a process that the plugin itself has
+// started: the running executable is this one.
+func TestMain(m *testing.M) {
+	if os.Getenv("CNI_COMMAND") == "(helper)" {
+		plugin.Main(Plugin)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestTap(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "plugins/main/tap")
+}
+
+var ipamPath string
+
+var _ = BeforeSuite(func() {
+	ipamPath = testrig.BuildIPAM()
+	DeferCleanup(gexec.CleanupBuildArtifacts)
+})
+
+var _ = DescribeTable("a configuration that makes no sense",
+	func(text, want string) {
+		Expect(Plugin.Lint([]byte(text))).To(MatchError(ContainSubstring(want)))
+	},
+	Entry("mtu", `{"name":"n","mtu":-1}`, "mtu: -1 is outside 0-65535"),
+	Entry("MAC", `{"name":"n","mac":"01:00:00:00:00:01"}`, "mac: "),
+	Entry("MAC from the runtime", `{"name":"n","runtimeConfig":{"mac":"x"}}`, "runtimeConfig.mac: "),
+	Entry("owner", `{"name":"n","owner":-1}`, "owner: -1 is not a whole number"),
+	Entry("group", `{"name":"n","group":4294967296}`, "group: 4294967296 is not a whole number"),
+	Entry("bridge", `{"name":"n","bridge":"a/b"}`, `bridge: "a/b" cannot be the name of an interface`),
+	Entry("context", `{"name":"n","selinuxContext":"a\nb"}`, "selinuxContext: "),
+)
+
+func FuzzParse(f *testing.F) {
+	f.Add(`{"name":"n","multiQueue":true,"owner":0,"group":7,"mtu":1400,"bridge":"br1","selinuxContext":"a:b:c"}`)
+	f.Add(`{"mtu":"x","mac":7,"owner":-1,"group":1e30,"bridge":null}`)
+	f.Fuzz(func(_ *testing.T, text string) {
+		var c Config
+		var p conf.Problems
+		if _, err := conf.Decode([]byte(text), &c, &p); err == nil {
+			c.Validate(&p, nil)
+		}
+		_ = p.Err()
+	})
+}
