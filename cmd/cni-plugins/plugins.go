@@ -18,6 +18,7 @@ import (
 	tap "github.com/containernetworking/plugins/plugins/main/tap/plugin"
 	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
 	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
+	portmap "github.com/containernetworking/plugins/plugins/meta/portmap/plugin"
 	tuning "github.com/containernetworking/plugins/plugins/meta/tuning/plugin"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -28,7 +29,7 @@ func plugins() map[string]plugin.Plugin {
 	all := map[string]plugin.Plugin{}
 	for _, p := range []plugin.Plugin{
 		bridge.Plugin, firewall.Plugin, flannel.Plugin, hostdevice.Plugin, hostlocal.Plugin, loopback.Plugin,
-		macvlan.Plugin, ptp.Plugin, static.Plugin, tap.Plugin, tuning.Plugin,
+		macvlan.Plugin, portmap.Plugin, ptp.Plugin, static.Plugin, tap.Plugin, tuning.Plugin,
 	} {
 		all[p.Name] = p
 	}

@@ -158,8 +158,13 @@ func (f family) load(offset, register uint32) expr.Any {
 
 // isTo loads the leading bits of the destination.
 func (f family) isTo(register uint32, bits int) []expr.Any {
+	return f.prefixOf(f.daddr, register, bits)
+}
+
+// prefixOf loads the leading bits of the address at an offset.
+func (f family) prefixOf(offset, register uint32, bits int) []expr.Any {
 	size := f.address.Bytes
-	load := f.load(f.daddr, register)
+	load := f.load(offset, register)
 	if bits == int(size)*8 {
 		return []expr.Any{load}
 	}

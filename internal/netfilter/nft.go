@@ -245,6 +245,7 @@ func (c *conn) sets(table *nftables.Table) ([]string, error) {
 // element is one entry of a set.
 type element struct {
 	key     []byte
+	value   string // in a map
 	comment string
 }
 
@@ -303,17 +304,26 @@ func (e *element) decode(ad *netlink.AttributeDecoder) error {
 	for ad.Next() {
 		switch ad.Type() {
 		case unix.NFTA_SET_ELEM_KEY:
-			ad.Nested(func(ad *netlink.AttributeDecoder) error {
-				for ad.Next() {
-					e.key = ad.Bytes()
-				}
-				return nil
-			})
+			ad.Nested(into(&e.key))
+		case unix.NFTA_SET_ELEM_DATA:
+			var value []byte
+			ad.Nested(into(&value))
+			e.value = string(value)
 		case unix.NFTA_SET_ELEM_USERDATA:
 			e.comment = commentOf(ad.Bytes())
 		}
 	}
 	return nil
+}
+
+// into decodes a nested value.
+func into(value *[]byte) func(*netlink.AttributeDecoder) error {
+	return func(ad *netlink.AttributeDecoder) error {
+		for ad.Next() {
+			*value = ad.Bytes()
+		}
+		return nil
+	}
 }
 
 // eachAttribute calls f for every top-level attribute of the replies.

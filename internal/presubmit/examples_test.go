@@ -34,6 +34,7 @@ import (
 	winoverlay "github.com/containernetworking/plugins/plugins/main/windows/win-overlay/plugin"
 	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
 	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
+	portmap "github.com/containernetworking/plugins/plugins/meta/portmap/plugin"
 	sbr "github.com/containernetworking/plugins/plugins/meta/sbr/plugin"
 	tuning "github.com/containernetworking/plugins/plugins/meta/tuning/plugin"
 )
@@ -58,6 +59,7 @@ func plugins() map[string]entry {
 		"plugins/main/tap":         {tap.Plugin, tap.Config{}},
 		"plugins/meta/flannel":     {flannel.Plugin, flannel.Config{}},
 		"plugins/meta/firewall":    {firewall.Plugin, firewall.Config{}},
+		"plugins/meta/portmap":     {portmap.Plugin, portmap.Config{}},
 		"plugins/meta/sbr":         {sbr.Plugin, sbr.Config{}},
 		"plugins/meta/tuning":      {tuning.Plugin, tuning.Config{}},
 

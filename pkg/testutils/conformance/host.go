@@ -374,10 +374,14 @@ type Call struct {
 
 // input is what the plugin reads.
 func (call Call) input() []byte {
-	if call.Verb != "ADD" || call.Container == nil || call.Container.pair == nil {
+	if call.Container == nil || call.Container.pair == nil {
 		return call.Config
 	}
-	return call.Container.pair.withPreviousResult(call.Config)
+	config := call.Container.pair.withOwnNumber(call.Config)
+	if call.Verb != "ADD" {
+		return config
+	}
+	return call.Container.pair.withPreviousResult(config)
 }
 
 // Run runs the plugin as a process on the host. ADD of a chained plugin gets

@@ -26,10 +26,15 @@ import (
 // attached to before the plugin gets them.
 const PreviousBridge = "prevbr0"
 
+// OwnNumber in the configuration of a chained suite stands for a number that no
+// other container has, above it: a port of the host.
+const OwnNumber = 20000
+
 // previous is what the plugins before a chained one have left: a veth pair
 // between the container and a bridge of the host, with an address of each
 // family.
 type previous struct {
+	number        int
 	hostLink      string
 	hostMAC, mac  net.HardwareAddr
 	ipv4, ipv6    net.IP
@@ -41,6 +46,7 @@ var previousMasks = map[bool]net.IPMask{false: net.CIDRMask(16, 32), true: net.C
 func newPrevious(n int, ifName, netns string) *previous {
 	high, low := byte(n>>8), byte(n)
 	return &previous{
+		number:   n,
 		hostLink: fmt.Sprintf("vethprev%d", n),
 		hostMAC:  net.HardwareAddr{2, 0x77, 1, 0, high, low},
 		mac:      net.HardwareAddr{2, 0x77, 2, 0, high, low},
@@ -128,6 +134,11 @@ func (p *previous) result(version string) (Object, error) {
 	}
 	var object Object
 	return object, json.Unmarshal(data, &object)
+}
+
+// withOwnNumber puts the container's number for OwnNumber.
+func (p *previous) withOwnNumber(config []byte) []byte {
+	return bytes.ReplaceAll(config, []byte(fmt.Sprint(OwnNumber)), []byte(fmt.Sprint(OwnNumber+p.number)))
 }
 
 // withPreviousResult adds the prevResult to the configuration of an ADD, in the

@@ -26,6 +26,10 @@ type Filter struct {
 	Protocol uint8              // of layer 4, such as unix.IPPROTO_UDP
 	DstIP    net.IP
 	DstPort  uint16 // needs a Protocol that has ports
+
+	// DstMatches is asked about the destination of each connection that is
+	// meant otherwise; may be nil.
+	DstMatches func(net.IP) bool
 }
 
 // Delete deletes the connections that filter means and returns how many there
@@ -229,7 +233,9 @@ func (f Filter) matches(attrs attributes) bool {
 	if errIP != nil || errProto != nil {
 		return false
 	}
-	return (f.DstIP == nil || f.address().Equal(ip[uint16(f.addressKind())])) &&
+	dst := net.IP(ip[uint16(f.addressKind())])
+	return (f.DstIP == nil || f.address().Equal(dst)) &&
 		(f.Protocol == 0 || bytes.Equal(proto[nl.CTA_PROTO_NUM], []byte{f.Protocol})) &&
-		(f.DstPort == 0 || bytes.Equal(proto[nl.CTA_PROTO_DST_PORT], binary.BigEndian.AppendUint16(nil, f.DstPort)))
+		(f.DstPort == 0 || bytes.Equal(proto[nl.CTA_PROTO_DST_PORT], binary.BigEndian.AppendUint16(nil, f.DstPort))) &&
+		(f.DstMatches == nil || f.DstMatches(dst))
 }

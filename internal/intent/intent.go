@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Package intent keeps what a plugin has written into the host's packet filter
+// for each live attachment, in files: what flushes the rules ("nft flush
+// ruleset", "iptables -F", a firewall that reloads) does not reach them, and
+// from them the rules are put back without the runtime's help.
+//
+// There is one file for each attachment,
+//
+//	/run/cni/intent/<plugin>/<host>:<network>:<container>:<interface>.json
+//
+// in which <host> is the inode number of the network namespace that has the
+// rules. It is written before the rules and removed after them, so that no rule
+// is without. The format is documented in Documentation/architecture.md.
+package intent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/internal/wholefile"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// root is where the files are: it is gone after a restart, as the rules are.
+const root = "/run/cni/intent"
+
+// version of the format.
+const version = 1
+
+// Intent is the content of a file.
+type Intent struct {
+	Version   int    `json:"version"`
+	Network   string `json:"network"`
+	Container string `json:"container"`
+	Interface string `json:"interface"`
+
+	// What tells whether the container still exists.
+	Netns string `json:"netns"`           // CNI_NETNS of the ADD
+	Inode uint64 `json:"inode,omitempty"` // of that namespace
+	Boot  string `json:"boot"`            // id of the running kernel, from /proc
+
+	// Content is the plugin's own.
+	Content json.RawMessage `json:"content"`
+}
+
+// New describes the attachment of a request, with content, which must be
+// something that JSON can express.
+func New(req *plugin.Request, content any) (Intent, error) {
+	encoded, err := json.Marshal(content)
+	return Intent{
+		Version: version, Network: req.Network, Container: req.ContainerID, Interface: req.IfName,
+		Netns: req.Netns.Path(), Inode: inode(req.Netns.Path()), Boot: boot(), Content: encoded,
+	}, err
+}
+
+// Owner returns whose intent it is.
+func (i Intent) Owner() plugin.Owner {
+	return plugin.Owner{Network: i.Network, ContainerID: i.Container, IfName: i.Interface}
+}
+
+// Gone tells whether the container provably does not exist any more: its
+// network namespace is not where it was, or the machine was started since.
+func (i Intent) Gone() bool {
+	if i.Boot != boot() {
+		return true
+	}
+	return i.Netns != "" && i.Inode != 0 && inode(i.Netns) != i.Inode
+}
+
+// inode returns the number of a network namespace, or 0 if there is none at path.
+func inode(path string) uint64 {
+	var stat unix.Stat_t
+	if path == "" || ns.IsNSorErr(path) != nil || unix.Stat(path, &stat) != nil {
+		return 0
+	}
+	return stat.Ino
+}
+
+func boot() string {
+	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(id))
+}
+
+// Store has the intents of one plugin in one network namespace.
+type Store struct {
+	root   string
+	plugin string
+}
+
+// Of returns the store of a plugin. Each of its functions looks at the host
+// whose network namespace the calling thread is in.
+func Of(plugin string) Store { return Store{root, plugin} }
+
+func (s Store) dir() string { return filepath.Join(s.root, s.plugin) }
+
+// host is how the names of all files of this host begin.
+func host() string { return fmt.Sprint(inode("/proc/thread-self/ns/net")) + ":" }
+
+// file returns where the intent of the owner with a comment is.
+func (s Store) file(comment string) string {
+	return filepath.Join(s.dir(), host()+fileName(comment)+extension)
+}
+
+const extension = ".json"
+
+// fileName is a comment as a part of a file's name. Nothing in it has a colon.
+func fileName(comment string) string { return strings.ReplaceAll(comment, "/", ":") }
+
+// Put keeps an intent, in the place of the one that its owner had.
+func (s Store) Put(i Intent) error {
+	content, err := json.Marshal(i)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.dir(), 0o700); err != nil {
+		return err
+	}
+	return wholefile.Replace(s.file(i.Owner().Comment()), string(content)+"\n", 0o600)
+}
+
+// Get returns the intent of an owner, or nil. One that cannot be read is none.
+func (s Store) Get(owner plugin.Owner) *Intent { return read(s.file(owner.Comment())) }
+
+func read(path string) *Intent {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	var i Intent
+	if json.Unmarshal(content, &i) != nil || i.Version != version {
+		return nil
+	}
+	return &i
+}
+
+// Delete removes the intent of an owner, if there is one. The directory stays.
+func (s Store) Delete(owner plugin.Owner) error {
+	file := s.file(owner.Comment())
+	for _, path := range []string{file, wholefile.Aside(file)} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// List returns all intents, in the order of their owners' comments.
+func (s Store) List() []Intent { return s.list("") }
+
+// OfContainer returns the intents of the attachments of a container to a network.
+func (s Store) OfContainer(network, container string) []Intent {
+	return s.list(plugin.Owner{Network: network, ContainerID: container}.Comment())
+}
+
+// list returns the intents of the owners whose comments begin with prefix.
+func (s Store) list(prefix string) []Intent {
+	var list []Intent
+	for _, name := range s.names(prefix) {
+		if i := read(filepath.Join(s.dir(), name)); i != nil && strings.HasSuffix(name, extension) {
+			list = append(list, *i)
+		}
+	}
+	return list
+}
+
+// names returns the names of the files of this host whose owners' comments begin
+// with prefix, also of those that Replace has left.
+func (s Store) names(prefix string) []string {
+	entries, _ := os.ReadDir(s.dir())
+	prefix = host() + fileName(prefix)
+	var names []string
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), prefix) {
+			names = append(names, entry.Name())
+		}
+	}
+	return names
+}
+
+// Collect calls remove for each attachment of a network that is not valid any
+// more and has an intent, and then removes the intent. It goes on after errors.
+func (s Store) Collect(attachments plugin.Attachments, remove func(plugin.Owner) error) error {
+	var errs []error
+	for _, name := range s.names("") {
+		path := filepath.Join(s.dir(), name)
+		comment, _ := strings.CutSuffix(strings.TrimSuffix(name, wholefile.Aside("")), extension)
+		comment = strings.ReplaceAll(strings.TrimPrefix(comment, host()), ":", "/")
+		if !attachments.StaleComment(comment) {
+			continue
+		}
+		i := read(path)
+		if i == nil {
+			errs = append(errs, os.Remove(path))
+			continue
+		}
+		err := remove(i.Owner())
+		if err == nil {
+			err = s.Delete(i.Owner())
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Gone tells whether the owner with a comment provably does not exist any more.
+// Without an intent of its there is no proof.
+func (s Store) Gone(comment string) bool {
+	i := read(s.file(comment))
+	return i != nil && i.Gone()
+}
+
+// ContainerGone tells the same of all attachments of a container to a network.
+func (s Store) ContainerGone(network, container string) bool {
+	all := s.OfContainer(network, container)
+	return len(all) > 0 && !slices.ContainsFunc(all, func(i Intent) bool { return !i.Gone() })
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package intent
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/internal/wholefile"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+func TestIntent(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "internal/intent")
+}
+
+// request is a request of a container whose namespace is the test's own.
+func request(network, container, ifname string) *plugin.Request {
+	GinkgoHelper()
+	ref, err := ns.OpenRef("/proc/self/ns/net")
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(ref.Close)
+	return &plugin.Request{Network: network, ContainerID: container, IfName: ifname, Netns: ref}
+}
+
+var _ = Describe("a store", func() {
+	var s Store
+	BeforeEach(func() { s = Store{filepath.Join(GinkgoT().TempDir(), "cni", "intent"), "portmap"} })
+
+	put := func(network, container, ifname, content string) Intent {
+		GinkgoHelper()
+		i, err := New(request(network, container, ifname), content)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(s.Put(i)).To(Succeed())
+		return i
+	}
+	owner := func(network, container, ifname string) plugin.Owner {
+		return plugin.Owner{Network: network, ContainerID: container, IfName: ifname}
+	}
+
+	It("keeps one intent for each attachment", func() {
+		put("net", "c1", "eth0", "old")
+		want := put("net", "c1", "eth0", "new")
+		put("net", "c1", "eth1", "x")
+		put("net", "c10", "eth0", "x")
+		Expect(s.Get(owner("net", "c1", "eth0"))).To(HaveValue(Equal(want)))
+		Expect(string(want.Content)).To(Equal(`"new"`))
+		Expect(s.OfContainer("net", "c1")).To(HaveLen(2))
+		Expect(s.List()).To(HaveLen(3))
+		Expect(s.Delete(owner("net", "c1", "eth0"))).To(Succeed())
+		Expect(s.Delete(owner("net", "c1", "eth0"))).To(Succeed(), "gone already")
+		Expect(s.Get(owner("net", "c1", "eth0"))).To(BeNil())
+		Expect(s.List()).To(HaveLen(2))
+	})
+
+	It("belongs to one host", func() {
+		testutils.Need(GinkgoT(), "root")
+		put("net", "c1", "eth0", "x")
+		other, err := ns.TempNetNS()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(other.Close)
+		Expect(other.Do(func(ns.NetNS) error {
+			defer GinkgoRecover()
+			Expect(s.List()).To(BeEmpty())
+			Expect(s.Get(owner("net", "c1", "eth0"))).To(BeNil())
+			return nil
+		})).To(Succeed())
+	})
+
+	It("tells who is gone", func() {
+		alive := put("net", "c1", "eth0", "x")
+		Expect(alive.Gone()).To(BeFalse())
+		Expect(s.Gone("net/c1/eth0")).To(BeFalse())
+		Expect(s.Gone("net/unknown/eth0")).To(BeFalse(), "no proof")
+		Expect(s.ContainerGone("net", "unknown")).To(BeFalse(), "no proof")
+
+		rebooted := alive
+		rebooted.Boot = "another"
+		Expect(rebooted.Gone()).To(BeTrue())
+		reborn := alive
+		reborn.Inode++
+		Expect(reborn.Gone()).To(BeTrue())
+		vanished := alive
+		vanished.Netns = filepath.Join(GinkgoT().TempDir(), "none")
+		Expect(vanished.Gone()).To(BeTrue())
+		unknown := alive
+		unknown.Netns, unknown.Inode = "", 0
+		Expect(unknown.Gone()).To(BeFalse())
+
+		Expect(s.Put(vanished)).To(Succeed())
+		Expect(s.Gone("net/c1/eth0")).To(BeTrue())
+		Expect(s.ContainerGone("net", "c1")).To(BeTrue())
+		put("net", "c1", "eth1", "x")
+		Expect(s.ContainerGone("net", "c1")).To(BeFalse())
+	})
+
+	It("collects what is not valid, once the rules are gone", func() {
+		put("net", "c1", "eth0", "x")
+		put("net", "c2", "eth0", "x")
+		put("other", "c1", "eth0", "x")
+		Expect(os.WriteFile(wholefile.Aside(s.file("net/c3/eth0")), []byte("half"), 0o600)).To(Succeed())
+		var removed []plugin.Owner
+		valid := plugin.NewAttachments("net", []types.GCAttachment{{ContainerID: "c2", IfName: "eth0"}})
+		Expect(s.Collect(valid, func(plugin.Owner) error { return os.ErrPermission })).To(MatchError(os.ErrPermission))
+		Expect(s.List()).To(HaveLen(3))
+		Expect(s.Collect(valid, func(o plugin.Owner) error {
+			removed = append(removed, o)
+			return nil
+		})).To(Succeed())
+		Expect(removed).To(Equal([]plugin.Owner{owner("net", "c1", "eth0")}))
+		Expect(s.List()).To(HaveLen(2))
+		Expect(s.names("net/c3")).To(BeEmpty())
+	})
+
+	It("takes a file that is none of its own for nothing", func() {
+		i := put("net", "c1", "eth0", "x")
+		for _, content := range []string{"", "{", `{"version":99}`, "null"} {
+			Expect(os.WriteFile(s.file(i.Owner().Comment()), []byte(content), 0o600)).To(Succeed())
+			Expect(s.Get(i.Owner())).To(BeNil())
+			Expect(s.List()).To(BeEmpty())
+		}
+		Expect(s.Collect(plugin.NewAttachments("net", nil), nil)).To(Succeed())
+		Expect(s.names("")).To(BeEmpty())
+	})
+})

@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils"
+)
+
+// The iptables backend maps ports with upstream's chains, comments and rules, in
+// table nat of each family:
+//
+//	-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT
+//	-A OUTPUT -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT
+//	-I POSTROUTING 1 -m comment --comment "CNI portfwd requiring masquerade" -j CNI-HOSTPORT-MASQ
+//	-A CNI-HOSTPORT-DNAT -m comment --comment … -m multiport -p tcp --destination-ports 8080 -j CNI-DN-…
+//	-A CNI-DN-… -p tcp --dport 8080 -s 10.88.0.2/16 -j CNI-HOSTPORT-SETMARK
+//	-A CNI-DN-… -p tcp --dport 8080 -s 127.0.0.1 -j CNI-HOSTPORT-SETMARK
+//	-A CNI-DN-… -p tcp --dport 8080 -j DNAT --to-destination 10.88.0.2:80
+//	-A CNI-HOSTPORT-SETMARK -m comment --comment "CNI portfwd masquerade mark" -j MARK --set-xmark 0x2000/0x2000
+//	-A CNI-HOSTPORT-MASQ -m mark --mark 0x2000/0x2000 -j MASQUERADE
+//
+// The name of a container's chain does not tell the interface: attachments of
+// one container to one network share it.
+const (
+	dnatChain    = "CNI-HOSTPORT-DNAT"
+	snatChain    = "CNI-HOSTPORT-SNAT" // upstream's, before 0.7
+	setMarkChain = "CNI-HOSTPORT-SETMARK"
+	masqChain    = "CNI-HOSTPORT-MASQ"
+
+	dnatCommentPrefix = "dnat "
+	maxXTComment      = 255
+	maxMultiport      = 15 // XT_MULTI_PORTS
+)
+
+// containerChain returns the name of the chain of a container, or with "SN-" of
+// the one that upstream had for masquerading before 0.7.
+func containerChain(owner plugin.Owner, prefix string) string {
+	return utils.MustFormatChainNameWithPrefix(owner.Network, owner.ContainerID, prefix)
+}
+
+// dnatComment is the comment on the rules that lead to a container's chain.
+func dnatComment(network, container string) string {
+	comment := dnatCommentPrefix + utils.FormatComment(network, container)
+	if len(comment) > maxXTComment {
+		comment = comment[:maxXTComment-3] + "..."
+	}
+	return comment
+}
+
+// holderIn reads what dnatComment has written.
+func holderIn(comment string) (network, container string, ok bool) {
+	quoted, ok := strings.CutPrefix(comment, dnatCommentPrefix+"name: ")
+	if !ok {
+		return "", "", false
+	}
+	name, id, ok := strings.Cut(quoted, " id: ")
+	network, errName := strconv.Unquote(name)
+	container, errID := strconv.Unquote(id)
+	return network, container, ok && errName == nil && errID == nil
+}
+
+// to returns the rules of a chain that jump to another.
+func (t savedTable) to(chain, target string) []ruleWords {
+	var rules []ruleWords
+	for _, rule := range t[chain] {
+		if after(rule, "-j") == target {
+			rules = append(rules, rule)
+		}
+	}
+	return rules
+}
+
+// portRule is what matters of a rule in a container's chain.
+type portRule struct {
+	proto   string
+	port    uint16
+	hostIP  netip.Prefix // the zero Prefix: any
+	source  netip.Prefix // whom it is about; the zero Prefix: all
+	target  string
+	leadsTo netip.AddrPort // of DNAT
+}
+
+func parsePortRule(words ruleWords) portRule {
+	port, _ := strconv.ParseUint(after(words, "--dport"), 10, 16)
+	leadsTo, _ := netip.ParseAddrPort(after(words, "--to-destination"))
+	return portRule{
+		proto: after(words, "-p"), port: uint16(port), target: after(words, "-j"), leadsTo: leadsTo,
+		hostIP: parsePrefix(after(words, "-d")), source: parsePrefix(after(words, "-s")),
+	}
+}
+
+// String returns the rule for iptables-restore.
+func (r portRule) String() string {
+	text := fmt.Sprintf("-p %s --dport %d", r.proto, r.port)
+	if r.hostIP.IsValid() {
+		text += " -d " + r.hostIP.Addr().String()
+	}
+	if r.source.IsValid() {
+		text += " -s " + r.source.String()
+	}
+	text += " -j " + r.target
+	if r.leadsTo.IsValid() {
+		text += " --to-destination " + r.leadsTo.String()
+	}
+	return text
+}
+
+// portRules returns the rules of a container's chain.
+func (f family) portRules(ports HostPorts) []portRule {
+	container, mappings := ports.of(f)
+	var rules []portRule
+	for _, m := range mappings {
+		base := portRule{proto: m.Protocol, port: m.HostPort}
+		if specific(m.HostIP) {
+			base.hostIP = netip.PrefixFrom(m.HostIP, m.HostIP.BitLen())
+		}
+		for _, source := range ports.markedSources(container) {
+			marking := base
+			marking.source, marking.target = source, ports.markTarget()
+			rules = append(rules, marking)
+		}
+		base.target, base.leadsTo = "DNAT", netip.AddrPortFrom(container.Addr(), m.ContainerPort)
+		rules = append(rules, base)
+	}
+	return rules
+}
+
+// markedSources are the sources that upstream marks: of the loopback addresses
+// 127.0.0.1 alone.
+func (h HostPorts) markedSources(container netip.Prefix) []netip.Prefix {
+	sources := h.sources(container)
+	for i, source := range sources {
+		if source == loopback() {
+			sources[i] = netip.PrefixFrom(source.Addr().Next(), source.Addr().BitLen())
+		}
+	}
+	return sources
+}
+
+func (h HostPorts) markTarget() string {
+	if h.ExternalSetMarkChain != "" {
+		return h.ExternalSetMarkChain
+	}
+	return setMarkChain
+}
+
+// entryRules returns the rules that lead to a container's chain, for each
+// protocol and at most 15 ports.
+func (f family) entryRules(owner plugin.Owner, ports HostPorts) []ruleWords {
+	byProtocol := map[string][]string{}
+	for _, m := range ports.Mappings {
+		byProtocol[m.Protocol] = append(byProtocol[m.Protocol], strconv.Itoa(int(m.HostPort)))
+	}
+	var rules []ruleWords
+	for _, proto := range slices.Sorted(maps.Keys(byProtocol)) {
+		for some := range slices.Chunk(byProtocol[proto], maxMultiport) {
+			rules = append(rules, slices.Concat(
+				ruleWords{"-m", "comment", "--comment", dnatComment(owner.Network, owner.ContainerID)},
+				ruleWords{"-m", "multiport", "-p", proto, "--destination-ports", strings.Join(some, ",")},
+				ports.conditions(f),
+				ruleWords{"-j", containerChain(owner, "DN-")}))
+		}
+	}
+	return rules
+}
+
+// Shared chains.
+
+// marking returns the rules of the chains of marks.
+func (h HostPorts) marking() map[string]ruleWords {
+	mark := fmt.Sprintf("%#x/%#[1]x", uint32(1)<<h.MarkBit)
+	return map[string]ruleWords{
+		setMarkChain: {"-m", "comment", "--comment", "CNI portfwd masquerade mark", "-j", "MARK", "--set-xmark", mark},
+		masqChain:    {"-m", "mark", "--mark", mark, "-j", "MASQUERADE"},
+	}
+}
+
+// marks tells whether the attachment uses our own chains of marks.
+func (h HostPorts) marks() bool { return h.SNAT && h.ExternalSetMarkChain == "" }
+
+// jump is a rule of a built-in chain that leads to a shared one.
+type jump struct {
+	from, to string
+	matches  ruleWords
+	first    bool // ahead of what the plugins that masquerade have there
+}
+
+func (h HostPorts) jumps() []jump {
+	local := ruleWords{"-m", "addrtype", "--dst-type", "LOCAL"}
+	jumps := []jump{{from: "PREROUTING", to: dnatChain, matches: local}, {from: "OUTPUT", to: dnatChain, matches: local}}
+	if h.marks() {
+		jumps = append(jumps, jump{"POSTROUTING", masqChain, ruleWords{"-m", "comment", "--comment", "CNI portfwd requiring masquerade"}, true})
+	}
+	return jumps
+}
+
+// shareChains changes what the shared chains lack for ports.
+func (d *draft) shareChains(ports HostPorts) {
+	d.addChain(dnatChain)
+	if ports.marks() {
+		for _, chain := range []string{setMarkChain, masqChain} {
+			d.addChain(chain)
+			if d.table.index(chain, ports.marking()[chain]) < 0 || len(d.table[chain]) != 1 {
+				d.line("-F", chain)
+				d.line("-A", chain, ports.marking()[chain].String())
+			}
+		}
+	}
+	for _, j := range ports.jumps() {
+		rule := slices.Concat(j.matches, ruleWords{"-j", j.to})
+		switch {
+		case len(d.table.to(j.from, j.to)) > 0:
+		case j.first:
+			d.prepend(j.from, rule)
+		default:
+			d.append(j.from, rule)
+		}
+	}
+}
+
+// The commands.
+
+// MapPorts starts one iptables-save and one iptables-restore for each family.
+func (iptablesBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
+	for _, f := range families() {
+		if _, mappings := ports.of(f); len(mappings) == 0 {
+			continue
+		}
+		if err := f.mapPorts(ctx, owner, append(holders.Siblings(owner), ports), holders); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mapPorts writes the chain of a container for all of its attachments.
+func (f family) mapPorts(ctx context.Context, owner plugin.Owner, all []HostPorts, holders Holders) error {
+	return locked(ctx, func() error {
+		table, err := f.saveNAT(ctx)
+		if err != nil {
+			return err
+		}
+		last := all[len(all)-1]
+		evicted, err := f.heldIn(table, owner, last, holders)
+		if err != nil {
+			return err
+		}
+		d := &draft{table: table}
+		d.shareChains(last)
+		for _, chain := range evicted {
+			d.dropChain(dnatChain, chain)
+		}
+		f.fillChain(d, owner, all)
+		return f.restore(ctx, d.input("nat"))
+	})
+}
+
+func (f family) saveNAT(ctx context.Context) (savedTable, error) {
+	output, err := f.run(ctx, "-save", "", "-t", "nat")
+	return parseTable(output), err
+}
+
+// fillChain fills the chain of a container, and then lets packets into it.
+func (f family) fillChain(d *draft, owner plugin.Owner, all []HostPorts) {
+	chain := containerChain(owner, "DN-")
+	d.dropChain(dnatChain, chain)
+	d.addChain(chain)
+	for _, ports := range all {
+		for _, rule := range f.portRules(ports) {
+			d.line("-A", chain, rule.String())
+		}
+	}
+	for _, ports := range all {
+		for _, rule := range f.entryRules(owner, ports) {
+			d.append(dnatChain, rule)
+		}
+	}
+}
+
+// dropChain deletes a chain and the rules of parent that jump to it.
+func (d *draft) dropChain(parent, chain string) {
+	for _, rule := range d.table.to(parent, chain) {
+		d.delete(parent, rule)
+	}
+	d.deleteChain(chain)
+}
+
+// heldIn returns the chains of containers that are gone and have a port of
+// ports, or who has one and is not gone.
+func (f family) heldIn(table savedTable, owner plugin.Owner, ports HostPorts, holders Holders) (evicted []string, held error) {
+	container, mappings := ports.of(f)
+	for _, rule := range table[dnatChain] {
+		chain := after(rule, "-j")
+		if chain == containerChain(owner, "DN-") || len(ports.conditions(f)) > 0 || conditional(rule) || slices.Contains(evicted, chain) {
+			continue
+		}
+		m, leadsTo, shared := sharedPort(table[chain], mappings)
+		if !shared {
+			continue
+		}
+		network, id, _ := holderIn(after(rule, "--comment"))
+		passedOn := network == owner.Network && leadsTo.Addr() == container.Addr()
+		if !passedOn && !holders.ContainerGone(network, id) {
+			return nil, plugin.Errorf(errTryAgainLater, "%w", errHeld(m, id, network))
+		}
+		evicted = append(evicted, chain)
+	}
+	return evicted, nil
+}
+
+// conditional tells whether an entry rule has more matches than those of its own.
+func conditional(rule ruleWords) bool {
+	const ownWords = 2 + 4 + 4 + 2 // -p tcp, -m comment --comment …, -m multiport --dports …, -j chain
+	return len(rule) > ownWords
+}
+
+// sharedPort returns the mapping that the rules of a chain translate, too.
+func sharedPort(rules []ruleWords, mappings []PortMapping) (PortMapping, netip.AddrPort, bool) {
+	for _, words := range rules {
+		rule := parsePortRule(words)
+		for _, m := range mappings {
+			sameAddress := rule.hostIP.IsValid() == specific(m.HostIP) && (!specific(m.HostIP) || rule.hostIP.Addr() == m.HostIP)
+			if rule.target == "DNAT" && rule.proto == m.Protocol && rule.port == m.HostPort && sameAddress {
+				return m, rule.leadsTo, true
+			}
+		}
+	}
+	return PortMapping{}, netip.AddrPort{}, false
+}
+
+// CheckPorts starts one iptables-save for each family.
+func (iptablesBackend) CheckPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) ([]string, error) {
+	var differences []string
+	for _, f := range families() {
+		if _, mappings := ports.of(f); len(mappings) == 0 {
+			continue
+		}
+		table, err := f.saveNAT(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, difference := range f.portsDiffer(table, owner, append(holders.Siblings(owner), ports)) {
+			differences = append(differences, f.program("")+": table nat: "+difference)
+		}
+	}
+	return differences, nil
+}
+
+func (f family) portsDiffer(table savedTable, owner plugin.Owner, all []HostPorts) []string {
+	chain := containerChain(owner, "DN-")
+	if !table.has(chain) {
+		return []string{"chain " + chain + " is missing"}
+	}
+	var differences []string
+	there := map[portRule]bool{}
+	for _, rule := range table[chain] {
+		there[normal(parsePortRule(rule))] = true
+	}
+	for _, ports := range all {
+		for _, rule := range f.portRules(ports) {
+			if !there[normal(rule)] {
+				differences = append(differences, fmt.Sprintf("chain %s lacks %q", chain, rule))
+			}
+		}
+		for _, m := range ports.Mappings {
+			if !table.leads(chain, m) {
+				differences = append(differences, fmt.Sprintf("chain %s has no rule that leads %s to %s", dnatChain, m, chain))
+			}
+		}
+	}
+	return append(differences, table.sharedDiffer(all[len(all)-1])...)
+}
+
+// normal is a rule as iptables-save prints it, with the whole network for a
+// source.
+func normal(r portRule) portRule {
+	if r.source.IsValid() {
+		r.source = r.source.Masked()
+	}
+	if r.source.IsValid() && r.source.Bits() == 0 {
+		r.source = netip.Prefix{}
+	}
+	return r
+}
+
+// leads tells whether an entry rule leads a mapping's port to a chain.
+func (t savedTable) leads(chain string, m PortMapping) bool {
+	return slices.ContainsFunc(t.to(dnatChain, chain), func(rule ruleWords) bool {
+		return after(rule, "-p") == m.Protocol && slices.Contains(strings.Split(after(rule, "--dports"), ","), strconv.Itoa(int(m.HostPort)))
+	})
+}
+
+// sharedDiffer looks for the jumps and the chains of marks. Another network may
+// have changed the bit: it is the same in both chains then.
+func (t savedTable) sharedDiffer(ports HostPorts) []string {
+	var differences []string
+	for _, j := range ports.jumps() {
+		if len(t.to(j.from, j.to)) == 0 {
+			differences = append(differences, fmt.Sprintf("chain %s has no jump to %s", j.from, j.to))
+		}
+	}
+	if !ports.marks() {
+		return differences
+	}
+	mark, _, _ := strings.Cut(t.option(setMarkChain, "--set-xmark"), "/")
+	if mark == "" {
+		differences = append(differences, "chain "+setMarkChain+" sets no mark")
+	}
+	if masqueraded, _, _ := strings.Cut(t.option(masqChain, "--mark"), "/"); masqueraded != mark {
+		differences = append(differences, fmt.Sprintf("chain %s masquerades the mark %q, %s sets %q", masqChain, masqueraded, setMarkChain, mark))
+	}
+	return differences
+}
+
+// option returns the word after an option in the first rule of a chain that has
+// it.
+func (t savedTable) option(chain, option string) string {
+	for _, rule := range t[chain] {
+		if word := after(rule, option); word != "" {
+			return word
+		}
+	}
+	return ""
+}
+
+// CanMapPorts asks what masquerading asks.
+func (b iptablesBackend) CanMapPorts(ctx context.Context) error { return b.Available(ctx) }

@@ -1,0 +1,748 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// portTable is the table that maps ports of the host for one family:
+//
+//	table ip cni_portmap {
+//		map ports {
+//			type inet_proto . inet_service : ipv4_addr . inet_service
+//			elements = { tcp . 8080 comment "podman/c1/eth0" : 10.88.0.2 . 80 }
+//		}
+//		map addresses {
+//			type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
+//		}
+//		set sources16 {
+//			type ipv4_addr . inet_proto . inet_service . ipv4_addr
+//			elements = { 10.88.0.2 . tcp . 80 . 10.88.0.0 comment "podman/c1/eth0" }
+//		}
+//		set sources8 {
+//			type ipv4_addr . inet_proto . inet_service . ipv4_addr
+//			elements = { 10.88.0.2 . tcp . 80 . 127.0.0.0 comment "podman/c1/eth0" }
+//		}
+//		chain prerouting {
+//			type nat hook prerouting priority dstnat; policy accept;
+//			fib daddr type local jump mappings
+//		}
+//		chain output {
+//			type nat hook output priority dstnat; policy accept;
+//			fib daddr type local jump mappings
+//		}
+//		chain mappings {
+//			dnat ip to ip daddr . meta l4proto . th dport map @addresses
+//			dnat ip to meta l4proto . th dport map @ports
+//		}
+//		chain postrouting {
+//			type nat hook postrouting priority srcnat; policy accept;
+//			ct status dnat jump masquerading
+//		}
+//		chain masquerading {
+//			ip daddr . meta l4proto . th dport . ip saddr & 255.255.0.0 @sources16 masquerade
+//			ip daddr . meta l4proto . th dport . ip saddr & 255.0.0.0 @sources8 masquerade
+//		}
+//		chain owner/podman/c1/eth0 {
+//			tcp dport 8080 dnat to 10.88.0.2:80 comment "podman/c1/eth0"
+//			ip saddr 10.88.0.0/16 ip daddr 10.88.0.2 tcp dport 80 masquerade comment "podman/c1/eth0"
+//			ip saddr 127.0.0.0/8 ip daddr 10.88.0.2 tcp dport 80 masquerade comment "podman/c1/eth0"
+//		}
+//	}
+//
+// It is a registry as far as records, removal and GC go. Each rule of a record
+// stands for one element. Mappings with conditions are in maps of their own, one
+// pair for each set of conditions ("ports-" and "addresses-" and a hash), which
+// rules ahead of the others look into.
+type portTable struct {
+	*registry
+	family
+}
+
+const (
+	portsMap     = "ports"
+	addressesMap = "addresses"
+	sourcesOf    = "sources"
+
+	mappingsChain     = "mappings"
+	masqueradingChain = "masquerading"
+)
+
+// portMapTable is the name of our tables. Upstream's are called cni_hostport.
+const portMapTable = "cni_portmap"
+
+func (f family) portTable() portTable {
+	t := portTable{family: f}
+	t.registry = &registry{table: nftables.Table{Family: f.table, Name: portMapTable}, itemsIn: t.recordedItems}
+	return t
+}
+
+func (f family) isIPv4() bool { return f.table == nftables.TableFamilyIPv4 }
+
+// mapped is what an element of the table stands for.
+type mapped struct {
+	entry
+	mapping PortMapping // of an element of a map
+}
+
+// entry is an element with the value that a map has for it.
+type entry struct {
+	item
+	value string
+}
+
+// Keys.
+
+func port(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }
+
+func (t portTable) mapEntry(class string, m PortMapping, container netip.Addr) entry {
+	e := entry{value: concat(container.AsSlice(), port(m.ContainerPort))}
+	proto := []byte{Protocols()[m.Protocol]}
+	if specific(m.HostIP) {
+		e.item = item{addressesMap + class, concat(m.HostIP.AsSlice(), proto, port(m.HostPort))}
+	} else {
+		e.item = item{portsMap + class, concat(proto, port(m.HostPort))}
+	}
+	return e
+}
+
+func specific(hostIP netip.Addr) bool { return hostIP.IsValid() && !hostIP.IsUnspecified() }
+
+func sourceEntry(source netip.Prefix, container netip.Addr, proto byte, containerPort uint16) entry {
+	key := concat(container.AsSlice(), []byte{proto}, port(containerPort), source.Addr().AsSlice())
+	return entry{item: item{sourcesOf + strconv.Itoa(source.Bits()), key}}
+}
+
+// sources returns whom the host masquerades for a container's address.
+func (h HostPorts) sources(container netip.Prefix) []netip.Prefix {
+	switch {
+	case !h.SNAT:
+		return nil
+	case h.MasqAll:
+		return []netip.Prefix{netip.PrefixFrom(container.Addr(), 0).Masked()}
+	case container.Addr().Is4():
+		return []netip.Prefix{container.Masked(), loopback()}
+	}
+	return []netip.Prefix{container.Masked()}
+}
+
+// loopback is IPv4's. From ::1 the kernel lets nothing out.
+func loopback() netip.Prefix { return netip.MustParsePrefix("127.0.0.0/8") }
+
+// Records.
+
+// record returns the rules of an owner's record.
+func (t portTable) record(ports HostPorts) ([][]expr.Any, error) {
+	container, mappings := ports.of(t.family)
+	conditions, err := t.compile(ports.conditions(t.family))
+	if err != nil {
+		return nil, err
+	}
+	var rules [][]expr.Any
+	for _, m := range mappings {
+		rules = append(rules, t.mappingRule(conditions, m, container.Addr()))
+	}
+	for _, m := range mappings {
+		for _, source := range ports.sources(container) {
+			rule := t.sourceRule(source, container.Addr(), Protocols()[m.Protocol], m.ContainerPort)
+			if !slices.ContainsFunc(rules, func(other []expr.Any) bool { return reflect.DeepEqual(other, rule) }) {
+				rules = append(rules, rule)
+			}
+		}
+	}
+	return rules, nil
+}
+
+// mappingRule is the record of an element of a map. The host's address comes
+// last of the matches, after the conditions, so that the two can be told apart.
+func (t portTable) mappingRule(conditions []expr.Any, m PortMapping, container netip.Addr) []expr.Any {
+	rule := append(slices.Clone(conditions), toPort(Protocols()[m.Protocol], m.HostPort)...)
+	if specific(m.HostIP) {
+		rule = append(rule, t.load(t.daddr, unix.NFT_REG_1), equals(m.HostIP.AsSlice()))
+	}
+	return append(rule,
+		&expr.Immediate{Register: unix.NFT_REG_1, Data: container.AsSlice()},
+		&expr.Immediate{Register: unix.NFT_REG_2, Data: port(m.ContainerPort)},
+		t.dnat(unix.NFT_REG_1, unix.NFT_REG_2))
+}
+
+// sourceRule is the record of an element of a set of sources.
+func (t portTable) sourceRule(source netip.Prefix, container netip.Addr, proto byte, containerPort uint16) []expr.Any {
+	rule := append(t.prefixOf(t.saddr, unix.NFT_REG_1, source.Bits()), equals(source.Addr().AsSlice()))
+	rule = append(rule, t.load(t.daddr, unix.NFT_REG_1), equals(container.AsSlice()))
+	return append(append(rule, toPort(proto, containerPort)...), &expr.Masq{})
+}
+
+// toPort matches the protocol and the destination port.
+func toPort(proto byte, dport uint16) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: unix.NFT_REG_1}, equals([]byte{proto}),
+		loadPort16(unix.NFT_REG_1), equals(port(dport)),
+	}
+}
+
+// loadPort16 loads the destination port, which tcp, udp and sctp have in the
+// same place.
+func loadPort16(register uint32) expr.Any {
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}
+}
+
+// dnat has what the kernel adds to it, so that it compares with what is listed.
+func (t portTable) dnat(address, port uint32) expr.Any {
+	return &expr.NAT{
+		Type: expr.NATTypeDestNAT, Family: uint32(t.family.table), Specified: true,
+		RegAddrMin: address, RegAddrMax: address, RegProtoMin: port, RegProtoMax: port,
+	}
+}
+
+// entryOf reads what mappingRule or sourceRule have recorded.
+func (t portTable) entryOf(rule []expr.Any) (mapped, bool) {
+	if len(rule) == 0 {
+		return mapped{}, false
+	}
+	if _, ok := rule[len(rule)-1].(*expr.Masq); ok {
+		return t.sourceOf(rule)
+	}
+	return t.mappingOf(rule)
+}
+
+func (t portTable) mappingOf(rule []expr.Any) (mapped, bool) {
+	const toPortAndDNAT = 4 + 3
+	if len(rule) < toPortAndDNAT {
+		return mapped{}, false
+	}
+	matches, action := rule[:len(rule)-3], rule[len(rule)-3:]
+	container, _ := netip.AddrFromSlice(immediate(action[0]))
+	m := PortMapping{ContainerPort: portOf(immediate(action[1]))}
+	if load, ok := matches[len(matches)-2].(*expr.Payload); ok && load.Base == expr.PayloadBaseNetworkHeader {
+		m.HostIP, _ = netip.AddrFromSlice(compared(matches[len(matches)-1]))
+		matches = matches[:len(matches)-2]
+	}
+	if len(matches) < 4 || !container.IsValid() {
+		return mapped{}, false
+	}
+	conditions, last := matches[:len(matches)-4], matches[len(matches)-4:]
+	m.Protocol, m.HostPort = protocolNamed(compared(last[1])), portOf(compared(last[3]))
+	if !reflect.DeepEqual(rule, t.mappingRule(conditions, m, container)) {
+		return mapped{}, false
+	}
+	return mapped{t.mapEntry(t.class(conditions), m, container), m}, true
+}
+
+func (t portTable) sourceOf(rule []expr.Any) (mapped, bool) {
+	if len(rule) < 9 {
+		return mapped{}, false
+	}
+	listed := &nftables.Rule{Exprs: rule}
+	source, container := t.prefixAt(listed, t.saddr), t.prefixAt(listed, t.daddr).Addr()
+	last := rule[len(rule)-5:]
+	proto, dport := compared(last[1]), portOf(compared(last[3]))
+	if !source.IsValid() || !container.IsValid() || len(proto) != 1 || !reflect.DeepEqual(rule, t.sourceRule(source, container, proto[0], dport)) {
+		return mapped{}, false
+	}
+	return mapped{entry: sourceEntry(source, container, proto[0], dport)}, true
+}
+
+func immediate(e expr.Any) []byte {
+	if i, ok := e.(*expr.Immediate); ok {
+		return i.Data
+	}
+	return nil
+}
+
+func compared(e expr.Any) []byte {
+	if c, ok := e.(*expr.Cmp); ok {
+		return c.Data
+	}
+	return nil
+}
+
+func portOf(data []byte) uint16 {
+	if len(data) != 2 {
+		return 0
+	}
+	return binary.BigEndian.Uint16(data)
+}
+
+func protocolNamed(number []byte) string {
+	for name, n := range Protocols() {
+		if len(number) == 1 && number[0] == n {
+			return name
+		}
+	}
+	return ""
+}
+
+// entries returns the elements that follow from rules, and which mapping each
+// one of a map stands for.
+func (t portTable) entries(rules [][]expr.Any) []mapped {
+	var list []mapped
+	for _, rule := range rules {
+		if e, ok := t.entryOf(rule); ok {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// items is the registry's view of them.
+func (t portTable) recordedItems(rules []*nftables.Rule) []item {
+	var list []item
+	for _, rule := range rules {
+		if e, ok := t.entryOf(rule.Exprs); ok {
+			list = append(list, e.item)
+		}
+	}
+	return list
+}
+
+// The commands.
+
+// MapPorts is one transaction for both families.
+func (b nftBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
+	err := retrying(ctx, func(c *conn) error {
+		for _, f := range families() {
+			if err := f.portTable().put(c, owner.Comment(), ports, holders); err != nil {
+				return f.portTable().wrap(err)
+			}
+		}
+		return c.commit()
+	})
+	if errors.Is(err, unix.ENOENT) {
+		return cmp.Or(b.CanMapPorts(ctx), err)
+	}
+	return err
+}
+
+// put queues what makes ports the owner's only ones. As with every registry, it
+// queues only what differs from the kernel, and deletes nothing as a rule.
+func (t portTable) put(c *conn, comment string, ports HostPorts, holders Holders) error {
+	rules, err := t.record(ports)
+	if err != nil {
+		return err
+	}
+	if len(rules) == 0 {
+		return t.queueRemoval(c, comment)
+	}
+	if err := t.queueBase(c, ports, rules); err != nil {
+		return err
+	}
+	old, err := c.GetRules(&t.registry.table, t.recordChain(comment))
+	if err != nil {
+		return explain(err)
+	}
+	entries := t.entries(rules)
+	if !sameRules(old, rules) {
+		obsolete := slices.DeleteFunc(t.recordedItems(old), func(i item) bool {
+			return slices.ContainsFunc(entries, func(e mapped) bool { return e.item == i })
+		})
+		if err := t.queueDeletions(c, comment, old, obsolete); err != nil {
+			return err
+		}
+		t.queueRecord(c, comment, rules)
+	}
+	return t.queueEntries(c, comment, entries, holders)
+}
+
+// queueEntries queues elements with the owner's comment, as far as they are not
+// there. What is in the way of a holder that is gone goes first.
+func (t portTable) queueEntries(c *conn, comment string, entries []mapped, holders Holders) error {
+	removed := map[string]bool{}
+	for _, e := range entries {
+		there, err := c.element(t.set(e.set), []byte(e.key))
+		if err != nil {
+			return err
+		}
+		switch {
+		case there == nil:
+		case there.comment == comment && there.value == e.value:
+			continue
+		case there.comment == comment:
+			err = c.deleteElement(t.set(e.set), e.key)
+		default:
+			err = t.queueEviction(c, comment, there, e, removed, holders)
+		}
+		if err != nil {
+			return err
+		}
+		set := t.set(e.set)
+		set.IsMap = e.value != ""
+		if err := c.SetAddElements(set, []nftables.SetElement{{Key: []byte(e.key), Val: []byte(e.value), Comment: comment}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// queueEviction queues the removal of all that a holder has who is gone.
+func (t portTable) queueEviction(c *conn, comment string, there *element, e mapped, removed map[string]bool, holders Holders) error {
+	if e.value != "" && !t.addressPassedOn(comment, there, e) && !holders.Gone(there.comment) {
+		return plugin.Errorf(errTryAgainLater, "%w", errHeldBy(e.mapping, there.comment))
+	}
+	if removed[there.comment] {
+		return nil
+	}
+	removed[there.comment] = true
+	exists, err := c.hasChain(&t.registry.table, t.recordChain(there.comment).Name)
+	if err != nil {
+		return err
+	}
+	if !exists { // an element that nobody has recorded
+		return c.deleteElement(t.set(e.set), e.key)
+	}
+	return t.queueRemoval(c, there.comment)
+}
+
+// addressPassedOn tells whether the owner of an element has lost its address to
+// the owner with the comment, in the same network: then it is gone.
+func (t portTable) addressPassedOn(comment string, there *element, e mapped) bool {
+	network, _, _ := strings.Cut(comment, "/")
+	address := t.address.Bytes
+	return strings.HasPrefix(there.comment, network+"/") && len(there.value) > int(address) && there.value[:address] == e.value[:address]
+}
+
+// errTryAgainLater is the CNI error code for what somebody else may soon give up.
+const errTryAgainLater = 11
+
+// CheckPorts reads the owner's elements and the rules.
+func (nftBackend) CheckPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, _ Holders) ([]string, error) {
+	var all []string
+	err := withConn(ctx, func(c *conn) error {
+		for _, f := range families() {
+			t := f.portTable()
+			differences, err := t.portDifferences(c, owner.Comment(), ports)
+			if err != nil {
+				return t.wrap(err)
+			}
+			for _, difference := range differences {
+				all = append(all, t.String()+": "+difference)
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
+func (t portTable) portDifferences(c *conn, comment string, ports HostPorts) ([]string, error) {
+	rules, err := t.record(ports)
+	if err != nil || len(rules) == 0 {
+		return nil, err
+	}
+	differences, err := t.baseDifferences(c, ports, rules)
+	if err != nil {
+		return nil, err
+	}
+	own, err := c.GetRules(&t.registry.table, t.recordChain(comment))
+	if err != nil {
+		return nil, explain(err)
+	}
+	if !sameRules(own, rules) {
+		differences = append(differences, "chain "+t.recordChain(comment).Name+" does not have the record that was written")
+	}
+	for _, e := range t.entries(rules) {
+		there, err := c.element(t.set(e.set), []byte(e.key))
+		switch {
+		case err != nil:
+			return nil, err
+		case there == nil:
+			differences = append(differences, e.describe()+" is missing")
+		case there.comment != comment:
+			differences = append(differences, e.describe()+" belongs to "+there.comment)
+		case there.value != e.value:
+			differences = append(differences, e.describe()+" leads elsewhere")
+		}
+	}
+	return differences, nil
+}
+
+func (e mapped) describe() string {
+	if e.value == "" {
+		return "the masquerading in set " + e.set
+	}
+	return e.mapping.String() + " in map " + e.set
+}
+
+// CanMapPorts writes a table that maps a port and deletes it again in the same
+// transaction: the kernel loads and checks everything and keeps nothing.
+func (nftBackend) CanMapPorts(ctx context.Context) error {
+	return withConn(ctx, func(c *conn) error {
+		t := families()[0].portTable()
+		t.registry.table.Name = "cni_portmap_probe"
+		c.AddTable(&t.registry.table)
+		for _, chain := range t.sharedChains(nil, nil) {
+			if err := t.queueChain(c, chain, nil); err != nil {
+				return err
+			}
+		}
+		c.DelTable(&t.registry.table)
+		err := c.commit()
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+			return errors.Join(errNoNFTPortMap, err)
+		}
+		return err
+	})
+}
+
+var errNoNFTPortMap = errors.New("nftables cannot map ports: load the modules nft_chain_nat, nft_nat, nft_masq, nft_fib_ipv4 and nft_ct " +
+	"(CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_CT)")
+
+// removeFromPortTables removes what the owner has in our tables.
+func removeFromPortTables(ctx context.Context, owner plugin.Owner) error {
+	var errs []error
+	for _, f := range families() {
+		errs = append(errs, f.portTable().remove(ctx, owner.Comment()))
+	}
+	return errors.Join(errs...)
+}
+
+// Chains that all owners share.
+
+// sharedChain is a chain and what has to be in it.
+type sharedChain struct {
+	nftables.Chain
+	rules [][]expr.Any
+}
+
+// sharedChains returns the shared chains: mappings and masquerading with the
+// rules of their own and those given ahead of them.
+func (t portTable) sharedChains(mappings, masquerading [][]expr.Any) []sharedChain {
+	policy := nftables.ChainPolicyAccept
+	hook := func(name string, hook *nftables.ChainHook, priority *nftables.ChainPriority, rule []expr.Any) sharedChain {
+		return sharedChain{
+			nftables.Chain{Name: name, Type: nftables.ChainTypeNAT, Hooknum: hook, Priority: priority, Policy: &policy},
+			[][]expr.Any{rule},
+		}
+	}
+	toMappings := append(isLocal(), &expr.Verdict{Kind: expr.VerdictJump, Chain: mappingsChain})
+	toMasquerading := append(isTranslated(), &expr.Verdict{Kind: expr.VerdictJump, Chain: masqueradingChain})
+	return []sharedChain{
+		{nftables.Chain{Name: mappingsChain}, append(slices.Clip(mappings), t.lookups(nil)...)},
+		{nftables.Chain{Name: masqueradingChain}, append(slices.Clip(masquerading), t.sourceLookup(0))},
+		hook("prerouting", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, toMappings),
+		hook("output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest, toMappings),
+		hook("postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, toMasquerading),
+	}
+}
+
+// isLocal matches what goes to an address of the host: what it merely forwards
+// is none of our business.
+func isLocal() []expr.Any {
+	const rtnLocal = unix.RTN_LOCAL
+	return []expr.Any{
+		&expr.Fib{Register: unix.NFT_REG_1, ResultADDRTYPE: true, FlagDADDR: true},
+		equals(binaryutil.NativeEndian.PutUint32(rtnLocal)),
+	}
+}
+
+// isTranslated matches connections whose destination was translated.
+func isTranslated() []expr.Any {
+	const ipsDstNAT = 1 << 5 // IPS_DST_NAT
+	return []expr.Any{
+		&expr.Ct{Register: unix.NFT_REG_1, Key: expr.CtKeySTATUS},
+		&expr.Bitwise{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: 4,
+			Mask: binaryutil.NativeEndian.PutUint32(ipsDstNAT), Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: unix.NFT_REG_1, Data: make([]byte, 4)},
+	}
+}
+
+// word returns the register that begins n words of four bytes after the first.
+func word(n uint32) uint32 {
+	if n%4 == 0 {
+		return unix.NFT_REG_1 + n/4
+	}
+	return unix.NFT_REG32_00 + n
+}
+
+// lookups returns the rules that look packets up in the maps of a set of
+// conditions.
+func (t portTable) lookups(conditions []expr.Any) [][]expr.Any {
+	class, address := t.class(conditions), t.address.Bytes/4
+	toMap := func(name string) []expr.Any {
+		return []expr.Any{
+			&expr.Lookup{SourceRegister: word(0), DestRegister: word(0), IsDestRegSet: true, SetName: name},
+			t.dnat(word(0), word(address)),
+		}
+	}
+	protocolAndPort := func(n uint32) []expr.Any {
+		return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: word(n)}, loadPort16(word(n + 1))}
+	}
+	return [][]expr.Any{
+		slices.Concat(conditions, []expr.Any{t.load(t.daddr, word(0))}, protocolAndPort(address), toMap(addressesMap+class)),
+		slices.Concat(conditions, protocolAndPort(0), toMap(portsMap+class)),
+	}
+}
+
+// sourceLookup returns the rule that masquerades for sources of one length.
+func (t portTable) sourceLookup(bits int) []expr.Any {
+	address := t.address.Bytes / 4
+	return slices.Concat(
+		[]expr.Any{t.load(t.daddr, word(0)), &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: word(address)}, loadPort16(word(address + 1))},
+		t.prefixOf(t.saddr, word(address+2), bits),
+		[]expr.Any{lookup(sourcesOf + strconv.Itoa(bits)), &expr.Masq{}})
+}
+
+// queueBase queues what the shared chains lack for the rules of a record: an "nft
+// flush" is mended by the next ADD. Of two first ADDs at once one fails, because
+// the table is there when it commits, and finds the chains when it tries again.
+func (t portTable) queueBase(c *conn, ports HostPorts, record [][]expr.Any) error {
+	exists, err := c.hasTable(&t.registry.table) // before the chains are read
+	if err != nil {
+		return err
+	}
+	if !exists {
+		c.CreateTable(&t.registry.table)
+	}
+	return t.eachChain(c, ports, record, func(chain sharedChain, there []*nftables.Rule) error {
+		if sameRules(there, chain.rules) {
+			return nil
+		}
+		return t.queueChain(c, chain, there)
+	})
+}
+
+func (t portTable) baseDifferences(c *conn, ports HostPorts, record [][]expr.Any) ([]string, error) {
+	var differences []string
+	err := t.eachChain(c, ports, record, func(chain sharedChain, there []*nftables.Rule) error {
+		if !sameRules(there, chain.rules) {
+			differences = append(differences, "the rules of chain "+chain.Name+" are not those that were written")
+		}
+		return nil
+	})
+	return differences, err
+}
+
+// eachChain calls f with each shared chain as it should be and as it is.
+func (t portTable) eachChain(c *conn, ports HostPorts, record [][]expr.Any, f func(sharedChain, []*nftables.Rule) error) error {
+	there := map[string][]*nftables.Rule{}
+	for _, chain := range t.sharedChains(nil, nil) {
+		rules, err := c.GetRules(&t.registry.table, t.chain(chain.Name))
+		if err != nil {
+			return explain(err)
+		}
+		there[chain.Name] = rules
+	}
+	conditions, err := t.compile(ports.conditions(t.family))
+	if err != nil {
+		return err
+	}
+	mappings := t.conditional(there[mappingsChain], conditions)
+	masquerading := t.sourceLookups(there[masqueradingChain], record)
+	for _, chain := range t.sharedChains(mappings, masquerading) {
+		if err := f(chain, there[chain.Name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// conditional returns the lookups with conditions that are there, with those for
+// further conditions, which may be none.
+func (t portTable) conditional(there []*nftables.Rule, conditions []expr.Any) [][]expr.Any {
+	classes := map[string][]expr.Any{}
+	if len(conditions) > 0 {
+		classes[t.class(conditions)] = conditions
+	}
+	for _, rule := range there {
+		unconditional := len(t.lookups(nil)[1])
+		if len(rule.Exprs) <= unconditional {
+			continue
+		}
+		found := rule.Exprs[:len(rule.Exprs)-unconditional]
+		if t.class(found) == strings.TrimPrefix(lookupIn(rule), portsMap) {
+			classes[t.class(found)] = found
+		}
+	}
+	var rules [][]expr.Any
+	for _, class := range slices.Sorted(maps.Keys(classes)) {
+		rules = append(rules, t.lookups(classes[class])...)
+	}
+	return rules
+}
+
+// sourceLookups returns the lookups for the lengths that are there or recorded,
+// but for 0, which every chain has.
+func (t portTable) sourceLookups(there []*nftables.Rule, record [][]expr.Any) [][]expr.Any {
+	lengths := map[int]bool{}
+	note := func(set string) {
+		bits, err := strconv.Atoi(strings.TrimPrefix(set, sourcesOf))
+		if err == nil && strings.HasPrefix(set, sourcesOf) && bits > 0 && bits <= int(t.address.Bytes)*8 {
+			lengths[bits] = true
+		}
+	}
+	for _, rule := range there {
+		note(lookupIn(rule))
+	}
+	for _, e := range t.entries(record) {
+		note(e.set)
+	}
+	var rules [][]expr.Any
+	for _, bits := range slices.Sorted(maps.Keys(lengths)) {
+		rules = append(rules, t.sourceLookup(bits))
+	}
+	return rules
+}
+
+// queueChain queues a chain with the sets that its rules look into. The rules
+// that are there are deleted one by one: of two that change a chain at the same
+// time, one fails for it and tries again. Of two that fill an empty chain, the
+// second replaces what the first has written.
+func (t portTable) queueChain(c *conn, chain sharedChain, there []*nftables.Rule) error {
+	for _, rule := range there {
+		if err := c.DelRule(rule); err != nil {
+			return err
+		}
+	}
+	chain.Table = &t.registry.table
+	c.AddChain(&chain.Chain)
+	if len(there) == 0 {
+		c.FlushChain(&chain.Chain)
+	}
+	for _, rule := range chain.rules {
+		listed := &nftables.Rule{Table: &t.registry.table, Chain: &chain.Chain, Exprs: rule}
+		if set := lookupIn(listed); set != "" {
+			if err := t.queueMap(c, set); err != nil {
+				return err
+			}
+		}
+		c.AddRule(listed)
+	}
+	return nil
+}
+
+// queueMap queues a set or map by its name.
+func (t portTable) queueMap(c *conn, name string) error {
+	set := t.set(name)
+	set.ID = 1 // as in queueSet
+	set.Concatenation = true
+	set.KeyByteOrder = binaryutil.BigEndian
+	service := []nftables.SetDatatype{nftables.TypeInetProto, nftables.TypeInetService}
+	switch {
+	case strings.HasPrefix(name, sourcesOf):
+		set.KeyType = nftables.MustConcatSetType(t.address, service[0], service[1], t.address)
+		return c.AddSet(set, nil)
+	case strings.HasPrefix(name, addressesMap):
+		set.KeyType = nftables.MustConcatSetType(t.address, service[0], service[1])
+	default:
+		set.KeyType = nftables.MustConcatSetType(service...)
+	}
+	set.IsMap = true
+	set.DataType = nftables.MustConcatSetType(t.address, nftables.TypeInetService)
+	return c.AddSet(set, nil)
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// What upstream's portmap has written with nftables since 1.6: rules in the
+// tables "ip cni_hostport" and "ip6 cni_hostport", whose comment is the id of
+// the container.
+//
+//	chain hostports { tcp dport 8080 dnat to 10.88.0.2:80 comment "c1" }
+//	chain hostip_hostports { ip daddr 192.0.2.1 tcp dport 8080 dnat to … comment "c1" }
+//	chain masquerading { ip saddr 10.88.0.2 ip daddr 10.88.0.2 masquerade comment "c1" }
+const upstreamTable = "cni_hostport"
+
+// upstreamChains are those that its rules for containers are in, whatever the
+// version.
+func upstreamChains() []string { return []string{"hostports", "hostip_hostports", "masquerading"} }
+
+// upstreamRule is a rule of upstream's.
+type upstreamRule struct {
+	*nftables.Rule
+	container string
+	leadsTo   netip.Addr // the container's address, if it is understood
+	mapping   bool       // rather than masquerading
+}
+
+// of tells whether the rule belongs to an attachment of a container. Of several,
+// the addresses tell; without any, the container is taken to be gone.
+func (r upstreamRule) of(container string, known []netip.Prefix) bool {
+	return r.container == container && (len(known) == 0 || !r.leadsTo.IsValid() || slices.ContainsFunc(known, func(p netip.Prefix) bool { return p.Addr() == r.leadsTo }))
+}
+
+func (f family) upstream() *nftables.Table {
+	return &nftables.Table{Family: f.table, Name: upstreamTable}
+}
+
+// upstreamRules returns the selected rules, if upstream's table is there at all.
+func (f family) upstreamRules(c *conn, selected func(upstreamRule) bool) ([]upstreamRule, error) {
+	exists, err := c.hasTable(f.upstream())
+	if !exists {
+		return nil, err
+	}
+	var found []upstreamRule
+	for _, name := range upstreamChains() {
+		rules, err := c.GetRules(f.upstream(), &nftables.Chain{Table: f.upstream(), Name: name})
+		if err != nil {
+			return nil, explain(err)
+		}
+		for _, rule := range rules {
+			understood := upstreamRule{rule, commentOf(rule.UserData), f.leadsTo(rule), name != "masquerading"}
+			if selected(understood) {
+				found = append(found, understood)
+			}
+		}
+	}
+	return found, nil
+}
+
+// leadsTo returns the address that a rule translates to or masquerades for.
+func (f family) leadsTo(rule *nftables.Rule) netip.Addr {
+	for _, e := range rule.Exprs {
+		if _, masquerades := e.(*expr.Masq); masquerades {
+			return f.prefixAt(rule, f.daddr).Addr()
+		}
+		if data := immediate(e); len(data) == int(f.address.Bytes) {
+			addr, _ := netip.AddrFromSlice(data)
+			return addr
+		}
+	}
+	return netip.Addr{}
+}
+
+func (f family) removeUpstream(ctx context.Context, selected func(upstreamRule) bool) error {
+	err := retrying(ctx, func(c *conn) error {
+		rules, err := f.upstreamRules(c, selected)
+		if err != nil || len(rules) == 0 {
+			return err
+		}
+		for _, rule := range rules {
+			if err := c.DelRule(rule.Rule); err != nil {
+				return err
+			}
+		}
+		return c.commit()
+	})
+	if err != nil {
+		return fmt.Errorf("table %s %s: %w", familyName(f.table), upstreamTable, err)
+	}
+	return nil
+}
+
+// WrittenByUpstream returns what CHECK has to know of an attachment that
+// upstream's plugin has made: the backend that it used, "" for none, and, for
+// nftables, where its rules differ.
+func WrittenByUpstream(ctx context.Context, owner plugin.Owner, ports HostPorts) (backend string, differences []string, err error) {
+	for _, f := range families() {
+		if _, mappings := ports.of(f); len(mappings) == 0 {
+			continue
+		}
+		if there, err := f.mayHold(ctx, containerChain(owner, "DN-")); there || err != nil {
+			return IPTables, nil, err
+		}
+		found, differ, err := f.upstreamDiffers(ctx, owner, ports)
+		if err != nil {
+			return "", nil, err
+		}
+		if found {
+			backend, differences = NFTables, append(differences, differ...)
+		}
+	}
+	return backend, differences, nil
+}
+
+// upstreamDiffers counts, as upstream's CHECK does, and looks where the rules
+// lead.
+func (f family) upstreamDiffers(ctx context.Context, owner plugin.Owner, ports HostPorts) (found bool, differences []string, err error) {
+	container, mappings := ports.of(f)
+	var rules []upstreamRule
+	err = withConn(ctx, func(c *conn) (err error) {
+		rules, err = f.upstreamRules(c, func(rule upstreamRule) bool { return rule.container == owner.ContainerID })
+		return err
+	})
+	if err != nil || len(rules) == 0 {
+		return false, nil, err
+	}
+	translating, masquerading := 0, 0
+	for _, rule := range rules {
+		switch {
+		case rule.leadsTo.IsValid() && rule.leadsTo != container.Addr():
+		case rule.mapping:
+			translating++
+		default:
+			masquerading++
+		}
+	}
+	if translating < len(mappings) {
+		differences = append(differences, fmt.Sprintf("table %s %s has %d rules for %d mappings to %s",
+			familyName(f.table), upstreamTable, translating, len(mappings), container.Addr()))
+	}
+	if ports.SNAT && masquerading == 0 {
+		differences = append(differences, fmt.Sprintf("table %s %s does not masquerade for %s", familyName(f.table), upstreamTable, container.Addr()))
+	}
+	return true, differences, nil
+}

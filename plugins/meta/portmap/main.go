@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The portmap plugin makes ports of the host lead to a container.
+package main
+
+import (
+	portmap "github.com/containernetworking/plugins/plugins/meta/portmap/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func main() { plugin.Main(portmap.Plugin) }

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package portmap
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Where runtimes and host-local keep what is attached where.
+const (
+	resultsDir  = "/var/lib/cni/results"  // libcni's: <network>-<container>-<interface>
+	networksDir = "/var/lib/cni/networks" // host-local's: <network>/<address>
+)
+
+// otherNetworkHas returns a function that tells whether there is a trace of a
+// container in a network other than the given one. Upstream's nftables rules
+// have the container's id and nothing else: a GC must leave those that may be
+// another network's.
+func otherNetworkHas(network string) func(container string) bool {
+	return func(container string) bool {
+		return otherResult(resultsDir, network, container) || otherIntent(network, container) || otherReservation(networksDir, network, container)
+	}
+}
+
+func otherResult(dir, network, container string) bool {
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		if strings.Contains(entry.Name(), "-"+container+"-") && !strings.HasPrefix(entry.Name(), network+"-"+container+"-") {
+			return true
+		}
+	}
+	return false
+}
+
+func otherIntent(network, container string) bool {
+	for _, i := range store().List() {
+		if i.Container == container && i.Network != network {
+			return true
+		}
+	}
+	return false
+}
+
+func otherReservation(dir, network, container string) bool {
+	networks, _ := os.ReadDir(dir)
+	for _, other := range networks {
+		if other.Name() == network || strings.HasPrefix(other.Name(), ".") {
+			continue
+		}
+		files, _ := os.ReadDir(filepath.Join(dir, other.Name()))
+		for _, file := range files {
+			content, _ := os.ReadFile(filepath.Join(dir, other.Name(), file.Name()))
+			if id, _, _ := strings.Cut(string(content), "\r\n"); id == container {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package portmap
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"github.com/containernetworking/plugins/internal/intent"
+	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// intended is what the store keeps for an attachment.
+type intended struct {
+	Backend string              `json:"backend"`
+	Ports   netfilter.HostPorts `json:"ports"`
+}
+
+func store() intent.Store { return intent.Of("portmap") }
+
+// remember keeps what the rules of the attachment are meant to be. Without it
+// they work, but nobody could put them back: that is said, and no reason to fail.
+func remember(req *plugin.Request, backend string, ports netfilter.HostPorts) error {
+	i, err := intent.New(req, intended{backend, ports})
+	if err != nil {
+		return err
+	}
+	if err := store().Put(i); err != nil {
+		fmt.Fprintf(os.Stderr, "portmap: the mappings of %s cannot be put back when somebody flushes them: %v\n", req.Owner().Comment(), err)
+	}
+	return nil
+}
+
+// recall returns what remember has kept.
+func recall(owner plugin.Owner) (netfilter.HostPorts, bool) {
+	i := store().Get(owner)
+	if i == nil {
+		return netfilter.HostPorts{}, false
+	}
+	return decode(*i).Ports, true
+}
+
+func decode(i intent.Intent) intended {
+	var decoded intended
+	_ = json.Unmarshal(i.Content, &decoded) // whoever wrote something else gets nothing back
+	return decoded
+}
+
+// remove removes the rules of an attachment and then the intent, which has to
+// stay for as long as there are any.
+func remove(ctx context.Context, owner plugin.Owner, known []netip.Prefix) (removed bool, err error) {
+	removed, err = netfilter.RemovePorts(ctx, owner, known, holders{})
+	if err != nil {
+		return removed, err
+	}
+	return removed, store().Delete(owner)
+}
+
+// dropEarlier removes what an earlier ADD of the same container has mapped that
+// has nothing to map now.
+func dropEarlier(ctx context.Context, owner plugin.Owner) error {
+	if _, remembered := recall(owner); !remembered {
+		return nil
+	}
+	_, err := remove(ctx, owner, nil)
+	return err
+}
+
+// holders says what the store knows of others.
+type holders struct{}
+
+func (holders) Gone(comment string) bool { return store().Gone(comment) }
+
+func (holders) ContainerGone(network, container string) bool {
+	return store().ContainerGone(network, container)
+}
+
+func (holders) Siblings(owner plugin.Owner) []netfilter.HostPorts {
+	var siblings []netfilter.HostPorts
+	for _, i := range store().OfContainer(owner.Network, owner.ContainerID) {
+		if d := decode(i); i.Owner() != owner && d.Backend == netfilter.IPTables {
+			siblings = append(siblings, d.Ports)
+		}
+	}
+	return siblings
+}
+
+// collect removes what attachments of the network have left that are not valid.
+func collect(ctx context.Context, valid plugin.Attachments) error {
+	remembered := store().Collect(valid, func(owner plugin.Owner) error {
+		_, err := netfilter.RemovePorts(ctx, owner, nil, holders{})
+		return err
+	})
+	return errors.Join(remembered, netfilter.GCPorts(ctx, valid, otherNetworkHas(valid.Network())))
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package portmap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+var _ = Describe("mappings", func() {
+	for _, backend := range netfilter.Names() {
+		Context("with "+backend, func() { mappingsWith(fmt.Sprintf(`,"backend":%q`, backend)) })
+	}
+})
+
+func mappingsWith(backend string) {
+	var (
+		l        *lab
+		one, two *testrig.Container
+	)
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), append(needs(), "nft-tool", "conntrack-tool")...)
+		l = newLab()
+		one, two = l.attach("one"), l.attach("two")
+	})
+	// left is what the rulesets say of containers.
+	left := func() string {
+		GinkgoHelper()
+		return l.sh("nft list ruleset 2>/dev/null | grep -E '10.88.0|fd88::|owner/|CNI-DN|one|two' || true")
+	}
+	eth0 := func(container string) plugin.Owner {
+		return plugin.Owner{Network: "test", ContainerID: container, IfName: "eth0"}
+	}
+
+	It("are refused when another container has the port, and nothing is changed", func() {
+		l.add(one, l.config(one, mapping(8080, 80, "tcp")+","+mapping(9090, 90, "tcp", `,"hostIP":"192.0.2.1"`), backend))
+		before := l.sh("nft list ruleset")
+		for held, m := range map[string]string{
+			"8080/tcp": mapping(8080, 81, "tcp"), "192.0.2.1:9090/tcp": mapping(9090, 91, "tcp", `,"hostIP":"192.0.2.1"`),
+		} {
+			_, err := l.Call("ADD", two, l.config(two, mapping(7070, 70, "tcp")+","+m, backend))
+			Expect(err).To(MatchError(ContainSubstring(held + " is held by container one, network test")))
+			Expect(testrig.Code(err)).To(BeEquivalentTo(11))
+			Expect(l.sh("nft list ruleset")).To(Equal(before))
+		}
+		l.add(two, l.config(two, mapping(8080, 80, "udp")+","+mapping(9090, 90, "tcp", `,"hostIP":"10.88.0.1"`), backend))
+	})
+
+	It("take a port over from a container that is gone", func() {
+		die := mortal(one)
+		l.add(one, l.config(one, mapping(8080, 80, "tcp")+","+mapping(7070, 80, "tcp"), backend))
+		die()
+		l.add(two, l.config(two, mapping(8080, 80, "tcp"), backend))
+		Expect(left()).NotTo(ContainSubstring(l.v4(one)+" "), "all that it had")
+		Expect(left()).NotTo(ContainSubstring("one"))
+		Expect(l.check(two, l.config(two, mapping(8080, 80, "tcp"), backend))).To(Succeed())
+	})
+
+	It("take a port over with the address", func() {
+		l.add(one, l.config(one, mapping(8080, 80, "tcp"), backend))
+		l.number[two] = l.number[one]
+		l.add(two, l.config(two, mapping(8080, 80, "tcp"), backend))
+		Expect(left()).NotTo(ContainSubstring("one"))
+	})
+
+	It("take the place of those that the container had", func() {
+		l.add(one, l.config(one, mapping(8080, 80, "tcp")+","+mapping(8081, 81, "tcp")+","+mapping(8082, 82, "udp"), backend))
+		config := l.config(one, mapping(8080, 90, "tcp")+","+mapping(8081, 81, "tcp"), backend)
+		l.add(one, config)
+		l.add(one, config)
+		Expect(l.check(one, config)).To(Succeed())
+		Expect(left()).NotTo(ContainSubstring("8082"))
+		Expect(left()).NotTo(MatchRegexp(`10\.88\.0\.2[ :.]+80\b`))
+		l.add(one, l.config(one, "", backend))
+		Expect(left()).To(BeEmpty(), "nothing to map any more")
+	})
+
+	It("go without anything that DEL could be given", func() {
+		l.add(one, l.config(one, mapping(8080, 80, "tcp")+","+mapping(5353, 53, "udp"), backend))
+		l.add(two, l.config(two, mapping(8081, 80, "tcp"), backend))
+		one.Path = ""
+		l.Del(one, `{"cniVersion":"1.1.0","name":"test","backend":7}`)
+		Expect(left()).NotTo(ContainSubstring("one"))
+		Expect(l.check(two, l.config(two, mapping(8081, 80, "tcp"), backend))).To(Succeed())
+		l.Del(two, l.config(two, mapping(8081, 80, "tcp"), backend))
+		Expect(left()).To(BeEmpty())
+	})
+
+	It("of two interfaces of one container do not get in each other's way", func() {
+		l.add(one, l.config(one, mapping(8080, 80, "tcp"), backend))
+		second := *one
+		second.IfName = "eth1"
+		l.number[&second] = 77
+		other := strings.ReplaceAll(l.config(&second, mapping(8081, 81, "tcp"), backend), `"eth0"`, `"eth1"`)
+		l.add(&second, other)
+		Expect(l.check(one, l.config(one, mapping(8080, 80, "tcp"), backend))).To(Succeed())
+		Expect(l.check(&second, other)).To(Succeed())
+		l.Del(one, l.config(one, mapping(8080, 80, "tcp"), backend))
+		Expect(l.check(&second, other)).To(Succeed())
+		Expect(left()).NotTo(ContainSubstring("8080"))
+		l.Del(&second, other)
+		Expect(left()).To(BeEmpty())
+	})
+
+	It("end the connections that they are about, and no others", func() {
+		track := func() {
+			l.sh(`
+			entry() { conntrack -I -p $1 -s 198.51.100.7 -d $2 --sport 4000 --dport $3 -t 100 $4 >/dev/null; }
+			for proto in udp tcp; do
+				state=; [ $proto = udp ] || state="--state ESTABLISHED"
+				entry $proto 192.0.2.1 5353 "$state"; entry $proto 127.0.0.1 5353 "$state"
+				entry $proto 192.0.2.99 5353 "$state"; entry $proto 192.0.2.1 5354 "$state"; entry $proto 10.88.0.1 7000 "$state"; entry $proto 192.0.2.1 7000 "$state"
+			done`)
+		}
+		tracked := func() string {
+			return l.sh(`conntrack -L 2>/dev/null | sed -nE 's/^(udp|tcp) .*src=198.51.100.7 dst=([^ ]+) sport=4000 dport=([0-9]+) .*/\1 \2 \3/p' | sort -u | tr '\n' ';'; conntrack -F 2>/dev/null`)
+		}
+		const spared = "tcp 127.0.0.1 5353;tcp 192.0.2.1 5353;tcp 192.0.2.1 5354;tcp 192.0.2.1 7000;tcp 192.0.2.99 5353;udp 10.88.0.1 7000;udp 192.0.2.1 5354;udp 192.0.2.1 7000;udp 192.0.2.99 5353;"
+		config := l.config(one, mapping(5353, 53, "udp")+","+mapping(7000, 70, "tcp", `,"hostIP":"10.88.0.1"`), backend)
+		track()
+		l.add(one, config)
+		Expect(tracked()).To(Equal(spared))
+		track()
+		l.Del(one, config)
+		Expect(tracked()).To(Equal(spared))
+		track()
+		l.Del(one, config)
+		Expect(tracked()).To(ContainSubstring("udp 192.0.2.1 5353;"), "there was no mapping: the port may be somebody else's")
+	})
+
+	It("that somebody flushed are noticed, and put back by GC", func() {
+		serve(one.Netns, "tcp", 80)
+		config := l.config(one, mapping(8080, 80, "tcp"), backend)
+		l.add(one, config)
+		l.add(two, l.config(two, mapping(8081, 80, "tcp"), backend))
+		rules := func() []string {
+			return strings.Split(regexp.MustCompile(`packets \d+ bytes \d+`).ReplaceAllString(l.sh("nft list ruleset 2>/dev/null"), ""), "\n")
+		}
+		complete := rules()
+		for range 2 {
+			l.sh("nft flush ruleset")
+			Expect(l.check(one, config)).To(MatchError(ContainSubstring("port mappings: ")))
+			_, err := reach(l.outside, "tcp", "192.0.2.1", 8080)
+			Expect(err).To(HaveOccurred())
+			_, err = l.Call("GC", &testrig.Container{}, `{"cni.dev/valid-attachments":[{"containerID":"one","ifname":"eth0"},{"containerID":"two","ifname":"eth0"}]}`)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(l.check(one, config)).To(Succeed())
+			Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		}
+		Expect(rules()).To(ConsistOf(complete))
+	})
+
+	It("are put back by Heal, of those that live", func() {
+		die := mortal(two)
+		l.add(one, l.config(one, mapping(8080, 80, "tcp"), backend))
+		l.add(two, l.config(two, mapping(8081, 80, "tcp"), backend))
+		l.sh("nft flush ruleset")
+		die()
+		heal := func() ([]plugin.Owner, error) {
+			return ns.Call(l.Host, func() ([]plugin.Owner, error) { return Heal(context.Background()) })
+		}
+		Expect(heal()).To(Equal([]plugin.Owner{eth0("one")}))
+		Expect(heal()).To(BeEmpty(), "nothing more to do")
+		Expect(l.check(one, l.config(one, mapping(8080, 80, "tcp"), backend))).To(Succeed())
+		Expect(left()).NotTo(ContainSubstring("8081"))
+	})
+
+	It("find what is shared put right by the next ADD", func() {
+		config := l.config(one, mapping(8080, 80, "tcp"), backend)
+		l.add(one, config)
+		l.sh(`nft 'flush chain ip cni_portmap prerouting; flush chain ip6 cni_portmap mappings' || true
+			iptables -t nat -F PREROUTING; ip6tables -t nat -F CNI-HOSTPORT-MASQ || true`)
+		Expect(l.check(one, config)).NotTo(Succeed())
+		l.add(two, l.config(two, mapping(8081, 80, "tcp"), backend))
+		Expect(l.check(one, config)).To(Succeed())
+	})
+}
+
+// mortal gives a container another path, of a namespace that goes with a call of
+// die.
+func mortal(c *testrig.Container) (die func()) {
+	GinkgoHelper()
+	netns, err := testutils.NewNS()
+	Expect(err).NotTo(HaveOccurred())
+	c.Path = netns.Path()
+	return func() {
+		GinkgoHelper()
+		Expect(errors.Join(netns.Close(), testutils.UnmountNS(netns))).To(Succeed())
+	}
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package portmap
+
+import (
+	"fmt"
+	"net"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+// needs are what every spec with packets needs.
+func needs() []string {
+	return []string{"root", "ipv6", "ip-tool", "iptables", "ip6tables", "nftables"}
+}
+
+var _ = Describe("packets", func() {
+	for _, backend := range netfilter.Names() {
+		Context("with "+backend, func() { packetsWith(fmt.Sprintf(`,"backend":%q`, backend)) })
+	}
+})
+
+func packetsWith(backend string) {
+	var (
+		l        *lab
+		one, two *testrig.Container
+	)
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), needs()...)
+		l = newLab()
+		one, two = l.attach("one"), l.attach("two")
+		serve(one.Netns, "tcp", 80)
+		serve(one.Netns, "udp", 53)
+	})
+	refused := func(from ns.NetNS, network, address string, port int) {
+		GinkgoHelper()
+		_, err := reach(from, network, address, port)
+		Expect(err).To(HaveOccurred())
+	}
+
+	It("get to a mapped port from everywhere", func() {
+		config := l.config(one, mapping(8080, 80, "tcp")+","+mapping(5353, 53, "udp"), backend)
+		refused(l.outside, "tcp", "192.0.2.1", 8080)
+		l.add(one, config)
+		Expect(l.check(one, config)).To(Succeed())
+		By("from another host")
+		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		Expect(reach(l.outside, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::9"))
+		Expect(reach(l.outside, "udp", "192.0.2.1", 5353)).To(Equal("192.0.2.9"))
+		Expect(reach(l.outside, "udp", "2001:db8::1", 5353)).To(Equal("2001:db8::9"))
+		By("from the host, by each of its addresses")
+		Expect(reach(l.Host, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.1"))
+		Expect(reach(l.Host, "tcp", "10.88.0.1", 8080)).To(Equal("10.88.0.1"))
+		Expect(reach(l.Host, "tcp", "127.0.0.1", 8080)).To(Equal("10.88.0.1"))
+		Expect(reach(l.Host, "udp", "127.0.0.1", 5353)).To(Equal("10.88.0.1"))
+		Expect(reach(l.Host, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::1"))
+		Expect(reach(l.Host, "tcp", "fd88::1", 8080)).To(Equal("fd88::1"))
+		By("from the container itself and from its neighbour")
+		for _, container := range []*testrig.Container{one, two} {
+			Expect(reach(container.Netns, "tcp", "192.0.2.1", 8080)).To(Equal("10.88.0.1"))
+			Expect(reach(container.Netns, "tcp", "10.88.0.1", 8080)).To(Equal("10.88.0.1"))
+			Expect(reach(container.Netns, "udp", "10.88.0.1", 5353)).To(Equal("10.88.0.1"))
+			Expect(reach(container.Netns, "tcp", "2001:db8::1", 8080)).To(Equal("fd88::1"))
+			Expect(reach(container.Netns, "tcp", "fd88::1", 8080)).To(Equal("fd88::1"))
+		}
+		l.Del(one, config)
+		refused(l.outside, "tcp", "192.0.2.1", 8080)
+		refused(l.outside, "udp", "2001:db8::1", 5353)
+	})
+
+	It("to other hosts pass, also to a mapped port", func() {
+		serve(l.outside, "tcp", 8080)
+		l.add(one, l.config(one, mapping(8080, 80, "tcp"), backend))
+		within(l.outside, "ip route add 10.88.0.0/16 via 192.0.2.1; ip -6 route add fd88::/64 via 2001:db8::1")
+		Expect(reach(two.Netns, "tcp", "192.0.2.9", 8080)).To(Equal(l.v4(two)), "not captured on its way through the host")
+		Expect(reach(two.Netns, "tcp", "2001:db8::9", 8080)).To(Equal(l.v6(two)))
+		Expect(reach(l.Host, "tcp", "192.0.2.9", 8080)).To(Equal("192.0.2.1"))
+	})
+
+	It("get in by the address of a mapping only", func() {
+		l.add(one, l.config(one, mapping(8080, 80, "tcp", `,"hostIP":"10.88.0.1"`)+","+mapping(8081, 80, "tcp", `,"hostIP":"::"`), backend))
+		Expect(reach(two.Netns, "tcp", "10.88.0.1", 8080)).To(Equal("10.88.0.1"))
+		refused(l.outside, "tcp", "192.0.2.1", 8080)
+		refused(l.outside, "tcp", "2001:db8::1", 8080)
+		Expect(reach(l.outside, "tcp", "2001:db8::1", 8081)).To(Equal("2001:db8::9"))
+		refused(l.outside, "tcp", "192.0.2.1", 8081)
+	})
+
+	It("keep their source without snat, and nobody's with masqAll", func() {
+		l.add(one, l.config(one, mapping(8080, 80, "tcp"), backend+`,"snat":false`))
+		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		refused(l.Host, "tcp", "127.0.0.1", 8080)
+		config := l.config(one, mapping(8080, 80, "tcp"), backend+`,"masqAll":true`)
+		l.add(one, config)
+		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("10.88.0.1"))
+		Expect(reach(l.outside, "tcp", "2001:db8::1", 8080)).To(Equal("fd88::1"))
+		Expect(reach(l.Host, "tcp", "127.0.0.1", 8080)).To(Equal("10.88.0.1"))
+		Expect(l.check(one, config)).To(Succeed())
+	})
+
+	It("of a flow that goes on follow the mapping", func() {
+		client, err := ns.Call(l.outside, func() (net.Conn, error) { return net.Dial("udp", "192.0.2.1:5353") })
+		Expect(err).NotTo(HaveOccurred())
+		defer client.Close()
+		_, _ = client.Write([]byte("before there is a mapping"))
+		l.add(one, l.config(one, mapping(5353, 53, "udp"), backend))
+		Expect(hear(client)).To(Equal("192.0.2.9"))
+		l.Del(one, l.config(one, mapping(5353, 53, "udp"), backend))
+		_, err = hear(client)
+		Expect(err).To(HaveOccurred(), "the flow ends with the mapping")
+		serve(two.Netns, "udp", 53)
+		l.add(two, l.config(two, mapping(5353, 53, "udp"), backend))
+		Expect(hear(client)).To(Equal("192.0.2.9"), "and goes on with another")
+	})
+
+	It("get through where a condition is met", func() {
+		conditions := `,"conditionsV4":["!","-s","10.88.0.0/16"],"conditionsV6":["!","-s","fd88::/64"]`
+		if backend == `,"backend":"nftables"` {
+			conditions = `,"conditionsV4":["ip saddr != 10.88.0.0/16"],"conditionsV6":["ip6","saddr","!=","{fd88::/64, fd99::1}"]`
+		}
+		config := l.config(one, mapping(8080, 80, "tcp"), backend+conditions)
+		l.add(one, config)
+		Expect(l.check(one, config)).To(Succeed())
+		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		Expect(reach(l.outside, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::9"))
+		refused(two.Netns, "tcp", "192.0.2.1", 8080)
+		refused(two.Netns, "tcp", "2001:db8::1", 8080)
+		l.add(two, l.config(two, mapping(8081, 80, "tcp"), backend))
+		Expect(l.check(one, config)).To(Succeed(), "beside others without conditions")
+		l.Del(one, config)
+		refused(l.outside, "tcp", "192.0.2.1", 8080)
+	})
+}
+
+func within(netns ns.NetNS, script string) {
+	GinkgoHelper()
+	Expect(netns.Do(func(ns.NetNS) error {
+		defer GinkgoRecover()
+		sh(script)
+		return nil
+	})).To(Succeed())
+}

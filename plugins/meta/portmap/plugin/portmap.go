@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Package portmap is the portmap plugin. It makes ports of the host lead to a
+// container, and comes after the plugin that attaches it.
+//
+// An attachment owns its mappings in the host's packet filter, the intent that
+// they can be put back from, and the tracked connections through them. The base
+// chains and tables are shared and stay, and so does route_localnet.
+package portmap
+
+import (
+	"context"
+	"errors"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// Plugin is the portmap plugin.
+var Plugin = plugin.New(plugin.Definition[Config]{
+	Name:     "portmap",
+	Versions: version.All,
+	Chained:  true,
+	Add:      add,
+	Del:      del,
+	Check:    checkPorts,
+	Status:   status,
+	GC:       gc,
+})
+
+func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
+	ports := plan(req, c)
+	if len(ports.Mappings) == 0 {
+		return req.Prev, dropEarlier(ctx, req.Owner())
+	}
+	backend, err := netfilter.SelectPortMapper(ctx, c.backend())
+	if err != nil {
+		return nil, err
+	}
+	// Before: one family may be done when the other fails.
+	req.Undo.Push("port mappings", func() error {
+		_, err := remove(ctx, req.Owner(), nil)
+		return err
+	})
+	if err := remember(req, backend.Name(), ports); err != nil {
+		return nil, err
+	}
+	if err := backend.MapPorts(ctx, req.Owner(), ports, holders{}); err != nil {
+		return nil, err
+	}
+	if err := routeLoopback(ports); err != nil {
+		return nil, err
+	}
+	forgetConnections(ports)
+	return req.Prev, nil
+}
+
+// del removes what belongs to the attachment. It needs neither the namespace nor
+// a configuration that makes sense. Where neither the runtime nor the store know
+// of a mapping there is nothing, and nobody is asked.
+func del(ctx context.Context, req *plugin.Request, c *Config) error {
+	known, remembered := recall(req.Owner())
+	if !remembered && len(c.RuntimeConfig.PortMappings) == 0 {
+		return nil
+	}
+	if !remembered {
+		known = plan(req, c)
+	}
+	removed, err := remove(ctx, req.Owner(), containerAddresses(req))
+	if removed || remembered { // else the ports are somebody else's
+		forgetConnections(known)
+	}
+	return err
+}
+
+// status tells why a mapping could not be made. Mappings that somebody has
+// flushed do not keep an ADD from working: they are said on standard error.
+func status(ctx context.Context, _ *plugin.Request, c *Config) error {
+	backend, err := netfilter.SelectPortMapper(ctx, c.backend())
+	if err != nil {
+		return err
+	}
+	reportLost(ctx)
+	return backend.CanMapPorts(ctx)
+}
+
+func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {
+	return errors.Join(collect(ctx, valid), healNetwork(ctx, valid))
+}
