@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"testing"
 
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -27,6 +29,42 @@ func BenchmarkRemoveMasquerade(b *testing.B) {
 	}, addBench)
 }
 
+// BenchmarkMapPorts maps a port beside others, and BenchmarkRemovePorts removes
+// one, with nftables:
+//
+//	go test -run '^$' -bench Ports -benchtime 100x ./internal/netfilter
+func BenchmarkMapPorts(b *testing.B) {
+	besideOthersOf(b, mapBench, mapBench, nil)
+}
+
+func BenchmarkRemovePorts(b *testing.B) {
+	besideOthersOf(b, mapBench, func(_ netfilter.Backend, i int) error {
+		_, err := netfilter.RemovePorts(context.Background(), owner("bench", fmt.Sprint(i), "eth0"), nil, alone{})
+		return err
+	}, mapBench)
+}
+
+// alone knows of nobody else.
+type alone struct{}
+
+func (alone) Gone(string) bool                            { return false }
+func (alone) ContainerGone(_, _ string) bool              { return false }
+func (alone) Siblings(plugin.Owner) []netfilter.HostPorts { return nil }
+
+// mapBench maps a port to attachment number i: there are more attachments than
+// ports, so that protocols take turns.
+func mapBench(_ netfilter.Backend, i int) error {
+	backend, err := netfilter.SelectPortMapper(context.Background(), netfilter.NFTables)
+	if err != nil {
+		return err
+	}
+	return backend.MapPorts(context.Background(), owner("bench", fmt.Sprint(i), "eth0"), netfilter.HostPorts{
+		Containers: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 8)},
+		Mappings:   []netfilter.PortMapping{{Protocol: []string{"tcp", "udp", "sctp"}[i/50000], HostPort: uint16(10000 + i%50000), ContainerPort: 80}},
+		SNAT:       true,
+	}, alone{})
+}
+
 // addBench adds attachment number i.
 func addBench(backend netfilter.Backend, i int) error {
 	addr := &net.IPNet{IP: net.IPv4(10, byte(i>>16), byte(i>>8), byte(i)), Mask: net.CIDRMask(8, 32)}
@@ -36,6 +74,10 @@ func addBench(backend netfilter.Backend, i int) error {
 // besideOthers measures f, for ever new attachments, beside 0 to 10,000 others.
 // A namespace holds for one goroutine: nothing in it may start another benchmark.
 func besideOthers(b *testing.B, f, prepare func(netfilter.Backend, int) error) {
+	besideOthersOf(b, addBench, f, prepare)
+}
+
+func besideOthersOf(b *testing.B, other, f, prepare func(netfilter.Backend, int) error) {
 	testutils.Need(b, "root", "nftables")
 	for _, others := range []int{0, 100, 1000, 10000} {
 		b.Run(fmt.Sprintf("beside-%d", others), func(b *testing.B) {
@@ -44,20 +86,20 @@ func besideOthers(b *testing.B, f, prepare func(netfilter.Backend, int) error) {
 				b.Fatal(err)
 			}
 			defer netns.Close()
-			if err := netns.Do(func(ns.NetNS) error { return measure(b, others, f, prepare) }); err != nil {
+			if err := netns.Do(func(ns.NetNS) error { return measure(b, others, other, f, prepare) }); err != nil {
 				b.Fatal(err)
 			}
 		})
 	}
 }
 
-func measure(b *testing.B, others int, f, prepare func(netfilter.Backend, int) error) error {
+func measure(b *testing.B, others int, other, f, prepare func(netfilter.Backend, int) error) error {
 	backend, err := netfilter.Select(context.Background(), "")
 	if err != nil {
 		return err
 	}
 	for i := range others {
-		if err := addBench(backend, i); err != nil {
+		if err := other(backend, i); err != nil {
 			return err
 		}
 	}

@@ -36,6 +36,8 @@ const (
 	setMarkChain = "CNI-HOSTPORT-SETMARK"
 	masqChain    = "CNI-HOSTPORT-MASQ"
 
+	containerChainPrefix = "CNI-DN-"
+
 	dnatCommentPrefix = "dnat "
 	maxXTComment      = 255
 	maxMultiport      = 15 // XT_MULTI_PORTS
@@ -231,6 +233,9 @@ func (d *draft) shareChains(ports HostPorts) {
 
 // MapPorts starts one iptables-save and one iptables-restore for each family.
 func (iptablesBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
+	if err := freeOfNFTables(ctx, owner, ports, holders); err != nil {
+		return err
+	}
 	for _, f := range families() {
 		if _, mappings := ports.of(f); len(mappings) == 0 {
 			continue

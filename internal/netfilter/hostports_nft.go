@@ -317,6 +317,9 @@ func (t portTable) recordedItems(rules []*nftables.Rule) []item {
 
 // MapPorts is one transaction for both families.
 func (b nftBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
+	if err := freeOfIPTables(ctx, owner, ports, holders); err != nil {
+		return err
+	}
 	err := retrying(ctx, func(c *conn) error {
 		for _, f := range families() {
 			if err := f.portTable().put(c, owner.Comment(), ports, holders); err != nil {
