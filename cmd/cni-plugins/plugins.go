@@ -11,11 +11,14 @@ import (
 	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
 	static "github.com/containernetworking/plugins/plugins/ipam/static/plugin"
 	bridge "github.com/containernetworking/plugins/plugins/main/bridge/plugin"
+	dummy "github.com/containernetworking/plugins/plugins/main/dummy/plugin"
 	hostdevice "github.com/containernetworking/plugins/plugins/main/host-device/plugin"
+	ipvlan "github.com/containernetworking/plugins/plugins/main/ipvlan/plugin"
 	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
 	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
 	tap "github.com/containernetworking/plugins/plugins/main/tap/plugin"
+	vlan "github.com/containernetworking/plugins/plugins/main/vlan/plugin"
 	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
 	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
 	portmap "github.com/containernetworking/plugins/plugins/meta/portmap/plugin"
@@ -28,8 +31,9 @@ import (
 func plugins() map[string]plugin.Plugin {
 	all := map[string]plugin.Plugin{}
 	for _, p := range []plugin.Plugin{
-		bridge.Plugin, firewall.Plugin, flannel.Plugin, hostdevice.Plugin, hostlocal.Plugin, loopback.Plugin,
-		macvlan.Plugin, portmap.Plugin, ptp.Plugin, static.Plugin, tap.Plugin, tuning.Plugin,
+		bridge.Plugin, dummy.Plugin, firewall.Plugin, flannel.Plugin, hostdevice.Plugin, hostlocal.Plugin,
+		ipvlan.Plugin, loopback.Plugin, macvlan.Plugin, portmap.Plugin, ptp.Plugin, static.Plugin, tap.Plugin,
+		tuning.Plugin, vlan.Plugin,
 	} {
 		all[p.Name] = p
 	}

@@ -108,7 +108,7 @@ func (m *Master) check(report *check.Report, req *plugin.Request, l netlink.Link
 		return
 	}
 	err := m.where(req, func() error {
-		master, err := m.find()
+		master, err := m.lookUp()
 		if err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (m *Master) check(report *check.Report, req *plugin.Request, l netlink.Link
 		}
 		return nil
 	})
-	report.Fail(req.IfName, err)
+	report.Fail("master", err)
 }
 
 // defaultRouteLink returns the link of the default route. The place is for the

@@ -25,11 +25,14 @@ import (
 	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
 	static "github.com/containernetworking/plugins/plugins/ipam/static/plugin"
 	bridge "github.com/containernetworking/plugins/plugins/main/bridge/plugin"
+	dummy "github.com/containernetworking/plugins/plugins/main/dummy/plugin"
 	hostdevice "github.com/containernetworking/plugins/plugins/main/host-device/plugin"
+	ipvlan "github.com/containernetworking/plugins/plugins/main/ipvlan/plugin"
 	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
 	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
 	tap "github.com/containernetworking/plugins/plugins/main/tap/plugin"
+	vlan "github.com/containernetworking/plugins/plugins/main/vlan/plugin"
 	winbridge "github.com/containernetworking/plugins/plugins/main/windows/win-bridge/plugin"
 	winoverlay "github.com/containernetworking/plugins/plugins/main/windows/win-overlay/plugin"
 	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
@@ -54,6 +57,9 @@ func plugins() map[string]entry {
 		"plugins/main/bridge":      {bridge.Plugin, bridge.Config{}},
 		"plugins/main/host-device": {hostdevice.Plugin, hostdevice.Config{}},
 		"plugins/main/loopback":    {loopback.Plugin, loopback.Config{}},
+		"plugins/main/dummy":       {dummy.Plugin, dummy.Config{}},
+		"plugins/main/ipvlan":      {ipvlan.Plugin, ipvlan.Config{}},
+		"plugins/main/vlan":        {vlan.Plugin, vlan.Config{}},
 		"plugins/main/macvlan":     {macvlan.Plugin, macvlan.Config{}},
 		"plugins/main/ptp":         {ptp.Plugin, ptp.Config{}},
 		"plugins/main/tap":         {tap.Plugin, tap.Config{}},

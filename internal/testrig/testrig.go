@@ -273,6 +273,27 @@ func address(name string, addresses []string) {
 	gomega.Expect(netlink.LinkSetUp(l)).To(gomega.Succeed())
 }
 
+// Route adds a route of a namespace to subnet through gateway.
+func Route(netns ns.NetNS, subnet, gateway string) {
+	ginkgo.GinkgoHelper()
+	within(netns, func() {
+		_, dst, err := net.ParseCIDR(subnet)
+		gomega.Expect(err).NotTo(gomega.HaveOccurred())
+		gomega.Expect(netlink.RouteAdd(&netlink.Route{Dst: dst, Gw: net.ParseIP(gateway)})).To(gomega.Succeed())
+	})
+}
+
+// MoveLink moves a link to another namespace and sets it up there.
+func MoveLink(from ns.NetNS, name string, to ns.NetNS) {
+	ginkgo.GinkgoHelper()
+	within(from, func() {
+		l, err := netlink.LinkByName(name)
+		gomega.Expect(err).NotTo(gomega.HaveOccurred())
+		gomega.Expect(netlink.LinkSetNsFd(l, int(to.Fd()))).To(gomega.Succeed())
+	})
+	within(to, func() { setUp(name) })
+}
+
 // Reach tells whether a UDP datagram from one namespace gets to another and
 // back, and as whose it arrives.
 func Reach(from, to ns.NetNS, target string) (seenAs string, err error) {

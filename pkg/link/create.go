@@ -32,7 +32,11 @@ func CreateIn(container Netns, l netlink.Link, name string) (netlink.Link, error
 		if _, findErr := handle.LinkByName(name); findErr == nil {
 			return nil, &ExistsError{name, true}
 		}
-		return createAndRename(handle, container, l, name)
+		created, again := createAndRename(handle, container, l, name)
+		if errors.Is(again, unix.EEXIST) { // it is not the name
+			again = err
+		}
+		return created, again
 	}
 	if err != nil {
 		return nil, err

@@ -60,6 +60,14 @@ func OnLink(name string, do func(netlink.Link) error) error {
 	return do(l)
 }
 
+// SameLink are the attributes of a message that changes nothing of l but what is
+// special about its kind.
+func SameLink(l netlink.Link) netlink.LinkAttrs {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Index = l.Attrs().Name, l.Attrs().Index
+	return attrs
+}
+
 // removeAddress returns what removes the address that begins with prefix from
 // a link; there has to be one.
 func removeAddress(prefix string) func(netlink.Link) error {

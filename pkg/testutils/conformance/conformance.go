@@ -31,6 +31,7 @@ package conformance
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 
@@ -55,6 +56,10 @@ type Suite struct {
 	Lends  bool           // it lends NICs of the host (see MakeNICs) to containers, Inside of which they are
 	Needs  []string       // features of the machine, see testutils.Need
 	Others []string       // directories of other plugins that it runs, beside host-local
+	// Brief leaves out the specs that run a plugin hundreds of times. It is for
+	// plugins that only the emulated machine can run, where that takes minutes,
+	// and that share the code in question with one that is tried in full.
+	Brief bool
 	// Chained is set for a plugin that comes after others: each container has
 	// an interface already, joined to PreviousBridge, and ADD gets the result.
 	// An IPAM plugin may be, too, to have an interface to look at; it is not
@@ -80,6 +85,8 @@ type Suite struct {
 
 	// Prepare makes what Config refers to. It runs in the host's namespace.
 	Prepare func(*Host) error
+	// Furnish makes what Config refers to inside a container, before ADD.
+	Furnish func(*Container) error
 	// Vanish removes what ADD relied on and DEL must do without: the bridge,
 	// the master. It runs in the host's namespace.
 	Vanish func(*Host) error
@@ -87,6 +94,8 @@ type Suite struct {
 	Verify func(Attachment) error
 	// Breakages are things CHECK must notice.
 	Breakages []Breakage
+
+	onMaster bool
 }
 
 // inside tells whether nothing of an attachment is on the host, but what an IPAM
@@ -128,6 +137,12 @@ func Run(suites ...Suite) bool {
 				m.failures(suite)
 				m.checks(suite)
 				m.collection(suite)
+				if suite.onMaster {
+					m.masters()
+				}
+				if suite.Brief {
+					return
+				}
 				if i == 0 || suite.Full != nil {
 					m.badInput(suite)
 				}
@@ -135,7 +150,7 @@ func Run(suites ...Suite) bool {
 				It("answers the same from the executable of all plugins", m.answersTheSame)
 			})
 		}
-		It("has been asked every command", m.complete)
+		It("has been asked every command", func() { m.complete(suites) })
 	})
 }
 
@@ -161,6 +176,10 @@ func (m *matrix) build(suites []Suite) {
 	}
 	slices.Sort(dirs)
 	dirs = slices.Compact(dirs)
+	if built := os.Getenv("PLUGINS_TEST_BIN"); built != "" && suites[0].Brief {
+		m.binaries = binaries{built} // in the emulated machine, building takes minutes
+		return
+	}
 	var err error
 	m.binaries, err = build(GinkgoT().TempDir(), dirs...)
 	Expect(err).NotTo(HaveOccurred())
@@ -204,12 +223,21 @@ func (m *matrix) container(id string) *Container {
 	return c
 }
 
-// complete fails if a command was never tried.
-func (m *matrix) complete() {
-	if config, _ := GinkgoConfiguration(); len(config.FocusStrings)+len(config.SkipStrings)+len(config.FocusFiles) > 0 || config.LabelFilter != "" {
+// complete fails if a command was never tried. In the virtual machine, the specs
+// that were asked for are all that could not run elsewhere.
+func (m *matrix) complete(suites []Suite) {
+	missing := m.tried.missing()
+	if len(missing) == len(allVerbs()) {
+		for _, suite := range suites {
+			testutils.Need(GinkgoT(), suite.Needs...)
+		}
+	}
+	config, _ := GinkgoConfiguration()
+	chosen := len(config.FocusStrings)+len(config.SkipStrings)+len(config.FocusFiles) > 0 || config.LabelFilter != ""
+	if chosen && os.Getenv(testutils.NoSkipVariable) == "" {
 		Skip("only some of the specs were asked for")
 	}
-	Expect(m.tried.missing()).To(BeEmpty(), "no spec has called these")
+	Expect(missing).To(BeEmpty(), "no spec has called these")
 }
 
 // verbs are the commands that have been tried.
@@ -217,8 +245,10 @@ type verbs struct{ set sync.Map }
 
 func (v *verbs) note(verb string) { v.set.Store(verb, true) }
 
+func allVerbs() []string { return []string{"ADD", "CHECK", "DEL", "STATUS", "GC", "VERSION"} }
+
 func (v *verbs) missing() []string {
-	return slices.DeleteFunc([]string{"ADD", "CHECK", "DEL", "STATUS", "GC", "VERSION"}, func(verb string) bool {
+	return slices.DeleteFunc(allVerbs(), func(verb string) bool {
 		_, tried := v.set.Load(verb)
 		return tried
 	})

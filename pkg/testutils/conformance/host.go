@@ -207,6 +207,9 @@ func (h *Host) newContainer(id string) (*Container, error) {
 	if err := c.Do(func() error { return errors.Join(setLoopback(netlink.LinkSetUp), setLoopback(netlink.LinkSetDown)) }); err != nil {
 		return c, err
 	}
+	if h.suite.Furnish != nil {
+		err = c.Do(func() error { return h.suite.Furnish(c) })
+	}
 	if h.suite.Chained {
 		err = h.attachBefore(c)
 	}

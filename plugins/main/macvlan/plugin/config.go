@@ -26,4 +26,4 @@ func (c *Config) Validate(p *conf.Problems, args conf.EnvArgs) {
 	c.ValidateMAC(p, args)
 }
 
-func (c *Config) master() *childlink.Master { return c.Of(childlink.FitMTU(c.MTU)) }
+func (c *Config) master() *childlink.Master { return c.Settings.Of(childlink.FitMTU(c.MTU)) }

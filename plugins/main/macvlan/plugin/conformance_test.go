@@ -11,27 +11,24 @@ import (
 	"github.com/containernetworking/plugins/pkg/testutils/conformance"
 )
 
-var _ = conformance.Run(onHost(), atLayer2())
+var _ = conformance.Run(onHost(), inContainer())
 
 // way is the macvlan plugin with a configuration.
 func way(name string, config conformance.Object) conformance.Suite {
 	config["master"] = conformance.MasterName
 	return conformance.Suite{
-		Name:    name,
-		Plugin:  Plugin,
-		Dir:     "plugins/main/macvlan",
-		IPAM:    plugin.OptionalIPAM,
-		Inside:  true,
-		Needs:   []string{"macvlan"},
-		Typo:    [2]string{"linkInContainr", "linkInContainer"},
-		Config:  func(*conformance.Host) conformance.Object { return config },
-		Prepare: conformance.MakeMaster,
-		Vanish:  conformance.RemoveMaster,
+		Name:   name,
+		Plugin: Plugin,
+		Dir:    "plugins/main/macvlan",
+		IPAM:   plugin.OptionalIPAM,
+		Needs:  []string{"macvlan"},
+		Typo:   [2]string{"linkInContainr", "linkInContainer"},
+		Config: func(*conformance.Host) conformance.Object { return config },
 	}
 }
 
 func onHost() conformance.Suite {
-	s := way("on the host's link", conformance.Object{"mtu": 1400})
+	s := conformance.OnMaster(way("on a link of the host", conformance.Object{"mtu": 1400}))
 	s.Full = []func(*conformance.Host) conformance.Object{everyKey}
 	s.Changed = func(*conformance.Host) conformance.Object {
 		return conformance.Object{"master": "other0", "mode": "vepa", "mtu": 9000}
@@ -39,7 +36,7 @@ func onHost() conformance.Suite {
 	s.Breakages = append(conformance.InterfaceBreakages(), conformance.Breakage{
 		What: "the interface is in another mode", Want: "eth0: mode is vepa, expected bridge",
 		Do: conformance.InContainer(func(l netlink.Link) error {
-			return netlink.LinkModify(&netlink.Macvlan{LinkAttrs: sameLink(l), Mode: netlink.MACVLAN_MODE_VEPA})
+			return netlink.LinkModify(&netlink.Macvlan{LinkAttrs: conformance.SameLink(l), Mode: netlink.MACVLAN_MODE_VEPA})
 		}),
 	}, conformance.Breakage{
 		What: "the master is another link", Want: "eth0: the master is not " + conformance.MasterName,
@@ -48,20 +45,14 @@ func onHost() conformance.Suite {
 	return s
 }
 
-// sameLink are the attributes of a message that changes nothing but the mode.
-func sameLink(l netlink.Link) netlink.LinkAttrs {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.Index = l.Attrs().Name, l.Attrs().Index
-	return attrs
-}
-
-func atLayer2() conformance.Suite {
-	s := way("at layer 2", conformance.Object{"mode": "private", "bcqueuelen": 500})
+func inContainer() conformance.Suite {
+	config := conformance.Object{"linkInContainer": true, "mode": "private", "bcqueuelen": 500}
+	s := conformance.OnInnerMaster(way("on a link of the container, at layer 2", config))
 	s.Layer2 = true
 	s.Breakages = []conformance.Breakage{{
 		What: "the broadcast queue is shorter", Want: "eth0: bcqueuelen is 400, expected 500",
 		Do: conformance.InContainer(func(l netlink.Link) error {
-			return netlink.LinkModify(&netlink.Macvlan{LinkAttrs: sameLink(l), Mode: netlink.MACVLAN_MODE_PRIVATE, BCQueueLen: 400})
+			return netlink.LinkModify(&netlink.Macvlan{LinkAttrs: conformance.SameLink(l), Mode: netlink.MACVLAN_MODE_PRIVATE, BCQueueLen: 400})
 		}),
 	}}
 	return s

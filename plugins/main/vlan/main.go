@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The vlan plugin gives a container one VLAN of one of the host's links.
+package main
+
+import (
+	vlan "github.com/containernetworking/plugins/plugins/main/vlan/plugin"
+
+	"github.com/containernetworking/plugins/internal/linked"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func main() { plugin.Main(vlan.Plugin, linked.IPAM()...) }
