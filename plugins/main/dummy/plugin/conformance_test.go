@@ -9,14 +9,18 @@ import (
 	"github.com/containernetworking/plugins/pkg/testutils/conformance"
 )
 
-var _ = conformance.Run(conformance.Suite{
-	Name:      "with addresses",
-	Plugin:    Plugin,
-	Dir:       "plugins/main/dummy",
-	IPAM:      plugin.RequiredIPAM,
-	Inside:    true,
-	Brief:     true,
-	Needs:     []string{"dummy"},
-	Config:    func(*conformance.Host) conformance.Object { return conformance.Object{} },
-	Breakages: conformance.InterfaceBreakages(),
-})
+var _ = conformance.Run(withAddresses())
+
+func withAddresses() conformance.Suite {
+	return conformance.Suite{
+		Name:      "with addresses",
+		Plugin:    Plugin,
+		Dir:       "plugins/main/dummy",
+		IPAM:      plugin.RequiredIPAM,
+		Inside:    true,
+		Brief:     true,
+		Needs:     []string{"dummy"},
+		Config:    func(*conformance.Host) conformance.Object { return conformance.Object{} },
+		Breakages: conformance.InterfaceBreakages(),
+	}
+}
