@@ -35,6 +35,7 @@ import (
 	vlan "github.com/containernetworking/plugins/plugins/main/vlan/plugin"
 	winbridge "github.com/containernetworking/plugins/plugins/main/windows/win-bridge/plugin"
 	winoverlay "github.com/containernetworking/plugins/plugins/main/windows/win-overlay/plugin"
+	bandwidth "github.com/containernetworking/plugins/plugins/meta/bandwidth/plugin"
 	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
 	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
 	portmap "github.com/containernetworking/plugins/plugins/meta/portmap/plugin"
@@ -63,6 +64,7 @@ func plugins() map[string]entry {
 		"plugins/main/macvlan":     {macvlan.Plugin, macvlan.Config{}},
 		"plugins/main/ptp":         {ptp.Plugin, ptp.Config{}},
 		"plugins/main/tap":         {tap.Plugin, tap.Config{}},
+		"plugins/meta/bandwidth":   {bandwidth.Plugin, bandwidth.Config{}},
 		"plugins/meta/flannel":     {flannel.Plugin, flannel.Config{}},
 		"plugins/meta/firewall":    {firewall.Plugin, firewall.Config{}},
 		"plugins/meta/portmap":     {portmap.Plugin, portmap.Config{}},

@@ -11,7 +11,6 @@ import (
 
 	"github.com/containernetworking/plugins/internal/containerlink"
 	"github.com/containernetworking/plugins/pkg/check"
-	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -30,7 +29,7 @@ func Check(report *check.Report, req *plugin.Request, up bool) Pair {
 // checkHost finds the other end of container on the host and compares it with
 // its entry in prevResult.
 func checkHost(report *check.Report, req *plugin.Request, container netlink.Link) netlink.Link {
-	host, err := link.FindByIndex(container.Attrs().ParentIndex)
+	host, err := hostEndOf(container, container.Attrs().ParentIndex)
 	if err != nil {
 		report.Addf("%s: the host's end of the veth pair is gone: %v", req.IfName, err)
 		return nil

@@ -19,6 +19,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/plugins/internal/containerlink"
+	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -112,11 +113,45 @@ func containerEnd(req *plugin.Request) (netlink.Link, error) {
 	if found == nil || err != nil {
 		return nil, err
 	}
-	host, err := link.FindByIndex(found.Attrs().ParentIndex)
-	if err == nil && host.Attrs().ParentIndex == found.Attrs().Index && req.Owner().IsOther(host.Attrs().Alias) {
+	host, err := hostEndOf(found, found.Attrs().ParentIndex)
+	if err == nil && req.Owner().IsOther(host.Attrs().Alias) {
 		return nil, nil
 	}
 	return found, nil
+}
+
+// HostEnd returns the end on the host of the veth that is the container's
+// interface, whoever made it. If either end is not there, link.ErrNotFound
+// matches the error; without a network namespace it is nil.
+func HostEnd(req *plugin.Request) (netlink.Link, error) {
+	var container netlink.Link
+	var index int
+	err := req.InNetns(func() (err error) {
+		container, index, err = ip.GetVethPeerIfindex(req.IfName)
+		return err
+	})
+	if err != nil || container == nil {
+		return nil, err
+	}
+	host, err := hostEndOf(container, index)
+	if err != nil {
+		return nil, fmt.Errorf("the other end of %s is not in this network namespace: %w", req.IfName, err)
+	}
+	return host, nil
+}
+
+// hostEndOf returns the link with the given index, if it is the other end of
+// container: that may be in another namespace, with an index of there.
+func hostEndOf(container netlink.Link, index int) (netlink.Link, error) {
+	host, err := link.FindByIndex(index)
+	if err != nil {
+		return nil, err
+	}
+	// Old kernels do not tell ends with the same index, which is 0 then.
+	if back := host.Attrs().ParentIndex; host.Type() != "veth" || back != 0 && back != container.Attrs().Index {
+		return nil, fmt.Errorf("%s is another link: %w", host.Attrs().Name, link.ErrNotFound)
+	}
+	return host, nil
 }
 
 // deleteHostEnd removes what is left of the pair on the host: all of it if the

@@ -11,7 +11,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -40,19 +39,20 @@ func RemoveAddresses(l netlink.Link, addresses []*net.IPNet) error {
 	if len(addresses) == 0 {
 		return nil
 	}
-	socket, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
-	if err != nil {
-		return fmt.Errorf("open a netlink socket: %w", err)
-	}
-	defer socket.Close()
-	var batch []byte
+	var removals []*nl.NetlinkRequest
 	for _, address := range addresses {
-		batch = append(batch, removal(l, address).Serialize()...)
+		removals = append(removals, removal(l, address))
 	}
-	if err := unix.Sendto(socket.GetFd(), batch, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	answers, err := Batch(removals...)
+	for _, answer := range answers {
+		if answer != nil && !errors.Is(answer, unix.EADDRNOTAVAIL) && !IsNotFound(answer) {
+			err = errors.Join(err, answer)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("remove the addresses of %s: %w", l.Attrs().Name, err)
 	}
-	return acknowledged(socket, l, len(addresses))
+	return nil
 }
 
 func removal(l netlink.Link, address *net.IPNet) *nl.NetlinkRequest {
@@ -68,26 +68,4 @@ func removal(l netlink.Link, address *net.IPNet) *nl.NetlinkRequest {
 	request.AddData(msg)
 	request.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip))
 	return request
-}
-
-// acknowledged reads the kernel's answers to count messages.
-func acknowledged(socket *nl.NetlinkSocket, l netlink.Link, count int) error {
-	var errs []error
-	for count > 0 {
-		messages, _, err := socket.Receive()
-		if err != nil {
-			return fmt.Errorf("remove the addresses of %s: %w", l.Attrs().Name, err)
-		}
-		for _, message := range messages {
-			if message.Header.Type != unix.NLMSG_ERROR {
-				continue
-			}
-			count--
-			code := int32(nl.NativeEndian().Uint32(message.Data))
-			if err := unix.Errno(-code); code != 0 && err != unix.EADDRNOTAVAIL && !IsNotFound(err) {
-				errs = append(errs, fmt.Errorf("remove the addresses of %s: %w", l.Attrs().Name, err))
-			}
-		}
-	}
-	return errors.Join(errs...)
 }

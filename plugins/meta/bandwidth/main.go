@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The bandwidth plugin limits the rates at which a container sends and receives.
+package main
+
+import (
+	bandwidth "github.com/containernetworking/plugins/plugins/meta/bandwidth/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func main() { plugin.Main(bandwidth.Plugin) }

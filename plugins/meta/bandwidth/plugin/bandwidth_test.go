@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package bandwidth
+
+import (
+	"fmt"
+	"net"
+	"slices"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+const mbit = 1_000_000
+
+var _ = Describe("bandwidth", func() {
+	var (
+		rig *testrig.Rig
+		c   *testrig.Container
+	)
+
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), "ifb", "tbf", "mirred", "veth")
+		rig = testrig.New(Plugin, "")
+		c = rig.Container("one")
+		attach(rig, c, "host0", "10.1.0.1/24", "10.2.0.1/24", "fd01::1/64", "fd02::1/64")
+	})
+
+	// prev is the result so far: the host's ends, and the container's interface.
+	prev := func(hosts ...string) *current.Result {
+		result := &current.Result{CNIVersion: "1.1.0"}
+		for _, name := range hosts {
+			result.Interfaces = append(result.Interfaces, &current.Interface{Name: name})
+		}
+		result.Interfaces = append(result.Interfaces, &current.Interface{Name: c.IfName, Sandbox: c.Path})
+		return result
+	}
+	config := func(members string) string {
+		return testrig.WithPrev(`{"type":"bandwidth",`+members+`}`, prev("host0"))
+	}
+	both := func(rate, burst uint64) string {
+		return fmt.Sprintf(`"ingressRate":%d,"ingressBurst":%d,"egressRate":%d,"egressBurst":%d`, rate, burst, rate, burst)
+	}
+	onHost := func(name string) netlink.Link {
+		GinkgoHelper()
+		var l netlink.Link
+		rig.OnHost(func() {
+			var err error
+			l, err = netlink.LinkByName(name)
+			Expect(err).NotTo(HaveOccurred())
+		})
+		return l
+	}
+	tbfOf := func(l netlink.Link) *netlink.Tbf {
+		GinkgoHelper()
+		var tbf *netlink.Tbf
+		rig.OnHost(func() {
+			root, err := rootQdisc(l)
+			Expect(err).NotTo(HaveOccurred())
+			tbf, _ = root.(*netlink.Tbf)
+		})
+		return tbf
+	}
+	linksOnHost := func() (names []string) {
+		rig.OnHost(func() {
+			links, err := netlink.LinkList()
+			Expect(err).NotTo(HaveOccurred())
+			for _, l := range links {
+				names = append(names, l.Attrs().Name)
+			}
+		})
+		return names
+	}
+	toContainer := func(address string) flow { return flow{rig.Host, c.Netns, address + "2"} }
+	toHost := func(address string) flow { return flow{c.Netns, rig.Host, address + "1"} }
+
+	Describe("real flows", func() {
+		const rate, burst = 8 * mbit, 320_000
+		shaped := BeNumerically("~", rate, rate/10)
+		free := BeNumerically(">", 3*rate)
+
+		It("have the rate in both directions", func() {
+			text := config(both(rate, burst))
+			result := rig.Add(c, text)
+			for i, rate := range measure(4*rate, toContainer("10.1.0."), toHost("10.1.0.")) {
+				Expect(rate).To(shaped, []string{"received", "sent"}[i])
+			}
+			Expect(rig.Check(c, text, result)).To(Succeed())
+			rig.Del(c, text)
+			for _, rate := range measure(4*rate, toContainer("10.1.0."), toHost("10.1.0.")) {
+				Expect(rate).To(free)
+			}
+		})
+
+		It("have different rates in different directions", func() {
+			rig.Add(c, config(fmt.Sprintf(`"ingressRate":%d,"ingressBurst":%d`, rate, burst)))
+			rates := measure(4*rate, toContainer("fd01::"), toHost("fd01::"))
+			Expect(rates[0]).To(shaped)
+			Expect(rates[1]).To(free)
+			Expect(linksOnHost()).NotTo(ContainElement(HavePrefix("bw")), "no device without egress")
+		})
+
+		DescribeTable("are shaped by where they go",
+			func(subnets, limited, unlimited string) {
+				text := config(both(rate, burst) + subnets)
+				result := rig.Add(c, text)
+				Expect(rig.Check(c, text, result)).To(Succeed())
+				for _, family := range [][2]string{{"10.%s.0.", "fd0%s::"}, {"fd0%s::", "10.%s.0."}} {
+					one := fmt.Sprintf(family[0], limited)
+					same, other := fmt.Sprintf(family[0], unlimited), fmt.Sprintf(family[1], unlimited)
+					rates := measure(4*rate, toContainer(one), toHost(one), toContainer(same), toHost(same), toContainer(other), toHost(other))
+					Expect(rates[:2]).To(HaveEach(shaped), "%s: %v", one, rates)
+					Expect(rates[2:]).To(HaveEach(free), "%s: %v", one, rates)
+				}
+				rig.Del(c, text)
+				Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
+			},
+			Entry("with shapedSubnets", `,"shapedSubnets":["10.1.0.0/16","fd01::/16"]`, "1", "2"),
+			Entry("with unshapedSubnets", `,"unshapedSubnets":["10.2.0.9/24","fd02::/33"]`, "1", "2"),
+		)
+
+		It("have a burst that takes more than 32 bits to compute", func() {
+			// 1 Mbit/s with containerd's burst: upstream comes to 20 MiB, not 512.
+			text := config(both(mbit, 1<<32-1))
+			result := rig.Add(c, text)
+			Expect(rig.Check(c, text, result)).To(Succeed())
+			rates := measure(120*mbit, toContainer("10.1.0."), toHost("10.1.0."))
+			Expect(rates).To(HaveEach(BeNumerically(">", 90*mbit)))
+		})
+	})
+
+	It("reports the device, which says whose it is", func() {
+		result := rig.Add(c, config(both(mbit, mbit)))
+		Expect(result.Interfaces).To(HaveLen(3))
+		device := result.Interfaces[2]
+		Expect(device.Name).To(Equal("bwp992292e07561"), "bwp$(printf testone | sha512sum | cut -c1-12)")
+		attrs := onHost(device.Name).Attrs()
+		Expect(attrs.Alias).To(Equal("test/one/eth0"))
+		Expect(device).To(Equal(&current.Interface{Name: attrs.Name, Mac: attrs.HardwareAddr.String(), Mtu: 1500}))
+		Expect([]any{attrs.TxQLen, attrs.Flags & net.FlagUp}).To(Equal([]any{0, net.FlagUp}))
+	})
+
+	DescribeTable("makes of rates and bursts what upstream makes",
+		func(rate, burst, bytes uint64, limit uint32) {
+			rig.Add(c, config(both(rate, burst)))
+			tbf := tbfOf(onHost("host0"))
+			Expect([]any{tbf.Rate, tbf.Limit}).To(Equal([]any{bytes, limit}))
+			Expect(tbf.Buffer).To(Equal(netlink.Xmittime(bytes, uint32(burst/8))))
+		},
+		Entry("small ones", uint64(8000), uint64(80), uint64(1000), uint32(35)),
+		Entry("the least", uint64(8), uint64(8), uint64(1), uint32(1)),
+		Entry("usual ones", uint64(100*mbit), uint64(10*mbit), uint64(12_500_000), uint32(1_562_500)),
+		Entry("a rate that takes 64 bits", uint64(100_000*mbit), uint64(80_000*mbit/8), uint64(12_500_000_000), uint32(312_500_000+1_250_000_000)),
+	)
+
+	It("finds the host's end wherever it stands in prevResult", func() {
+		other := rig.Container("other")
+		attach(rig, other, "host1")
+		attach(rig, rig.Container("third"), "host2")
+		for _, order := range [][]string{{"host1", "host0", "host2"}, {"host2", "host1", "host0"}, {"host0", "host1"}} {
+			text := testrig.WithPrev(`{"type":"bandwidth",`+both(mbit, mbit)+`}`, prev(order...))
+			rig.Add(c, text)
+			Expect(tbfOf(onHost("host0"))).NotTo(BeNil())
+			Expect(tbfOf(onHost("host1"))).To(BeNil())
+			rig.Del(c, text)
+			Expect(tbfOf(onHost("host0"))).To(BeNil())
+		}
+	})
+
+	It("says why an interface cannot be shaped", func() {
+		refusal := func(result *current.Result) error {
+			_, err := rig.Call("ADD", c, testrig.WithPrev(`{"type":"bandwidth",`+both(mbit, mbit)+`}`, result))
+			Expect(linksOnHost()).NotTo(ContainElement(HavePrefix("bw")))
+			return err
+		}
+		Expect(refusal(&current.Result{CNIVersion: "1.1.0"})).To(MatchError(ContainSubstring("prevResult.interfaces: host0, the host's end of eth0, is not among them")))
+		err := refusal(prev("host1"))
+		Expect(err).To(MatchError(ContainSubstring("host0, the host's end of eth0, is not among them")))
+		Expect(testrig.Code(err)).To(Equal(uint(types.ErrInvalidNetworkConfig)))
+
+		c.IfName = "lo"
+		Expect(refusal(prev("host0"))).To(MatchError(ContainSubstring(`link "lo" is of type device, not veth`)))
+		c.IfName = "inside"
+		c.Do(func() {
+			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "inside", Index: 500}, PeerName: "peer"})).To(Succeed())
+		})
+		Expect(refusal(prev("host0", "peer"))).To(MatchError(ContainSubstring("not in this network namespace")))
+		_, err = rig.Call("ADD", c, testrig.WithPrev(`{"type":"bandwidth"}`, prev("host0")))
+		Expect(err).NotTo(HaveOccurred(), "without limits nothing is looked at")
+		_, err = rig.Call("CHECK", c, testrig.WithPrev(`{"type":"bandwidth","ingressRate":0,"ingressBurst":0}`, prev("host0")))
+		Expect(err).NotTo(HaveOccurred())
+	})
+
+	It("leaves what somebody else has put on the host's end", func() {
+		rig.OnHost(func() {
+			Expect(netlink.QdiscAdd(&netlink.GenericQdisc{QdiscAttrs: netlink.QdiscAttrs{
+				LinkIndex: onHostIndex("host0"), Handle: netlink.MakeHandle(7, 0), Parent: netlink.HANDLE_ROOT}, QdiscType: "bfifo"})).To(Succeed())
+		})
+		_, err := rig.Call("ADD", c, config(both(mbit, mbit)))
+		Expect(err).To(MatchError(ContainSubstring("host0 has a queueing discipline that is not ours: bfifo 7:0")))
+		rig.Del(c, config(both(mbit, mbit)))
+		rig.OnHost(func() {
+			root, err := rootQdisc(onHost("host0"))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(root.Type()).To(Equal("bfifo"))
+		})
+	})
+
+	It("shapes again when ADD is called again", func() {
+		rig.Add(c, config(both(mbit, mbit)))
+		result := rig.Add(c, config(both(2*mbit, mbit)))
+		Expect(rig.Check(c, config(both(2*mbit, mbit)), result)).To(Succeed())
+		Expect(rig.Check(c, config(both(mbit, mbit)), result)).To(MatchError(ContainSubstring("rate in bytes is 250000, expected 125000")))
+		result = rig.Add(c, config(both(mbit, mbit)+`,"shapedSubnets":["10.1.0.0/16"]`))
+		Expect(rig.Check(c, config(both(mbit, mbit)+`,"shapedSubnets":["10.1.0.0/16"]`), result)).To(Succeed())
+		rig.Del(c, config(both(mbit, mbit)))
+		Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
+		Expect(tbfOf(onHost("host0"))).To(BeNil())
+	})
+
+	It("has a device for each interface of a container in a network", func() {
+		text := func(name string) string {
+			return testrig.WithPrev(`{"type":"bandwidth",`+both(mbit, mbit)+`}`, prev("host0", "host1"))
+		}
+		second := &testrig.Container{ID: c.ID, IfName: "eth1", Netns: c.Netns, Path: c.Path}
+		attach(rig, second, "host1")
+		one := rig.Add(c, text("host0"))
+		two := rig.Add(second, text("host1"))
+		Expect(one.Interfaces[3].Name).NotTo(Equal(two.Interfaces[3].Name))
+		Expect(onHost(two.Interfaces[3].Name).Attrs().Alias).To(Equal("test/one/eth1"))
+		rig.Del(c, text("host0"))
+		Expect(rig.Check(second, text("host1"), two)).To(Succeed())
+		rig.Del(second, text("host1"))
+		Expect(linksOnHost()).To(ConsistOf("lo", "host0", "host1"))
+	})
+
+	Describe("an attachment of upstream", func() {
+		// upstream makes what upstream's ADD makes.
+		upstream := func(rate, burst uint64, kind string) {
+			GinkgoHelper()
+			name := upstreamName(ownerOf("one", "eth0"))
+			s := newShaper(&rate, &burst)
+			rig.OnHost(func() {
+				Expect(netlink.LinkAdd(&netlink.Ifb{LinkAttrs: netlink.LinkAttrs{Name: name, MTU: 1500, Flags: net.FlagUp}})).To(Succeed())
+				host, err := netlink.LinkByName("host0")
+				Expect(err).NotTo(HaveOccurred())
+				ifb, err := netlink.LinkByName(name)
+				Expect(err).NotTo(HaveOccurred())
+				for _, l := range []netlink.Link{host, ifb} {
+					attrs := netlink.QdiscAttrs{LinkIndex: l.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT}
+					if kind == "htb" {
+						Expect(netlink.QdiscAdd(netlink.NewHtb(attrs))).To(Succeed())
+					} else {
+						Expect(netlink.QdiscAdd(&netlink.Tbf{QdiscAttrs: attrs, Rate: s.rate, Limit: s.upstreamLimit(), Buffer: s.upstreamTicks()})).To(Succeed())
+					}
+				}
+				Expect(netlink.QdiscAdd(&netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{
+					LinkIndex: host.Attrs().Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_INGRESS}})).To(Succeed())
+				Expect(netlink.FilterAdd(&netlink.U32{
+					FilterAttrs: netlink.FilterAttrs{LinkIndex: host.Attrs().Index, Parent: netlink.MakeHandle(0xffff, 0), Priority: 1, Protocol: unix.ETH_P_ALL},
+					ClassId:     netlink.MakeHandle(1, 1), RedirIndex: ifb.Attrs().Index, Actions: []netlink.Action{netlink.NewMirredAction(ifb.Attrs().Index)},
+				})).To(Succeed())
+			})
+		}
+
+		DescribeTable("is right to CHECK, and goes with DEL",
+			func(rate, burst uint64, kind, more string) {
+				upstream(rate, burst, kind)
+				text := config(both(rate, burst) + more)
+				Expect(rig.Check(c, text, prev("host0"))).To(Succeed())
+				rig.Del(c, text)
+				Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
+				Expect(tbfOf(onHost("host0"))).To(BeNil())
+			},
+			Entry("with usual limits", uint64(8*mbit), uint64(mbit), "tbf", ""),
+			Entry("with ticks that did not fit into 32 bits", uint64(mbit), uint64(1<<32-1), "tbf", ""),
+			Entry("with a limit that did not", uint64(80_000*mbit), uint64(34359738352), "tbf", ""),
+			Entry("with the HTB of 1.5", uint64(8*mbit), uint64(mbit), "htb", ""),
+			Entry("with the HTB of 1.5, and subnets", uint64(8*mbit), uint64(mbit), "htb", `,"unshapedSubnets":["10.0.0.0/8"]`),
+		)
+
+		It("makes room for an ADD of the same interface", func() {
+			upstream(mbit, mbit, "tbf")
+			result := rig.Add(c, config(both(2*mbit, mbit)))
+			Expect(rig.Check(c, config(both(2*mbit, mbit)), result)).To(Succeed())
+			rig.Del(c, config(both(2*mbit, mbit)))
+			Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
+		})
+
+		It("is not taken for that of another interface", func() {
+			upstream(mbit, mbit, "tbf")
+			second := &testrig.Container{ID: c.ID, IfName: "eth1", Netns: c.Netns, Path: c.Path}
+			attach(rig, second, "host1")
+			text := testrig.WithPrev(`{"type":"bandwidth",`+both(mbit, mbit)+`}`, prev("host0", "host1"))
+			rig.Add(second, text)
+			rig.Del(second, text)
+			Expect(linksOnHost()).To(ContainElement(upstreamName(ownerOf("one", "eth0"))))
+		})
+	})
+
+	It("takes a hook whose device has gone for its own", func() {
+		result := rig.Add(c, config(both(mbit, mbit)))
+		rig.OnHost(func() { Expect(link.Delete(result.Interfaces[2].Name)).To(Succeed()) })
+		rig.Add(c, config(both(mbit, mbit)))
+		rig.Del(c, config(both(mbit, mbit)))
+		rig.OnHost(func() { Expect(qdiscAt(onHost("host0"), netlink.HANDLE_INGRESS)).To(BeNil()) })
+	})
+
+	It("tells beforehand that the kernel can do it", func() {
+		for _, more := range []string{both(mbit, mbit), `"capabilities":{"bandwidth":true}`, both(mbit, mbit) + `,"unshapedSubnets":["10.0.0.0/8","::/0"]`} {
+			_, err := rig.Call("STATUS", c, `{"type":"bandwidth",`+more+`}`)
+			Expect(err).NotTo(HaveOccurred())
+		}
+		Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
+	})
+
+	It("compares a burst in full with one that has been cut short", func() {
+		rate, burst := uint64(mbit), uint64(1<<32-1)
+		s := newShaper(&rate, &burst)
+		rig.Add(c, config(both(rate, burst)))
+		short := shaper{rate: s.rate, burst: s.burst / 2}
+		rig.OnHost(func() {
+			var right, wrong check.Report
+			s.check(&right, onHost("host0"))
+			short.check(&wrong, onHost("host0"))
+			Expect(right.Err()).NotTo(HaveOccurred())
+			Expect(wrong.Err()).To(MatchError(ContainSubstring("burst in ticks is")))
+		})
+	})
+})
+
+// attach connects a container to the host by a veth pair; its end has the same
+// addresses with a 2 at the end.
+func attach(rig *testrig.Rig, c *testrig.Container, host string, addresses ...string) {
+	GinkgoHelper()
+	rig.OnHost(func() {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = host
+		Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: c.IfName, PeerNamespace: netlink.NsFd(c.Netns.Fd())})).To(Succeed())
+		configure(host, addresses, 1)
+	})
+	c.Do(func() { configure(c.IfName, addresses, 2) })
+}
+
+func configure(name string, addresses []string, last byte) {
+	GinkgoHelper()
+	l, err := netlink.LinkByName(name)
+	Expect(err).NotTo(HaveOccurred())
+	for _, text := range addresses {
+		ip, network, err := net.ParseCIDR(text)
+		Expect(err).NotTo(HaveOccurred())
+		ip = slices.Clone(ip)
+		ip[len(ip)-1] = last
+		Expect(link.AddAddress(l, &net.IPNet{IP: ip, Mask: network.Mask}, true)).To(Succeed())
+	}
+	Expect(netlink.LinkSetUp(l)).To(Succeed())
+}
+
+func onHostIndex(name string) int {
+	GinkgoHelper()
+	l, err := netlink.LinkByName(name)
+	Expect(err).NotTo(HaveOccurred())
+	return l.Attrs().Index
+}
