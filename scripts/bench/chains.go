@@ -53,6 +53,11 @@ func (sc scenario) measure(s settings) (rows []row, err error) {
 
 // compare adds, checks and deletes one container after the other, on both sides in turn.
 func (sc scenario) compare(s settings, sides [2]side) ([]row, error) {
+	for _, side := range sides {
+		if err := sc.makeReady(side); err != nil {
+			return nil, err
+		}
+	}
 	var adds, checks, dels [2]samples
 	err := inNamespaces("bench", 2*(s.runs+1), func(netns []string) error {
 		return alternate(s, func(i, k int) error {
@@ -70,6 +75,13 @@ func (sc scenario) compare(s settings, sides [2]side) ([]row, error) {
 		{name: sc.name + " CHECK", ours: checks[0], theirs: checks[1], limit: sc.checkLimit},
 		{name: sc.name + " DEL", ours: dels[0], theirs: dels[1], limit: sc.delLimit},
 	}, err
+}
+
+func (sc scenario) makeReady(s side) error {
+	if sc.prepare == nil {
+		return nil
+	}
+	return sc.prepare(s)
 }
 
 // alternate calls round for each run and side; who goes first alternates, too. The round 0 makes the bridges and base
@@ -150,6 +162,9 @@ const loadLimit = 1.2
 func (sc scenario) loaded(s settings) (rows []row, err error) {
 	err = inNamespaces("host", 2, func(hosts []string) error {
 		full, empty := side{"ours", s.ours, hosts[0]}, side{"theirs", s.ours, hosts[1]}
+		if err := sc.makeReady(full); err != nil {
+			return err
+		}
 		return inNamespaces("load", s.preload, func(netns []string) error {
 			for n, path := range netns {
 				if _, _, err := full.attach(sc.plugins(full, 1000+n), fmt.Sprintf("load%d", n), path); err != nil {

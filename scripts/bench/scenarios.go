@@ -3,7 +3,9 @@
 package main
 
 import (
+	"fmt"
 	"maps"
+	"os/exec"
 	"path/filepath"
 )
 
@@ -13,6 +15,7 @@ const dataDir = "/run/cni-bench"
 // scenario is a network to which containers are attached over and over. The limits are for ours / theirs.
 type scenario struct {
 	name                           string
+	prepare                        func(side) error          // makes what the plugins refer to, where it is missing; may be nil
 	plugins                        func(s side, n int) chain // n counts the attachments of the side
 	addLimit, checkLimit, delLimit float64
 	parallelLimit                  float64 // of the time per ADD with many at once
@@ -30,6 +33,9 @@ func scenarios() []scenario {
 		{name: "ptp", plugins: func(s side, _ int) chain {
 			return chain{plugin("ptp", object{"ipam": hostLocal(s, "ptp")})}
 		}},
+		{name: "macvlan", addLimit: 0.6, prepare: makeMaster, plugins: func(s side, _ int) chain {
+			return chain{plugin("macvlan", object{"master": masterOf(s), "ipam": hostLocal(s, "macvlan")})}
+		}},
 		{name: "podman chain", addLimit: 0.25, delLimit: 0.3, parallelLimit: 0.2, plugins: func(s side, n int) chain {
 			return chain{
 				bridge(s, "podman", object{"ipMasq": true, "hairpinMode": true}),
@@ -43,6 +49,17 @@ func scenarios() []scenario {
 			}
 		}},
 	}
+}
+
+// masterOf names the link that a side's macvlan interfaces are on.
+func masterOf(s side) string { return "m-" + s.name }
+
+func makeMaster(s side) error {
+	const script = `ip link show "$1" || { ip link add "$1" type veth peer name "$1p" && ip link set "$1p" up && ip link set "$1" up; }`
+	if _, err := s.timed(exec.Command("sh", "-c", script, "sh", masterOf(s))); err != nil {
+		return fmt.Errorf("make the master: %w", err)
+	}
+	return nil
 }
 
 func plugin(kind string, keys object) object {
