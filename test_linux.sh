@@ -19,7 +19,7 @@ go_flags_for_root
 
 # The race detector needs a C compiler; the others are what tests look at the kernel with.
 need gcc=gcc ip=iproute2 iptables=iptables nft=nftables conntrack=conntrack ping=iputils-ping tcpdump=tcpdump \
-	unshare=util-linux git=git shellcheck=shellcheck jq=jq modprobe=kmod sysctl=procps /usr/lib/cni/portmap=containernetworking-plugins
+	unshare=util-linux strace=strace git=git shellcheck=shellcheck jq=jq modprobe=kmod sysctl=procps /usr/lib/cni/portmap=containernetworking-plugins
 # DHCP servers for the tests of dhcp, which start them themselves.
 if ! command -v dnsmasq kea-dhcp4 dhcpd >/dev/null; then
 	need dnsmasq=dnsmasq-base kea-dhcp4=kea-dhcp4-server dhcpd=isc-dhcp-server

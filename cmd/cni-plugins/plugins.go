@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	dhcp "github.com/containernetworking/plugins/plugins/ipam/dhcp/plugin"
 	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
 	static "github.com/containernetworking/plugins/plugins/ipam/static/plugin"
 	bridge "github.com/containernetworking/plugins/plugins/main/bridge/plugin"
@@ -19,9 +20,11 @@ import (
 	ptp "github.com/containernetworking/plugins/plugins/main/ptp/plugin"
 	tap "github.com/containernetworking/plugins/plugins/main/tap/plugin"
 	vlan "github.com/containernetworking/plugins/plugins/main/vlan/plugin"
+	bandwidth "github.com/containernetworking/plugins/plugins/meta/bandwidth/plugin"
 	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
 	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
 	portmap "github.com/containernetworking/plugins/plugins/meta/portmap/plugin"
+	sbr "github.com/containernetworking/plugins/plugins/meta/sbr/plugin"
 	tuning "github.com/containernetworking/plugins/plugins/meta/tuning/plugin"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -31,9 +34,24 @@ import (
 func plugins() map[string]plugin.Plugin {
 	all := map[string]plugin.Plugin{}
 	for _, p := range []plugin.Plugin{
-		bridge.Plugin, dummy.Plugin, firewall.Plugin, flannel.Plugin, hostdevice.Plugin, hostlocal.Plugin,
-		ipvlan.Plugin, loopback.Plugin, macvlan.Plugin, portmap.Plugin, ptp.Plugin, static.Plugin, tap.Plugin,
-		tuning.Plugin, vlan.Plugin,
+		bandwidth.Plugin,
+		bridge.Plugin,
+		dhcp.Plugin,
+		dummy.Plugin,
+		firewall.Plugin,
+		flannel.Plugin,
+		hostdevice.Plugin,
+		hostlocal.Plugin,
+		ipvlan.Plugin,
+		loopback.Plugin,
+		macvlan.Plugin,
+		portmap.Plugin,
+		ptp.Plugin,
+		sbr.Plugin,
+		static.Plugin,
+		tap.Plugin,
+		tuning.Plugin,
+		vlan.Plugin,
 	} {
 		all[p.Name] = p
 	}

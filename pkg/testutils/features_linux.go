@@ -53,6 +53,7 @@ func allFeatures() map[string]feature {
 		"conntrack-tool": tool("conntrack", "conntrack", "--version"),
 		"ip-tool":        tool("iproute2", "ip", "-V"),
 		"nft-tool":       tool("nftables", "nft", "list", "ruleset"),
+		"strace":         tool("strace", "strace", "-V"),
 		"ping-tool":      tool("iputils-ping", "ping", "-V"),
 		"tcpdump":        tool("tcpdump", "tcpdump", "--version"),
 	}

@@ -148,6 +148,7 @@ func Run(suites ...Suite) bool {
 				}
 				m.concurrency(suite)
 				It("answers the same from the executable of all plugins", m.answersTheSame)
+				It("keeps to its budget of system calls", m.keepsToBudget)
 			})
 		}
 		It("has been asked every command", func() { m.complete(suites) })

@@ -373,6 +373,7 @@ type Call struct {
 	Config    []byte
 	Env       []string // more variables, or the same ones: the last counts
 	Stdout    *os.File // instead of having it read
+	Under     []string // a program with its arguments that runs the plugin
 }
 
 // input is what the plugin reads.
@@ -395,7 +396,8 @@ func (h *Host) Run(call Call) Answer {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, h.executable())
+	words := append(slices.Clone(call.Under), h.executable())
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Env = h.environment(call)
 	cmd.Dir = h.cwd
 	cmd.Stdin = bytes.NewReader(call.Config)

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package conformance
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+// budget is how many system calls a plugin may make for each command on a host
+// that it has been on before, its IPAM plugin in the same process. Time depends
+// on the machine; this does not, and a command that suddenly makes a call for
+// each link of the host stands out. Go's runtime is not counted.
+type budget struct{ add, check, del, status, gc int }
+
+// budgets are a little above what the plugins need: raise one with a reason.
+func budgets() map[string]budget {
+	return map[string]budget{
+		"bridge":     {add: 330, check: 300, del: 260, status: 140, gc: 260},
+		"host-local": {add: 110, check: 70, del: 90, status: 90, gc: 90},
+		"loopback":   {add: 130, check: 120, del: 110, status: 40, gc: 40},
+		"macvlan":    {add: 260, check: 220, del: 200, status: 120, gc: 120},
+		"ptp":        {add: 330, check: 300, del: 260, status: 140, gc: 260},
+		"static":     {add: 40, check: 40, del: 40, status: 40, gc: 40},
+		"tuning":     {add: 260, check: 220, del: 220, status: 60, gc: 120},
+	}
+}
+
+func (b budget) of(verb string) int {
+	return map[string]int{"ADD": b.add, "CHECK": b.check, "DEL": b.del, "STATUS": b.status, "GC": b.gc}[verb]
+}
+
+// keepsToBudget counts the calls of every command.
+func (m *matrix) keepsToBudget() {
+	testutils.Need(GinkgoT(), "strace")
+	own := m.binaries
+	defer func() { m.binaries = own }()
+	m.binaries = m.single
+	m.host = m.newHost()
+	m.warmUp(m.config("1.1.0"))
+
+	limit, known := budgets()[m.suite.Plugin.Name]
+	if !known {
+		limit = budget{600, 600, 600, 600, 600}
+	}
+	c := m.container("c1")
+	config := m.config("1.1.0")
+	var result Object
+	for _, verb := range []string{"ADD", "CHECK", "STATUS", "DEL", "GC"} {
+		call := Call{Verb: verb, Container: c, Config: encode(with(config, Object{"prevResult": result}))}
+		if verb == "ADD" {
+			call.Config = encode(config)
+		}
+		answer, cost := m.host.count(call)
+		Expect(answer.success()).To(Succeed())
+		if verb == "ADD" {
+			Expect(onlyJSON(answer.Stdout, &result)).To(Succeed())
+		}
+		AddReportEntry(fmt.Sprintf("%s of %s, %s", verb, m.suite.Plugin.Name, m.suite.Name), cost.String())
+		if slices.ContainsFunc(m.suite.Needs, func(need string) bool {
+			return strings.Contains(need, "tables-") || strings.HasSuffix(need, "iptables")
+		}) {
+			Expect(cost.processes).To(BeNumerically("<=", 8), "iptables is other processes: %s", cost)
+			continue
+		}
+		Expect(cost.processes).To(BeZero(), "%s starts processes", verb)
+		Expect(cost.total).To(BeNumerically("<=", limit.of(verb)), "%s makes %s", verb, cost)
+	}
+}
+
+// cost is what a command has cost.
+type cost struct {
+	total, processes int
+	calls            map[string]int
+}
+
+func (c cost) String() string {
+	var kinds []string
+	for name, n := range c.calls {
+		kinds = append(kinds, fmt.Sprintf("%d %s", n, name))
+	}
+	slices.SortFunc(kinds, func(a, b string) int { return len(strings.Fields(b)[0]) - len(strings.Fields(a)[0]) })
+	return fmt.Sprintf("%d calls (%s)", c.total, strings.Join(kinds, ", "))
+}
+
+// count runs the plugin and counts its system calls.
+func (h *Host) count(call Call) (Answer, cost) {
+	GinkgoHelper()
+	table := filepath.Join(h.dir, "calls")
+	call.Under = []string{"strace", "-f", "-c", "-U", "calls,name", "-o", table}
+	answer := h.Run(call)
+	text, err := os.ReadFile(table)
+	Expect(err).NotTo(HaveOccurred())
+	return answer, readCost(string(text))
+}
+
+// readCost reads strace's table: a number of calls and a name in each line.
+func readCost(table string) cost {
+	c := cost{calls: map[string]int{}, processes: -1} // the plugin itself is one
+	for line := range strings.Lines(table) {
+		fields := strings.Fields(line)
+		if len(fields) != 2 || fields[1] == "total" {
+			continue
+		}
+		n, err := strconv.Atoi(fields[0])
+		if err != nil {
+			continue
+		}
+		if strings.HasPrefix(fields[1], "execve") {
+			c.processes += n
+		}
+		if !ofRuntime(fields[1]) {
+			c.calls[fields[1]] = n
+			c.total += n
+		}
+	}
+	return c
+}
+
+// ofRuntime tells whether a call is made for Go's own purposes: how often
+// depends on the scheduler.
+func ofRuntime(name string) bool {
+	return slices.Contains([]string{
+		"arch_prctl", "clone", "clone3", "epoll_create1", "epoll_ctl", "epoll_pwait", "eventfd2", "exit_group", "fcntl", "futex", "getpid", "gettid",
+		"madvise", "mmap", "munmap", "nanosleep", "prctl", "prlimit64", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn",
+		"sched_getaffinity", "sched_yield", "sigaltstack", "tgkill", "timer_create", "timer_delete", "timer_settime", "restart_syscall", "set_robust_list", "rseq",
+	}, name)
+}
