@@ -161,13 +161,17 @@ const loadLimit = 1.2
 // loaded compares a host that has attachments of the same chain with an empty one. Both hosts are namespaces.
 func (sc scenario) loaded(s settings) (rows []row, err error) {
 	err = inNamespaces("host", 2, func(hosts []string) error {
-		full, empty := side{"ours", s.ours, hosts[0]}, side{"theirs", s.ours, hosts[1]}
+		full, empty := side{name: "ours", dir: s.ours, host: hosts[0]}, side{name: "theirs", dir: s.ours, host: hosts[1]}
 		if err := sc.makeReady(full); err != nil {
 			return err
 		}
-		return inNamespaces("load", s.preload, func(netns []string) error {
-			for n, path := range netns {
-				if _, _, err := full.attach(sc.plugins(full, 1000+n), fmt.Sprintf("load%d", n), path); err != nil {
+		namespaces := s.preload
+		if sc.shared {
+			namespaces = 1
+		}
+		return inNamespaces("load", namespaces, func(netns []string) error {
+			for n := range s.preload {
+				if _, _, err := full.attach(sc.plugins(full, 1000+n), fmt.Sprintf("load%d", n), netns[n%namespaces]); err != nil {
 					return err
 				}
 			}

@@ -21,10 +21,14 @@ type side struct {
 	name string // also part of all names on the host, so that the sides never meet
 	dir  string
 	host string // path of the network namespace to run in; "" is our own
+
+	// checksNoPorts is set for 1.1.1, whose portmap looks for the rules of IPv4 in ip6tables, after it has found them:
+	// CHECK fails, in the time that it takes.
+	checksNoPorts bool
 }
 
 func (s settings) sides() [2]side {
-	return [2]side{{name: "ours", dir: s.ours}, {name: "theirs", dir: s.theirs}}
+	return [2]side{{name: "ours", dir: s.ours}, {name: "theirs", dir: s.theirs, checksNoPorts: true}}
 }
 
 // has tells whether the side has all of the plugins.
@@ -124,7 +128,7 @@ func (s side) attach(plugins chain, container, netns string) (elapsed time.Durat
 func (s side) check(plugins chain, container, netns string, result object) (elapsed time.Duration, err error) {
 	for _, conf := range plugins {
 		took, _, err := s.run(call{"CHECK", container, netns, withPrevResult(conf, result)})
-		if err != nil {
+		if err != nil && !(s.checksNoPorts && conf["type"] == "portmap") {
 			return 0, err
 		}
 		elapsed += took

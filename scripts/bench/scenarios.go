@@ -19,6 +19,7 @@ type scenario struct {
 	plugins                        func(s side, n int) chain // n counts the attachments of the side
 	addLimit, checkLimit, delLimit float64
 	parallelLimit                  float64 // of the time per ADD with many at once
+	shared                         bool    // what is attached needs no namespace of its own
 }
 
 func scenarios() []scenario {
@@ -35,6 +36,9 @@ func scenarios() []scenario {
 		}},
 		{name: "macvlan", addLimit: 0.6, prepare: makeMaster, plugins: func(s side, _ int) chain {
 			return chain{plugin("macvlan", object{"master": masterOf(s), "ipam": hostLocal(s, "macvlan")})}
+		}},
+		{name: "portmap", shared: true, addLimit: 0.15, delLimit: 0.2, plugins: func(s side, n int) chain {
+			return chain{portmapAlone(s, n)}
 		}},
 		{name: "podman chain", addLimit: 0.25, delLimit: 0.3, parallelLimit: 0.2, plugins: func(s side, n int) chain {
 			return chain{
@@ -79,6 +83,19 @@ func bridge(s side, store string, keys object) object {
 func portmap(n int) object {
 	mapping := object{"hostPort": 10000 + n, "containerPort": 80, "protocol": "tcp"}
 	return plugin("portmap", object{"capabilities": object{"portMappings": true}, "runtimeConfig": object{"portMappings": []any{mapping}}})
+}
+
+// portmapAlone does so for a container that nobody has attached, with addresses of both families.
+func portmapAlone(s side, n int) object {
+	conf := portmap(n)
+	conf["prevResult"] = object{
+		"cniVersion": "1.0.0", "interfaces": []any{object{"name": "eth0", "sandbox": "/run/netns/" + s.name}},
+		"ips": []any{
+			object{"interface": 0, "address": fmt.Sprintf("10.96.%d.%d/16", (n+2)/256%256, (n+2)%256)},
+			object{"interface": 0, "address": fmt.Sprintf("fd96::%x/64", n+2)},
+		},
+	}
+	return conf
 }
 
 // hostLocal allocates in a subnet of the side: both have bridges at the same time.

@@ -25,7 +25,9 @@ var _ = Describe("a filter", func() {
 			_, err := Delete(filter)
 			Expect(err).To(MatchError("delete connections: " + why))
 		},
-		Entry("when it is empty", Filter{}, "family 0 is neither IPv4 nor IPv6"),
+		Entry("when it is empty", Filter{}, "a filter without destination address and port means all connections"),
+		Entry("when there is no such family", Filter{Family: 5, Protocol: 17, DstPort: 53}, "family 5 is neither IPv4 nor IPv6"),
+		Entry("when an address has no family", Filter{DstIP: ip("192.0.2.1")}, "a destination address without its family"),
 		Entry("when it means everything", Filter{Family: netlink.FAMILY_V4},
 			"a filter without destination address and port means all connections"),
 		Entry("when it means a whole protocol", Filter{Family: netlink.FAMILY_V6, Protocol: 17},
@@ -100,6 +102,10 @@ var _ = Describe("deleting", func() {
 		Entry("by IPv6 address alone", Filter{Family: netlink.FAMILY_V6, DstIP: net.ParseIP("2001:db8::1")}, 5, 7),
 		Entry("by IPv6 address and port", Filter{Family: netlink.FAMILY_V6, Protocol: udp, DstIP: net.ParseIP("2001:db8::2"), DstPort: 53}, 6),
 		Entry("by port over IPv6", Filter{Family: netlink.FAMILY_V6, Protocol: udp, DstPort: 53}, 5, 6),
+		Entry("by port over both", Filter{Protocol: udp, DstPort: 53}, 1, 3, 5, 6),
+		Entry("by port, of some destinations", Filter{Protocol: udp, DstPort: 53, DstMatches: func(dst net.IP) bool {
+			return dst.Equal(net.ParseIP("192.0.2.2")) || dst.Equal(net.ParseIP("2001:db8::1"))
+		}}, 3, 5),
 		Entry("by an address nobody talks to", Filter{Family: netlink.FAMILY_V4, DstIP: net.ParseIP("192.0.2.9")}),
 	)
 

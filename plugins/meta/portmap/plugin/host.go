@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -68,31 +69,44 @@ func fromLoopback(m netfilter.PortMapping) bool {
 // the host, so that their next packet goes where the mappings lead by now. That
 // may fail where nothing tracks connections, and is no reason to fail.
 func forgetConnections(ports netfilter.HostPorts) {
-	for _, container := range ports.Containers {
-		for _, m := range ports.Mappings {
-			if !m.Applies(container.Addr()) {
-				continue
-			}
-			if _, err := conntrack.Delete(connectionsOf(m, container.Addr())); err != nil {
-				fmt.Fprintf(os.Stderr, "portmap: connections to %s may go on as before: %v\n", m, err)
-			}
+	for port, mappings := range byPort(ports) {
+		filter := conntrack.Filter{
+			Protocol: netfilter.Protocols()[port.protocol], DstPort: port.number,
+			DstMatches: func(address net.IP) bool { return isMapped(address, mappings) },
+		}
+		if _, err := conntrack.Delete(filter); err != nil {
+			fmt.Fprintf(os.Stderr, "portmap: connections to %s may go on as before: %v\n", mappings[0], err)
 		}
 	}
 }
 
-// connectionsOf are those that a mapping is about: from whomever to the host's
-// port, of the host's address or of any address that is the host's.
-func connectionsOf(m netfilter.PortMapping, container netip.Addr) conntrack.Filter {
-	filter := conntrack.Filter{Family: netlink.FAMILY_V4, Protocol: netfilter.Protocols()[m.Protocol], DstPort: m.HostPort}
-	if container.Is6() {
-		filter.Family = netlink.FAMILY_V6
+// hostPort is a port at whichever address of the host.
+type hostPort struct {
+	protocol string
+	number   uint16
+}
+
+// byPort sorts mappings: the kernel searches all connections for each port.
+func byPort(ports netfilter.HostPorts) map[hostPort][]netfilter.PortMapping {
+	sorted := map[hostPort][]netfilter.PortMapping{}
+	for _, m := range ports.Mappings {
+		port := hostPort{m.Protocol, m.HostPort}
+		sorted[port] = append(sorted[port], m)
 	}
-	if m.HostIP.IsValid() && !m.HostIP.IsUnspecified() {
-		filter.DstIP = m.HostIP.AsSlice()
-	} else {
-		filter.DstMatches = isLocal
-	}
-	return filter
+	return sorted
+}
+
+// isMapped tells whether one of the mappings is about the address: as its own, or
+// as one that is the host's.
+func isMapped(address net.IP, mappings []netfilter.PortMapping) bool {
+	addr, _ := netip.AddrFromSlice(address)
+	local := sync.OnceValue(func() bool { return isLocal(address) })
+	return slices.ContainsFunc(mappings, func(m netfilter.PortMapping) bool {
+		if m.HostIP.IsValid() && !m.HostIP.IsUnspecified() {
+			return m.HostIP == addr
+		}
+		return m.Applies(addr) && local()
+	})
 }
 
 // isLocal tells whether an address is the host's.
