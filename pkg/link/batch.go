@@ -15,6 +15,9 @@ import (
 // Batch sends messages that change something to the kernel with one system
 // call: a process that is killed has sent all of them or none. It returns the
 // kernel's answer to each. A message is taken even if one before it was refused.
+//
+// Only the last one is acknowledged; to the others, the kernel answers if it
+// refuses them. Hundreds of acknowledgements would not fit into the socket.
 func Batch(requests ...*nl.NetlinkRequest) ([]error, error) {
 	socket, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
 	if err != nil {
@@ -25,7 +28,13 @@ func Batch(requests ...*nl.NetlinkRequest) ([]error, error) {
 	places := map[uint32]int{}
 	for i, request := range requests {
 		places[request.Seq] = i
+		if i < len(requests)-1 {
+			request.Flags &^= unix.NLM_F_ACK
+		}
 		data = append(data, request.Serialize()...)
+	}
+	if len(data) > 1<<16 { // what does not fit is refused; the privilege for the rest allows this, too
+		_ = unix.SetsockoptInt(socket.GetFd(), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 2*len(data))
 	}
 	if err := unix.Sendto(socket.GetFd(), data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return nil, err
@@ -34,10 +43,10 @@ func Batch(requests ...*nl.NetlinkRequest) ([]error, error) {
 }
 
 // answers reads what the kernel says to the messages with the sequence numbers
-// in places.
+// in places, until it has come to the last one.
 func answers(socket *nl.NetlinkSocket, places map[uint32]int) ([]error, error) {
 	errs := make([]error, len(places))
-	for len(places) > 0 {
+	for {
 		messages, _, err := socket.Receive()
 		if err != nil {
 			return nil, err
@@ -47,11 +56,12 @@ func answers(socket *nl.NetlinkSocket, places map[uint32]int) ([]error, error) {
 			if !ours || message.Header.Type != unix.NLMSG_ERROR {
 				continue
 			}
-			delete(places, message.Header.Seq)
 			if code := int32(nl.NativeEndian().Uint32(message.Data)); code != 0 {
 				errs[i] = unix.Errno(-code)
 			}
+			if i == len(errs)-1 {
+				return errs, nil
+			}
 		}
 	}
-	return errs, nil
 }

@@ -75,14 +75,11 @@ func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, er
 // by which that is found if there is no namespace.
 func del(_ context.Context, req *plugin.Request, _ *Config) error {
 	devices, err := ownIFBs(req.Owner())
-	if err != nil {
-		return err
+	host, gone := vethpair.HostEnd(req)
+	if gone != nil || host == nil {
+		return errors.Join(err, remove(devices))
 	}
-	host, err := vethpair.HostEnd(req)
-	if err != nil || host == nil {
-		return remove(devices)
-	}
-	return errors.Join(sweep(host, devices), deleteAll(devices))
+	return errors.Join(err, sweep(host, devices), deleteAll(devices))
 }
 
 func checkShaping(_ context.Context, req *plugin.Request, c *Config) error {

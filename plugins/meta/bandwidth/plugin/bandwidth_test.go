@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -308,6 +309,18 @@ var _ = Describe("bandwidth", func() {
 			rig.Del(second, text)
 			Expect(linksOnHost()).To(ContainElement(upstreamName(ownerOf("one", "eth0"))))
 		})
+	})
+
+	It("has room for a thousand subnets", func() {
+		var subnets []string
+		for i := range 1000 {
+			subnets = append(subnets, fmt.Sprintf(`"10.%d.%d.0/24"`, i/250, i%250))
+		}
+		text := config(both(mbit, mbit) + `,"unshapedSubnets":[` + strings.Join(subnets, ",") + `]`)
+		result := rig.Add(c, text)
+		Expect(rig.Check(c, text, result)).To(Succeed())
+		rig.Del(c, text)
+		Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
 	})
 
 	It("takes a hook whose device has gone for its own", func() {

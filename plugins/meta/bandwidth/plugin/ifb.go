@@ -106,12 +106,13 @@ func firstError(errs []error) error {
 // and the attachment's unless that has one with a mark.
 func ownIFBs(owner plugin.Owner) ([]netlink.Link, error) {
 	var marked, unmarked []netlink.Link
+	var errs []error
 	for _, name := range append(egressNames(owner), ingressName(owner)) {
 		l, err := link.Find(name)
 		switch {
 		case errors.Is(err, link.ErrNotFound):
 		case err != nil:
-			return nil, err
+			errs = append(errs, err)
 		case l.Type() != "ifb":
 		case l.Attrs().Alias == owner.Comment():
 			marked = append(marked, l)
@@ -120,9 +121,9 @@ func ownIFBs(owner plugin.Owner) ([]netlink.Link, error) {
 		}
 	}
 	if marked == nil {
-		return unmarked, nil
+		return unmarked, errors.Join(errs...)
 	}
-	return marked, nil
+	return marked, errors.Join(errs...)
 }
 
 // staleIFBs returns the devices of attachments that are no longer valid. Those of

@@ -61,7 +61,7 @@ func redirect(host netlink.Link, hook string, directions []direction, devices []
 		return nil
 	}
 	err = fmt.Errorf("redirect what passes %s: %w", host.Attrs().Name, err)
-	if len(answers) > 0 && answers[0] == nil {
+	if answers == nil || answers[0] == nil { // the hook is there, and nobody else's
 		err = errors.Join(err, removeHook(host))
 	}
 	return err

@@ -7,6 +7,7 @@ package bandwidth
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -101,6 +102,8 @@ func (s shaper) check(report *check.Report, l netlink.Link) {
 	}
 	name := l.Attrs().Name
 	switch root := root.(type) {
+	case nil:
+		report.Addf("%s: nothing limits its rate, expected tbf", name)
 	case *netlink.Tbf:
 		report.Equal(name, "rate in bytes", s.rate, root.Rate)
 		if root.Limit != s.upstreamLimit() {
@@ -109,11 +112,10 @@ func (s shaper) check(report *check.Report, l netlink.Link) {
 		if root.Buffer != s.upstreamTicks() && !s.hasTicks(root.Buffer) {
 			report.Equal(name, "burst in ticks", uint32(s.ticks()), root.Buffer)
 		}
-	case *netlink.Htb: // upstream 1.5.0 and 1.5.1
-	case nil:
-		report.Addf("%s: nothing limits its rate, expected tbf", name)
 	default:
-		report.Equal(name, "root queueing discipline", "tbf", root.Type())
+		if !isLegacy([]netlink.Link{l}) {
+			report.Equal(name, "root queueing discipline", "tbf", root.Type())
+		}
 	}
 }
 
@@ -123,6 +125,15 @@ func (s shaper) ticks() uint64 { return uint64(s.nanoseconds()) >> tickShift }
 func (s shaper) hasTicks(reported uint32) bool {
 	difference := int32(uint32(s.ticks()) - reported)
 	return !s.fitsTicks() && difference < tickTolerance && difference > -tickTolerance
+}
+
+// isLegacy tells whether any of the links is shaped in the way of upstream 1.5.0
+// and 1.5.1.
+func isLegacy(links []netlink.Link) bool {
+	return slices.ContainsFunc(links, func(l netlink.Link) bool {
+		root, err := qdiscAt(l, netlink.HANDLE_ROOT)
+		return err == nil && root != nil && root.Type() == "htb" && root.Handle == rootHandle
+	})
 }
 
 // rootQdisc returns the root queueing discipline of l, or nil if it has none but
