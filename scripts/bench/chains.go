@@ -58,23 +58,56 @@ func (sc scenario) compare(s settings, sides [2]side) ([]row, error) {
 			return nil, err
 		}
 	}
-	var adds, checks, dels [2]samples
+	var measured [2][]times
 	err := inNamespaces("bench", 2*(s.runs+1), func(netns []string) error {
 		return alternate(s, func(i, k int) error {
 			took, err := sc.round(sides[k], i, netns[2*i+k])
 			if i > 0 {
-				adds[k].add(took.add)
-				checks[k].add(took.check)
-				dels[k].add(took.del)
+				measured[k] = append(measured[k], took)
 			}
 			return err
 		})
 	})
-	return []row{
-		{name: sc.name + " ADD", ours: adds[0], theirs: adds[1], limit: sc.addLimit},
-		{name: sc.name + " CHECK", ours: checks[0], theirs: checks[1], limit: sc.checkLimit},
-		{name: sc.name + " DEL", ours: dels[0], theirs: dels[1], limit: sc.delLimit},
-	}, err
+	if err != nil {
+		return nil, err
+	}
+	return sc.rows(measured, sides[0]), nil
+}
+
+// rows are those of the whole chain, and of each plugin where there are several.
+func (sc scenario) rows(measured [2][]times, s side) []row {
+	plugins := sc.plugins(s, 0)
+	verb := func(name string, limit float64, of func(times) []time.Duration, pick func([]time.Duration) time.Duration) row {
+		r := row{name: name, limit: limit}
+		for k, samples := range []*samples{&r.ours, &r.theirs} {
+			for _, took := range measured[k] {
+				samples.add(pick(of(took)))
+			}
+		}
+		return r
+	}
+	verbs := []struct {
+		name  string
+		limit float64
+		of    func(times) []time.Duration
+		place func(i int) int // of the i-th plugin
+	}{
+		{"ADD", sc.addLimit, func(t times) []time.Duration { return t.add }, func(i int) int { return i }},
+		{"CHECK", sc.checkLimit, func(t times) []time.Duration { return t.check }, func(i int) int { return i }},
+		{"DEL", sc.delLimit, func(t times) []time.Duration { return t.del }, func(i int) int { return len(plugins) - 1 - i }},
+	}
+	var rows []row
+	for _, v := range verbs {
+		if v.name == "CHECK" && sc.noCheck {
+			continue
+		}
+		rows = append(rows, verb(sc.name+" "+v.name, v.limit, v.of, sum))
+		for i := 0; i < len(plugins) && len(plugins) > 1; i++ {
+			name := fmt.Sprintf("%s %s: %s", sc.name, v.name, plugins[i]["type"])
+			rows = append(rows, verb(name, 0, v.of, func(d []time.Duration) time.Duration { return d[v.place(i)] }))
+		}
+	}
+	return rows
 }
 
 func (sc scenario) makeReady(s side) error {
@@ -104,8 +137,10 @@ func (sc scenario) round(s side, n int, netns string) (took times, err error) {
 	if took.add, result, err = s.attach(plugins, container, netns); err != nil {
 		return took, err
 	}
-	if took.check, err = s.check(plugins, container, netns, result); err != nil {
-		return took, err
+	if !sc.noCheck {
+		if took.check, err = s.check(plugins, container, netns, result); err != nil {
+			return took, err
+		}
 	}
 	took.del, err = s.detach(plugins, container, netns, result)
 	return took, err

@@ -36,8 +36,8 @@ func netavark(s settings) ([]row, error) {
 				took, err = netavarkRound(i, netns[2*i+1])
 			}
 			if i > 0 {
-				adds[k].add(took.add)
-				dels[k].add(took.del)
+				adds[k].add(sum(took.add))
+				dels[k].add(sum(took.del))
 			}
 			return err
 		})
@@ -55,11 +55,12 @@ func indexOf(name string) int {
 }
 
 func netavarkRound(n int, netns string) (took times, err error) {
-	if took.add, err = runNetavark("setup", n, netns); err != nil {
+	add, err := runNetavark("setup", n, netns)
+	if err != nil {
 		return took, err
 	}
-	took.del, err = runNetavark("teardown", n, netns)
-	return took, err
+	del, err := runNetavark("teardown", n, netns)
+	return times{add: []time.Duration{add}, del: []time.Duration{del}}, err
 }
 
 func runNetavark(command string, n int, netns string) (time.Duration, error) {

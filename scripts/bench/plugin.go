@@ -105,45 +105,52 @@ func timed(cmd *exec.Cmd) (time.Duration, error) {
 // chain is the plugins of a network, in the order of ADD.
 type chain []object
 
-// times are those of the commands on a chain, all plugins together.
-type times struct{ add, check, del time.Duration }
+// times are those of the commands on a chain, for each plugin.
+type times struct{ add, check, del []time.Duration }
+
+func sum(durations []time.Duration) (total time.Duration) {
+	for _, d := range durations {
+		total += d
+	}
+	return total
+}
 
 // attach runs ADD and returns the result.
-func (s side) attach(plugins chain, container, netns string) (elapsed time.Duration, result object, err error) {
+func (s side) attach(plugins chain, container, netns string) (elapsed []time.Duration, result object, err error) {
 	for _, conf := range plugins {
 		took, stdout, err := s.run(call{"ADD", container, netns, withPrevResult(conf, result)})
 		if err != nil {
-			return 0, nil, err
+			return nil, nil, err
 		}
-		elapsed += took
+		elapsed = append(elapsed, took)
 		result = nil
 		if err := json.Unmarshal(stdout, &result); err != nil {
-			return 0, nil, fmt.Errorf("result of %s: %w", conf["type"], err)
+			return nil, nil, fmt.Errorf("result of %s: %w", conf["type"], err)
 		}
 	}
 	return elapsed, result, nil
 }
 
 // check runs CHECK.
-func (s side) check(plugins chain, container, netns string, result object) (elapsed time.Duration, err error) {
+func (s side) check(plugins chain, container, netns string, result object) (elapsed []time.Duration, err error) {
 	for _, conf := range plugins {
 		took, _, err := s.run(call{"CHECK", container, netns, withPrevResult(conf, result)})
 		if err != nil && !(s.checksNoPorts && conf["type"] == "portmap") {
-			return 0, err
+			return nil, err
 		}
-		elapsed += took
+		elapsed = append(elapsed, took)
 	}
 	return elapsed, nil
 }
 
 // detach runs DEL.
-func (s side) detach(plugins chain, container, netns string, result object) (elapsed time.Duration, err error) {
+func (s side) detach(plugins chain, container, netns string, result object) (elapsed []time.Duration, err error) {
 	for i := range plugins {
 		took, _, err := s.run(call{"DEL", container, netns, withPrevResult(plugins[len(plugins)-1-i], result)})
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		elapsed += took
+		elapsed = append(elapsed, took)
 	}
 	return elapsed, nil
 }

@@ -19,6 +19,7 @@ type scenario struct {
 	plugins                        func(s side, n int) chain // n counts the attachments of the side
 	addLimit, checkLimit, delLimit float64
 	parallelLimit                  float64 // of the time per ADD with many at once
+	noCheck                        bool    // portmap 1.1.1 misses its IPv6 rules after an ADD without IPv6
 	shared                         bool    // what is attached needs no namespace of its own
 }
 
@@ -40,13 +41,13 @@ func scenarios() []scenario {
 		{name: "portmap", shared: true, addLimit: 0.15, delLimit: 0.2, plugins: func(s side, n int) chain {
 			return chain{portmapAlone(s, n)}
 		}},
-		{name: "podman chain", addLimit: 0.25, delLimit: 0.3, parallelLimit: 0.2, plugins: func(s side, n int) chain {
+		{name: "podman chain", noCheck: true, addLimit: 0.25, delLimit: 0.3, parallelLimit: 0.2, plugins: func(s side, n int) chain {
 			return chain{
 				bridge(s, "podman", object{"ipMasq": true, "hairpinMode": true}),
 				portmap(n), plugin("firewall", nil), plugin("tuning", nil),
 			}
 		}},
-		{name: "k8s chain", addLimit: 0.25, delLimit: 0.3, parallelLimit: 0.2, plugins: func(s side, n int) chain {
+		{name: "k8s chain", noCheck: true, addLimit: 0.25, delLimit: 0.3, parallelLimit: 0.2, plugins: func(s side, n int) chain {
 			return chain{
 				bridge(s, "k8s", object{"ipMasq": true}), portmap(n),
 				plugin("bandwidth", object{"ingressRate": 1e7, "ingressBurst": 1e6, "egressRate": 1e7, "egressBurst": 1e6}),
