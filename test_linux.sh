@@ -21,9 +21,9 @@ go_flags_for_root
 need gcc=gcc ip=iproute2 iptables=iptables nft=nftables conntrack=conntrack ping=iputils-ping tcpdump=tcpdump \
 	unshare=util-linux strace=strace git=git shellcheck=shellcheck jq=jq modprobe=kmod sysctl=procps /usr/lib/cni/portmap=containernetworking-plugins
 # DHCP servers for the tests of dhcp, which start them themselves.
-if ! command -v dnsmasq kea-dhcp4 dhcpd >/dev/null; then
-	need dnsmasq=dnsmasq-base kea-dhcp4=kea-dhcp4-server dhcpd=isc-dhcp-server
-	systemctl disable --now kea-dhcp4-server isc-dhcp-server >/dev/null 2>&1 || true # where there is systemd
+if ! [ "$(command -v dnsmasq kea-dhcp4 kea-dhcp6 dhcpd | wc -l)" -eq 4 ]; then
+	need dnsmasq=dnsmasq-base kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server dhcpd=isc-dhcp-server
+	systemctl disable --now kea-dhcp4-server kea-dhcp6-server isc-dhcp-server >/dev/null 2>&1 || true # where there is systemd
 fi
 [ -e /usr/include/features.h ] || apt_install libc6-dev
 if [ -z "${SKIP_E2E:-}" ] && [ -z "${PKG:-}" ]; then

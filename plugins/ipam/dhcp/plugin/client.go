@@ -50,6 +50,8 @@ type grant struct {
 	Since   time.Duration    `json:"since"` // bootTime of the request
 	Via     net.HardwareAddr `json:"via"`   // the neighbour from whom the message came
 	Server  net.IP           `json:"server"`
+	RA      []byte           `json:"ra,omitempty"` // what a router announced, in IPv6; without Message the address is made of it
+	Router  net.IP           `json:"router,omitempty"`
 
 	terms terms
 }
@@ -263,6 +265,9 @@ func (c *client4) send(message dhcp4.Packet, options ...option) error {
 // daemon is: the server only looks at what the message says. It may be out of
 // reach from there; then the lease runs out.
 func (f family) releaseFromHost(g *grant, id identity) error {
+	if f == inet6 {
+		return nil // DHCPv6 is done on the link itself
+	}
 	conn, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: g.Server, Port: serverPort})
 	if err != nil {
 		return fmt.Errorf("release %s from the host: %w", &g.terms.address, err)

@@ -27,6 +27,7 @@ type IPAMConfig struct {
 	Provide          []ProvideOption `json:"provide"`
 	Request          []RequestOption `json:"request"`
 	Priority         int             `json:"priority"`
+	Family           string          `json:"family"`
 	Probe            bool            `json:"probe"`
 }
 
@@ -43,11 +44,21 @@ type RequestOption struct {
 	SkipDefault bool   `json:"skipDefault"` // ask for no others than the listed ones
 }
 
+// Values of "family".
+const (
+	familyIPv4 = "ipv4"
+	familyIPv6 = "ipv6"
+	familyDual = "dual"
+)
+
 // Validate implements conf.Validator.
 func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
 	if p.Len() == 0 && reflect.ValueOf(c.IPAM).IsZero() {
 		p.Add("ipam", "missing; it needs at least the type, dhcp")
 		return
+	}
+	if c.IPAM.Family != "" {
+		p.OneOf("ipam.family", c.IPAM.Family, familyIPv4, familyIPv6, familyDual)
 	}
 	for i, provided := range c.IPAM.Provide {
 		provided.validate(p, fmt.Sprintf("ipam.provide[%d]", i))
@@ -81,5 +92,11 @@ func (c *Config) socketPath() string {
 
 // families returns the address families to get leases for.
 func (c *Config) families() []family {
+	switch c.IPAM.Family {
+	case familyIPv6:
+		return []family{inet6}
+	case familyDual:
+		return []family{inet4, inet6}
+	}
 	return []family{inet4}
 }

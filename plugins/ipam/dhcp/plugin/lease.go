@@ -28,17 +28,26 @@ var (
 // family is an address family, with its protocol.
 type family int
 
-const inet4 family = 4
+const (
+	inet4 family = 4
+	inet6 family = 6
+)
 
 func (f family) String() string { return fmt.Sprintf("IPv%d", int(f)) }
 
 // open opens a client in the namespace of the calling thread.
-func (f family) open(at station, id identity) (client, error) {
+func (f family) open(ctx context.Context, at station, id identity) (client, error) {
+	if f == inet6 {
+		return newClient6(ctx, at, id)
+	}
 	return newClient4(at, id)
 }
 
 // parse fills in the terms of a grant.
 func (f family) parse(g *grant, id identity) error {
+	if f == inet6 {
+		return terms6(g, id)
+	}
 	return terms4(g, id)
 }
 
@@ -229,7 +238,7 @@ func (l *lease) open(ctx context.Context) (c client, err error) {
 				return err
 			}
 		}
-		c, err = l.family.open(l.place.station, l.identity)
+		c, err = l.family.open(ctx, l.place.station, l.identity)
 		return err
 	})
 }

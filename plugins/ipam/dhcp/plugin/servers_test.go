@@ -5,6 +5,7 @@
 package dhcp
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,10 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gbytes"
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/ns"
 )
 
 // needProgram skips a spec for lack of a server.
@@ -78,5 +83,39 @@ func (n *lan) isc(first, lease int) process {
 	Expect(os.WriteFile(leases, nil, 0o644)).To(Succeed())
 	p := start(n.server, program, "-4", "-f", "-d", "-cf", config, "-lf", leases, "-pf", filepath.Join(n.dir, "dhcpd.pid"), "eth0")
 	Eventually(p.Err).Should(gbytes.Say("Server starting service"))
+	return p
+}
+
+// dnsmasq6 starts a server of both families that announces itself as a router.
+func (n *lan) dnsmasq6(addresses string) process {
+	GinkgoHelper()
+	return n.dnsmasq("--dhcp-range=10.77.0.10,10.77.0.250,255.255.255.0,120",
+		"--enable-ra", "--ra-param=eth0,5,1800", "--dhcp-range="+addresses, "--dhcp-option=option6:dns-server,[fd77::53]")
+}
+
+// kea6 starts a server of DHCPv6. Nobody announces a router.
+func (n *lan) kea6(t timing) process {
+	GinkgoHelper()
+	program := needProgram("kea-dhcp6", "kea-dhcp6-server")
+	Expect(n.server.Do(func(ns.NetNS) error { // it does not try again to use the link-local address
+		l, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		return link.WaitDAD(context.Background(), l.Attrs().Index)
+	})).To(Succeed())
+	config := filepath.Join(n.dir, "kea6.json")
+	Expect(os.WriteFile(config, fmt.Appendf(nil, `{"Dhcp6": {
+		"interfaces-config": {"interfaces": ["eth0"]},
+		"lease-database": {"type": "memfile", "persist": false},
+		"server-id": {"type": "EN", "enterprise-id": 7, "identifier": "00112233", "persist": false},
+		"renew-timer": %d, "rebind-timer": %d, "preferred-lifetime": %d, "valid-lifetime": %d,
+		"subnet6": [{"subnet": "fd77::/64", "interface": "eth0", "pools": [{"pool": "fd77::100 - fd77::1ff"}]}],
+		"loggers": [{"name": "kea-dhcp6", "severity": "INFO", "output_options": [{"output": "stdout"}]}]}}`,
+		t.t1, t.t2, t.lease-1, t.lease), 0o644)).To(Succeed())
+	cmd := exec.Command(program, "-c", config)
+	cmd.Env = append(os.Environ(), "KEA_PIDFILE_DIR="+n.dir, "KEA_LOCKFILE_DIR="+n.dir)
+	p := startCommand(n.server, cmd)
+	Eventually(p.Out).Should(gbytes.Say("DHCP6_STARTED"))
 	return p
 }

@@ -172,7 +172,7 @@ func (n *lan) daemon(args ...string) process {
 
 func (n *lan) daemonOf(executable string, args ...string) process {
 	GinkgoHelper()
-	args = append([]string{"daemon", "-socketpath", n.socket(), "-timeout", "1s", "-resendmax", "1s"}, args...)
+	args = append([]string{"daemon", "-socketpath", n.socket(), "-timeout", "1s", "-resendmax", "1s", "-resendtimeout", "20s"}, args...)
 	p := start(n.Host, executable, args...)
 	Eventually(func() error {
 		conn, err := net.Dial("unix", n.socket())

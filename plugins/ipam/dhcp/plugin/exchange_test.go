@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package dhcp
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+var _ = Describe("an exchange", func() {
+	var n *lan
+
+	BeforeEach(func() { n = newLAN() })
+
+	It("tells the server what is configured, and takes what it says", func() {
+		server := n.dnsmasq("--dhcp-option=6,10.77.0.53", "--dhcp-option=15,example.com", "--dhcp-option=119,eng.example.com,example.com",
+			"--dhcp-option=26,1400", "--dhcp-option=121,10.9.0.0/16,10.77.0.9,0.0.0.0/0,10.77.0.1", "--dhcp-option=33,10.8.0.1,10.77.0.8")
+		n.daemon("-broadcast")
+		c := n.container("c1")
+		c.Args = "IgnoreUnknown=1;K8S_POD_NAME=web-0"
+		result := n.Add(c, n.config(`,"priority":7,
+			"provide":[{"option":"host-name","fromArg":"K8S_POD_NAME"},{"option":"vendor-class-identifier","value":"container"}],
+			"request":[{"option":"6"},{"option":"15"},{"option":"119"},{"option":"interface-mtu"},{"option":"121"},{"option":"33"}]`))
+		log := string(server.Err.Contents())
+		Expect(log).To(ContainSubstring("client provides name: web-0"))
+		Expect(log).To(ContainSubstring("vendor class: container"))
+		Expect(log).To(ContainSubstring("requested options: 6:dns-server, 15:domain-name, 119:domain-search,"))
+		Expect(os.ReadFile(n.dir+"/dnsmasq.leases")).To(ContainSubstring("00:63:31:2f:74:65:73:74:2f:65:74:68:30"), "c1/test/eth0 after a zero byte")
+		Expect(result.DNS).To(And(HaveField("Nameservers", []string{"10.77.0.53"}), HaveField("Domain", "example.com"),
+			HaveField("Search", []string{"eng.example.com", "example.com"})))
+		Expect(result.Routes).To(HaveLen(2))
+		Expect(result.Routes[0].Dst.String()).To(Equal("10.9.0.0/16"))
+		Expect(result.Routes).To(HaveEach(HaveField("Priority", 7)))
+		c.Do(func() {
+			l, err := netlink.LinkByName("eth0")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(l.Attrs().MTU).To(Equal(1400))
+		})
+	})
+
+	It("declines an address that somebody has, if asked to probe", func() {
+		server := n.dnsmasq("--dhcp-range=10.77.0.10,10.77.0.11,255.255.255.0,120")
+		n.daemon()
+		for i, taken := range []string{"10.77.0.10", "10.77.0.11"} {
+			squatter := n.container(fmt.Sprint("squatter", i))
+			squatter.Do(func() { address("eth0", taken+"/24") })
+			if i == 0 {
+				c := n.container("c1")
+				Expect(addressOf(n.Add(c, n.config(`,"probe":true`)))).To(Equal("10.77.0.11"))
+				n.Del(c, n.config(""))
+			}
+		}
+		Eventually(server.Err).Should(gbytes.Say("DHCPRELEASE"))
+		n.daemonTries(1500 * time.Millisecond)
+		_, err := n.Call("ADD", n.container("c2"), n.config(`,"probe":true`))
+		Expect(err).To(HaveOccurred())
+		Expect(string(server.Err.Contents())).To(ContainSubstring("DHCPDECLINE(eth0) 10.77.0.11"))
+	})
+
+	for _, kind := range []string{"macvlan", "ipvlan"} {
+		It("goes through "+kind+", and the lease is renewed", func() {
+			testutils.Need(GinkgoT(), kind)
+			server := n.kea(10, timing{1, 3, 6})
+			n.daemon()
+			for _, id := range []string{"c1", "c2"} { // of ipvlan, both have one MAC address
+				c := n.Container(id)
+				n.child(c, kind)
+				result := n.Add(c, n.config(""))
+				configure(c, result)
+				allocated := "DHCP4_LEASE_ALLOC .*" + addressOf(result)
+				Eventually(server.Out).Should(gbytes.Say(allocated))
+				Eventually(server.Out).Should(gbytes.Say(allocated))
+				Expect(testrig.Reach(c.Netns, n.server, serverAddress)).To(Equal(addressOf(result)))
+				n.Del(c, n.config(""))
+				Eventually(server.Out).Should(gbytes.Say("DHCP4_RELEASE .*" + addressOf(result)))
+			}
+		})
+	}
+
+	// DHCP_TEST_LEASES=500 gives the figures of the documentation.
+	It("of hundreds takes no thread and no descriptor each", func() {
+		count, _ := strconv.Atoi(os.Getenv("DHCP_TEST_LEASES"))
+		count = max(count, 100)
+		n.dnsmasq("--dhcp-range=10.77.0.10,10.77.3.250,255.255.252.0,120", "--dhcp-lease-max=2000")
+		d := n.daemon("-timeout", "5s")
+		idle := usage(d)
+		containers := make([]*testrig.Container, count)
+		for i := range containers {
+			containers[i] = n.container(fmt.Sprint("c", i))
+		}
+		var all sync.WaitGroup
+		began := time.Now()
+		for worker := range 8 {
+			all.Go(func() {
+				defer GinkgoRecover()
+				for i := worker; i < count; i += 8 {
+					printed, err := n.run(executable, "ADD", containers[i], n.config(""))
+					Expect(err).NotTo(HaveOccurred(), printed)
+				}
+			})
+		}
+		all.Wait()
+		took := time.Since(began)
+		Expect(n.leases()).To(HaveLen(count))
+		Eventually(func() int { return usage(d).files }).Should(BeNumerically("<=", idle.files+1))
+		with := usage(d)
+		AddReportEntry(fmt.Sprintf("%d leases in %v: %+v, before %+v", count, took.Round(time.Millisecond), with, idle))
+		Expect(with.threads).To(BeNumerically("<", 40))
+		Expect(with.kilobytes - idle.kilobytes).To(BeNumerically("<", 10_000+40*count))
+	})
+})
+
+// daemonTries replaces the daemon by one that gives up sooner.
+func (n *lan) daemonTries(long time.Duration) {
+	GinkgoHelper()
+	Expect(os.Remove(n.socket())).To(Succeed())
+	n.daemon("-resendtimeout", long.String(), "-journal", n.dir+"/other")
+}
+
+// child gives a container an eth0 on top of the bridge's other end.
+func (n *lan) child(c *testrig.Container, kind string) {
+	GinkgoHelper()
+	n.OnHost(func() {
+		parent, err := netlink.LinkByName("uplink")
+		if err != nil {
+			bridge, err := netlink.LinkByName("br0")
+			Expect(err).NotTo(HaveOccurred())
+			pair := &netlink.Veth{LinkAttrs: attrs("uplink"), PeerName: "uplinkport"}
+			Expect(netlink.LinkAdd(pair)).To(Succeed())
+			port, err := netlink.LinkByName("uplinkport")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(netlink.LinkSetMaster(port, bridge)).To(Succeed())
+			Expect(netlink.LinkSetUp(port)).To(Succeed())
+			Expect(netlink.LinkSetUp(pair)).To(Succeed())
+			parent, err = netlink.LinkByName("uplink")
+			Expect(err).NotTo(HaveOccurred())
+		}
+		a := attrs("eth0")
+		a.ParentIndex, a.Namespace = parent.Attrs().Index, netlink.NsFd(c.Netns.Fd())
+		var child netlink.Link = &netlink.Macvlan{LinkAttrs: a, Mode: netlink.MACVLAN_MODE_BRIDGE}
+		if kind == "ipvlan" {
+			child = &netlink.IPVlan{LinkAttrs: a, Mode: netlink.IPVLAN_MODE_L2}
+		}
+		Expect(netlink.LinkAdd(child)).To(Succeed())
+	})
+}
+
+// resources are what a process uses.
+type resources struct{ threads, files, kilobytes int }
+
+func usage(p process) resources {
+	GinkgoHelper()
+	dir := fmt.Sprintf("/proc/%d/", p.Command.Process.Pid)
+	status, err := os.ReadFile(dir + "status")
+	Expect(err).NotTo(HaveOccurred())
+	number := func(key string) int {
+		_, rest, _ := strings.Cut(string(status), key+":")
+		n, err := strconv.Atoi(strings.Fields(rest)[0])
+		Expect(err).NotTo(HaveOccurred())
+		return n
+	}
+	files, err := os.ReadDir(dir + "fd")
+	Expect(err).NotTo(HaveOccurred())
+	return resources{number("Threads"), len(files), number("VmRSS")}
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package dhcp
+
+import (
+	"fmt"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+var _ = Describe("IPv6", func() {
+	var n *lan
+	var c *testrig.Container
+
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), "ipv6")
+		n = newLAN()
+		c = n.container("c1")
+	})
+
+	routesTo := func(result *current.Result) []string {
+		var list []string
+		for _, route := range result.Routes {
+			list = append(list, route.Dst.String())
+			Expect(route.GW.IsLinkLocalUnicast()).To(Equal(route.GW.To4() == nil))
+		}
+		return list
+	}
+
+	It("has addresses that a server manages, with what routers say about them", func() {
+		server := n.dnsmasq6("fd77::100,fd77::1ff,64,120")
+		n.daemon()
+		config := n.config(`,"family":"ipv6","request":[{"option":"domain-name-servers"}]`)
+		result := n.Add(c, config)
+		Expect(result.IPs[0].Address.String()).To(MatchRegexp("^fd77::1[0-9a-f]{2}/64$"))
+		Expect(result.IPs[0].Gateway.IsLinkLocalUnicast()).To(BeTrue())
+		Expect(routesTo(result)).To(Equal([]string{"::/0"}))
+		Expect(result.DNS.Nameservers).To(Equal([]string{"fd77::53"}))
+		configure(c, result)
+		Expect(testrig.Reach(c.Netns, n.server, "fd77::1")).To(Equal(addressOf(result)))
+		Expect(n.Check(c, config, result)).To(Succeed())
+		Expect(addressOf(n.Add(c, config))).To(Equal(addressOf(result)))
+		n.Del(c, config)
+		Eventually(server.Err).Should(gbytes.Say("DHCPRELEASE"))
+		Expect(n.leases()).To(BeEmpty())
+	})
+
+	It("is renewed, survives the daemon and a server that is away, and is released", func() {
+		server := n.kea6(timing{1, 3, 9})
+		first := n.daemon()
+		config := n.config(`,"family":"ipv6"`)
+		result := n.Add(c, config)
+		Expect(result.IPs[0].Address.String()).To(MatchRegexp("^fd77::1[0-9a-f]{2}/128$"))
+		Expect(result.Routes).To(BeEmpty())
+		configure(c, result)
+		Eventually(server.Out).Should(gbytes.Say("DHCP6_LEASE_RENEW"))
+		first.end(syscall.SIGKILL)
+		server.end(syscall.SIGKILL)
+		second := n.daemon()
+		Eventually(func() string { return string(second.Err.Contents()) }).Should(ContainSubstring("no DHCP server answered with DHCPv6"))
+		again := n.kea6(timing{1, 3, 9})
+		Eventually(again.Out).Should(gbytes.Say("DHCP6_LEASE_(RENEW|ALLOC)"))
+		Expect(n.Check(c, config, result)).To(Succeed())
+		n.Del(c, config)
+		Eventually(again.Out).Should(gbytes.Say("DHCP6_RELEASE_NA .*fd77::1"))
+	})
+
+	It("has addresses out of a router's prefix where nobody manages them, and both families", func() {
+		n.dnsmasq6("fd77::,ra-only")
+		n.daemon()
+		config := n.config(`,"family":"dual","priority":50`)
+		result := n.Add(c, config)
+		Expect(result.IPs).To(HaveLen(2))
+		Expect(result.IPs[0].Address.String()).To(HavePrefix("10.77.0."))
+		Expect(result.IPs[1].Address.String()).To(MatchRegexp("^fd77::.*/64$"))
+		Expect(routesTo(result)).To(Equal([]string{"0.0.0.0/0", "::/0"}))
+		Expect(result.Routes).To(HaveEach(HaveField("Priority", 50)))
+		configure(c, result)
+		Expect(testrig.Reach(c.Netns, n.server, "fd77::1")).To(Equal(result.IPs[1].Address.IP.String()))
+		c.Do(func() { // the kernel has made none of its own
+			addresses, err := net.InterfaceAddrs()
+			Expect(err).NotTo(HaveOccurred())
+			global := 0
+			for _, a := range addresses {
+				if ip := a.(*net.IPNet).IP; ip.To4() == nil && ip.IsGlobalUnicast() {
+					global++
+				}
+			}
+			Expect(global).To(Equal(1))
+		})
+		Expect(n.Check(c, config, result)).To(Succeed())
+		n.Del(c, config)
+	})
+
+	It("declines an address that somebody has", func() {
+		server := n.dnsmasq6("fd77::100,fd77::1ff,64,120")
+		n.daemon()
+		taken := addressOf(n.Add(c, n.config(`,"family":"ipv6"`)))
+		n.Del(c, n.config(""))
+		squatter := n.container("squatter")
+		squatter.Do(func() { address("eth0", taken+"/64") })
+		Expect(addressOf(n.Add(c, n.config(`,"family":"ipv6","probe":true`)))).NotTo(Equal(taken))
+		Expect(string(server.Err.Contents())).To(ContainSubstring("DHCPDECLINE(eth0)"))
+		n.Del(c, n.config(""))
+	})
+
+	It("gives up where there is nothing", func() {
+		n.daemon("-resendtimeout", "3s")
+		_, err := n.Call("ADD", c, n.config(`,"family":"ipv6"`))
+		Expect(err).To(MatchError(ContainSubstring("no more tries")))
+		_, err = n.Call("ADD", c, n.config(`,"family":"ipv5"`))
+		Expect(err).To(MatchError(ContainSubstring(`ipam.family: "ipv5" is not one of ipv4, ipv6, dual`)))
+		Expect(n.leases()).To(BeEmpty())
+	})
+})
+
+var _ = Describe("a router's announcement", func() {
+	It("is read", func() {
+		ra := parseRA(announcement())
+		Expect(ra.managed).To(BeTrue())
+		Expect(ra.lifetime).To(Equal(30 * time.Minute))
+		Expect(ra.mtu).To(Equal(1400))
+		Expect(fmt.Sprint(ra.dns, ra.search)).To(Equal("[fd00::53] [example.com a.b]"))
+		Expect(ra.autonomous().network.String()).To(Equal("fd00:1::/64"))
+		Expect(ra.onLink(net.ParseIP("fd00:1::7")).valid).To(Equal(200 * time.Second))
+		Expect(ra.onLink(net.ParseIP("fd00:2::7"))).To(BeNil())
+	})
+
+	It("makes the same address every time, and another for each client", func() {
+		g := &grant{RA: announcement(), Router: net.ParseIP("fe80::1")}
+		Expect(terms6(g, identity{clientID: "a"})).To(Succeed())
+		first := g.terms.address.String()
+		Expect(terms6(g, identity{clientID: "a"})).To(Succeed())
+		Expect(g.terms.address.String()).To(Equal(first))
+		Expect(terms6(g, identity{clientID: "b"})).To(Succeed())
+		Expect(g.terms.address.String()).NotTo(Equal(first))
+		Expect(g.terms.times.t1).To(Equal(50 * time.Second))
+	})
+})
+
+// announcement has a prefix for 100 and 200 seconds, an MTU, a name server and
+// two domains.
+func announcement() []byte {
+	message := []byte{134, 0, 0, 0, 64, 0x80, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0}
+	message = append(message, 3, 4, 64, 0xc0, 0, 0, 0, 200, 0, 0, 0, 100, 0, 0, 0, 0)
+	message = append(message, net.ParseIP("fd00:1::")...)
+	message = append(message, 5, 1, 0, 0, 0, 0, 5, 120)
+	message = append(message, 25, 3, 0, 0, 0, 0, 0, 9)
+	message = append(message, net.ParseIP("fd00::53")...)
+	message = append(message, 31, 4, 0, 0, 0, 0, 0, 9)
+	return append(message, append([]byte("\x07example\x03com\x00\x01a\x01b\x00"), make([]byte, 24-18)...)...)
+}
+
+func FuzzAnnouncement(f *testing.F) {
+	f.Add(announcement())
+	f.Add([]byte{7, 1, 2, 3})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, g := range []*grant{{RA: data}, {Message: data}} {
+			if terms6(g, identity{options: []option{{55, []byte{6, 26, 119}}}}) == nil && (g.terms.times.t1 <= 0 || g.terms.times.t1 > g.terms.times.lifetime) {
+				t.Errorf("times %v", g.terms.times)
+			}
+		}
+		isConflict6(append(make([]byte, ip6Header), data...), net.IPv6zero)
+	})
+}
