@@ -26,6 +26,7 @@ if ! [ "$(command -v dnsmasq kea-dhcp4 kea-dhcp6 dhcpd | wc -l)" -eq 4 ]; then
 	systemctl disable --now kea-dhcp4-server kea-dhcp6-server isc-dhcp-server >/dev/null 2>&1 || true # where there is systemd
 fi
 [ -e /usr/include/features.h ] || apt_install libc6-dev
+need_without_service firewalld=firewalld dbus-daemon=dbus
 if [ -z "${SKIP_E2E:-}" ] && [ -z "${PKG:-}" ]; then
 	need containerd=containerd runc=runc podman=podman conmon=conmon
 fi

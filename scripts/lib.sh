@@ -35,6 +35,19 @@ need() {
 	[ ${#packages[@]} -eq 0 ] || apt_install "${packages[@]}"
 }
 
+# need_without_service COMMAND=PACKAGE...: the same, for packages whose services tests start by themselves, where they
+# see fit. Started by the package, one of them would be this machine's firewall.
+need_without_service() {
+	local pair
+	for pair in "$@"; do
+		command -v "${pair%%=*}" >/dev/null && continue
+		systemctl mask --runtime "${pair%%=*}" >/dev/null 2>&1 || true
+		apt_install "${pair#*=}"
+		systemctl disable "${pair%%=*}" >/dev/null 2>&1 || true
+		systemctl unmask --runtime "${pair%%=*}" >/dev/null 2>&1 || true
+	done
+}
+
 # find_go: make "go" callable. sudo replaces PATH, so look where Go is usually unpacked, too.
 find_go() {
 	local home dir

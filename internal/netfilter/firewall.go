@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 
@@ -37,17 +36,17 @@ type Gate interface {
 
 // Passage is what an attachment wants to have forwarded.
 type Passage struct {
-	Addrs      []*net.IPNet // what they send, and the answers
-	AdminChain string       // of iptables, for rules of the host's owner that come first
-	Ingress    Ingress
+	Addrs      []netip.Addr `json:"addresses"`  // what they send, and the answers
+	AdminChain string       `json:"adminChain"` // of iptables, for rules of the host's owner that come first
+	Ingress    Ingress      `json:"ingress"`
 }
 
 // Ingress says which forwarded traffic reaches the containers of a bridge. The
 // bridge is shared: its policy stays when the attachment goes. The zero value
 // leaves it as it is.
 type Ingress struct {
-	Bridge string
-	Policy string
+	Bridge string `json:"bridge,omitempty"`
+	Policy string `json:"policy,omitempty"`
 
 	routedOnly bool // the kernel cannot filter what bridges switch
 }
@@ -142,7 +141,7 @@ func (now *forwarding) lookAt(c *conn, f family) error {
 // stay.
 //
 // A missing backend, table or program is no error. It goes on after an error.
-func CloseGate(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
+func CloseGate(ctx context.Context, owner plugin.Owner, known []netip.Addr) error {
 	var errs []error
 	for _, f := range families() {
 		errs = append(errs,
@@ -203,11 +202,15 @@ func (f family) filterChain(name string) *nftables.Chain {
 	return &nftables.Chain{Name: name, Table: f.filterTable()}
 }
 
-// singles returns the family's addresses as prefixes of nothing but themselves.
-func (f family) singles(addrs []*net.IPNet) []netip.Prefix {
-	list := f.prefixes(addrs)
-	for i, prefix := range list {
-		list[i] = netip.PrefixFrom(prefix.Addr(), prefix.Addr().BitLen())
+// singles returns the family's addresses as prefixes of nothing but themselves,
+// each once.
+func (f family) singles(addrs []netip.Addr) []netip.Prefix {
+	var list []netip.Prefix
+	for _, addr := range addrs {
+		prefix := netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())
+		if addr.Unmap().Is4() == (f.table == nftables.TableFamilyIPv4) && !slices.Contains(list, prefix) {
+			list = append(list, prefix)
+		}
 	}
 	return list
 }

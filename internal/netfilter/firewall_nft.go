@@ -78,10 +78,10 @@ func (f family) addressRegistry(table, set string, rules [][]expr.Any) *registry
 // noPairs is for a registry of subjects that have no companions.
 func noPairs(string) (pairSet, bool) { return pairSet{}, false }
 
-// address returns the entry of an address in a registry of addresses.
+// addresses returns the entries of the addresses in a registry of addresses.
 func (f family) addresses(p Passage) []pair {
 	var pairs []pair
-	for _, prefix := range f.prefixes(p.Addrs) {
+	for _, prefix := range f.singles(p.Addrs) {
 		addr := prefix.Addr().AsSlice()
 		pairs = append(pairs, pair{subject: addr, record: []expr.Any{f.load(f.saddr, unix.NFT_REG_1), equals(addr)}})
 	}

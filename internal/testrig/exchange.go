@@ -23,9 +23,9 @@ const (
 )
 
 // exchange sends a datagram of size bytes from one namespace to target in
-// another, which answers, and returns the address it arrived from. It sets the
-// "don't fragment" flag.
-func exchange(from, to ns.NetNS, target string, size int) (string, error) {
+// another, which answers, and returns the address it arrived from, or tries
+// again so many times. It sets the "don't fragment" flag.
+func exchange(from, to ns.NetNS, target string, size, times int) (string, error) {
 	network := "udp6"
 	if net.ParseIP(target).To4() != nil {
 		network = "udp4"
@@ -44,15 +44,15 @@ func exchange(from, to ns.NetNS, target string, size int) (string, error) {
 		return "", err
 	}
 	defer client.Close()
-	seen := make(chan string, attempts)
+	seen := make(chan string, times)
 	go echo(server, size, seen)
-	return converse(client, size, seen)
+	return converse(client, size, seen, times)
 }
 
-func converse(client net.Conn, size int, seen <-chan string) (string, error) {
+func converse(client net.Conn, size int, seen <-chan string, times int) (string, error) {
 	var last error
 	answer := make([]byte, size+1)
-	for range attempts {
+	for range times {
 		if _, err := client.Write(make([]byte, size)); err != nil {
 			last = err // unreachable, or larger than the MTU: may still be settling
 		}

@@ -30,6 +30,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
 // Rig is a host with a plugin.
@@ -257,8 +258,11 @@ func Join(one, other End) {
 	within(other.Netns, func() { address(other.Name, other.Addresses) })
 }
 
+// address brings a link up with addresses that are usable at once, and so is the
+// link-local one that neighbours are asked from.
 func address(name string, addresses []string) {
 	ginkgo.GinkgoHelper()
+	_ = sysctl.Set("net/ipv6/conf/"+name+"/accept_dad", "0") // the kernel may have no IPv6
 	l, err := netlink.LinkByName(name)
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	for _, text := range addresses {
@@ -298,12 +302,19 @@ func MoveLink(from ns.NetNS, name string, to ns.NetNS) {
 // back, and as whose it arrives.
 func Reach(from, to ns.NetNS, target string) (seenAs string, err error) {
 	ginkgo.GinkgoHelper()
-	return exchange(from, to, target, 16)
+	return exchange(from, to, target, 16, attempts)
+}
+
+// Misses tells whether no datagram from one namespace gets to another and back.
+// It tries less often than Reach, which should have shown that there is a way.
+func Misses(from, to ns.NetNS, target string) bool {
+	_, err := exchange(from, to, target, 16, attempts/5)
+	return err != nil
 }
 
 // ReachWith is Reach with a datagram of the given size, which must not be
 // fragmented on its way to be of interest to a test of the MTU.
 func ReachWith(from, to ns.NetNS, target string, size int) error {
-	_, err := exchange(from, to, target, size)
+	_, err := exchange(from, to, target, size, attempts)
 	return err
 }

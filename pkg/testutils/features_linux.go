@@ -51,6 +51,8 @@ func allFeatures() map[string]feature {
 		"ip6tables-legacy": iptables("ip6tables-legacy"),
 
 		"conntrack-tool": tool("conntrack", "conntrack", "--version"),
+		"dbus-daemon":    tool("dbus", "dbus-daemon", "--version"),
+		"firewalld":      tool("firewalld", "firewalld", "--help"),
 		"ip-tool":        tool("iproute2", "ip", "-V"),
 		"nft-tool":       tool("nftables", "nft", "list", "ruleset"),
 		"strace":         tool("strace", "strace", "-V"),

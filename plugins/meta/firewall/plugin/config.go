@@ -5,6 +5,7 @@
 package firewall
 
 import (
+	"cmp"
 	"strings"
 	"unicode"
 
@@ -24,10 +25,9 @@ type Config struct {
 // firewalld is the name of the backend that internal/netfilter does not have.
 const firewalld = "firewalld"
 
-const (
-	defaultAdminChain = "CNI-ADMIN"
-	defaultZone       = "trusted"
-)
+func (c *Config) adminChain() string { return cmp.Or(c.AdminChain, "CNI-ADMIN") }
+
+func (c *Config) zone() string { return cmp.Or(c.Zone, "trusted") }
 
 // Validate implements conf.Validator.
 func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {

@@ -5,10 +5,10 @@
 package firewall
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"net"
+	"net/netip"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
@@ -36,12 +36,15 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err != nil {
 		return nil, err
 	}
-	gate, err := selectGate(ctx, c)
+	gate, err := selectGate(ctx, c.Backend, c.zone())
 	if err != nil {
 		return nil, err
 	}
 	// Before: one family may be done when the other fails.
-	req.Undo.Push("passage", func() error { return del(ctx, req, c) })
+	req.Undo.Push("passage", func() error { return remove(ctx, req.Owner(), passage.Addrs) })
+	if err := remember(req, intended{gate.Name(), c.zone(), passage, time.Now()}); err != nil {
+		return nil, err
+	}
 	if err := gate.Open(ctx, req.Owner(), passage); err != nil {
 		return nil, err
 	}
@@ -50,7 +53,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 
 // passage is what ADD and CHECK want of the firewall.
 func (c *Config) passage(prev *current.Result) (netfilter.Passage, error) {
-	passage := netfilter.Passage{Addrs: addressesOf(prev), AdminChain: cmp.Or(c.AdminChain, defaultAdminChain)}
+	passage := netfilter.Passage{Addrs: addressesOf(prev), AdminChain: c.adminChain()}
 	if c.IngressPolicy == "" {
 		return passage, nil
 	}
@@ -69,22 +72,43 @@ func bridgeOf(prev *current.Result) (string, error) {
 	return prev.Interfaces[0].Name, nil
 }
 
-func addressesOf(prev *current.Result) []*net.IPNet {
+// addressesOf returns the container's addresses, which are all in the result.
+func addressesOf(prev *current.Result) []netip.Addr {
+	var addrs []netip.Addr
 	if prev == nil {
 		return nil
 	}
-	addresses := make([]*net.IPNet, len(prev.IPs))
-	for i, ip := range prev.IPs {
-		addresses[i] = &net.IPNet{IP: ip.Address.IP, Mask: ip.Address.Mask}
+	for _, ip := range prev.IPs {
+		if addr, ok := netip.AddrFromSlice(ip.Address.IP); ok {
+			addrs = append(addrs, addr.Unmap())
+		}
 	}
-	return addresses
+	return addrs
 }
 
 // del removes the attachment's rules from every backend: the configuration may
-// have changed since ADD. It goes on past failures.
+// have changed since ADD.
 func del(ctx context.Context, req *plugin.Request, _ *Config) error {
-	known := addressesOf(req.Prev)
-	return errors.Join(distrust(ctx, known), netfilter.CloseGate(ctx, req.Owner(), known))
+	return remove(ctx, req.Owner(), addressesOf(req.Prev))
+}
+
+// remove removes what belongs to an attachment. What it was meant to be tells the
+// addresses; for what upstream has made, the result of ADD does. It goes on past
+// failures, and forgets the intent last.
+func remove(ctx context.Context, owner plugin.Owner, addrs []netip.Addr) error {
+	var errs []error
+	was, remembered := recall(owner)
+	if remembered {
+		addrs = was.Passage.Addrs
+	}
+	if !remembered || was.Backend == firewalld {
+		errs = append(errs, distrust(ctx, owner, addrs))
+	}
+	errs = append(errs, netfilter.CloseGate(ctx, owner, addrs))
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return store().Delete(owner)
 }
 
 // checkPassage compares the rules with what ADD would make of the result and the
@@ -94,7 +118,7 @@ func checkPassage(ctx context.Context, req *plugin.Request, c *Config) error {
 	if err != nil {
 		return err
 	}
-	gate, err := selectGate(ctx, c)
+	gate, err := selectGate(ctx, c.Backend, c.zone())
 	if err != nil {
 		return err
 	}
@@ -107,14 +131,23 @@ func checkPassage(ctx context.Context, req *plugin.Request, c *Config) error {
 	return report.Err()
 }
 
+// status tells why an ADD could not succeed. Rules that somebody has flushed do
+// not keep it from that: they are said on standard error.
 func status(ctx context.Context, _ *plugin.Request, c *Config) error {
-	gate, err := selectGate(ctx, c)
+	gate, err := selectGate(ctx, c.Backend, c.zone())
 	if err != nil {
 		return err
 	}
+	reportLost(ctx)
 	return gate.Available(ctx, c.IngressPolicy)
 }
 
+// gc removes what attachments of the network have left that are not valid any
+// more, and puts back what the valid ones have lost.
 func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {
-	return netfilter.GCGates(ctx, valid)
+	return errors.Join(
+		store().Collect(valid, func(owner plugin.Owner) error { return remove(ctx, owner, nil) }),
+		netfilter.GCGates(ctx, valid),
+		store().HealNetwork(valid, restorer(ctx)),
+	)
 }

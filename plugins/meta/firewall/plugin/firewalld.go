@@ -68,19 +68,19 @@ func (d daemon) ask(answer any, method string, args ...any) error {
 
 // trust puts an address into a zone. It leaves the one it may be in: a container
 // that is gone may have had it.
-func (d daemon) trust(zone string, addr netip.Prefix) error {
+func (d daemon) trust(zone string, addr netip.Addr) error {
 	var now string
-	return d.ask(&now, "changeZoneOfSource", zone, addr.String())
+	return d.ask(&now, "changeZoneOfSource", zone, source(addr))
 }
 
 // distrust takes an address out of whatever zone it is in.
-func (d daemon) distrust(addr netip.Prefix) error {
+func (d daemon) distrust(addr netip.Addr) error {
 	zone, err := d.zoneOf(addr)
 	if err != nil || zone == "" {
 		return err
 	}
 	var was string
-	err = d.ask(&was, "removeSource", zone, addr.String())
+	err = d.ask(&was, "removeSource", zone, source(addr))
 	if err != nil && strings.Contains(err.Error(), "UNKNOWN_SOURCE") {
 		return nil // somebody else was faster
 	}
@@ -88,9 +88,12 @@ func (d daemon) distrust(addr netip.Prefix) error {
 }
 
 // zoneOf returns the zone of an address, or "".
-func (d daemon) zoneOf(addr netip.Prefix) (zone string, err error) {
-	return zone, d.ask(&zone, "getZoneOfSource", addr.String())
+func (d daemon) zoneOf(addr netip.Addr) (zone string, err error) {
+	return zone, d.ask(&zone, "getZoneOfSource", source(addr))
 }
+
+// source returns an address as firewalld names it.
+func source(addr netip.Addr) string { return netip.PrefixFrom(addr, addr.BitLen()).String() }
 
 // hasZone says whether firewalld knows a zone.
 func (d daemon) hasZone(zone string) error {

@@ -5,12 +5,11 @@
 package firewall
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -25,13 +24,13 @@ type zoneGate struct {
 	beside netfilter.Gate
 }
 
-// selectGate returns the gate of the configured backend or, if none is, of
-// firewalld where it runs, and of the packet filter where it does not.
-func selectGate(ctx context.Context, c *Config) (netfilter.Gate, error) {
-	if c.Backend == firewalld || c.Backend == "" && firewalldRuns(ctx) {
-		return zoneGate{zone: cmp.Or(c.Zone, defaultZone), beside: netfilter.GateBeside(ctx)}, nil
+// selectGate returns the gate of a backend or, if none is named, of firewalld
+// where it runs, and of the packet filter where it does not.
+func selectGate(ctx context.Context, backend, zone string) (netfilter.Gate, error) {
+	if backend == firewalld || backend == "" && firewalldRuns(ctx) {
+		return zoneGate{zone: zone, beside: netfilter.GateBeside(ctx)}, nil
 	}
-	return netfilter.SelectGate(ctx, c.Backend)
+	return netfilter.SelectGate(ctx, backend)
 }
 
 // Name implements netfilter.Gate.
@@ -43,7 +42,7 @@ func (g zoneGate) Open(ctx context.Context, owner plugin.Owner, p netfilter.Pass
 		return err
 	}
 	return withFirewalld(ctx, func(d daemon) error {
-		for _, addr := range sources(p.Addrs) {
+		for _, addr := range p.Addrs {
 			if err := d.trust(g.zone, addr); err != nil {
 				return err
 			}
@@ -59,7 +58,7 @@ func (g zoneGate) Check(ctx context.Context, owner plugin.Owner, p netfilter.Pas
 		return nil, err
 	}
 	return differences, withFirewalld(ctx, func(d daemon) error {
-		for _, addr := range sources(p.Addrs) {
+		for _, addr := range p.Addrs {
 			zone, err := d.zoneOf(addr)
 			if err != nil {
 				return err
@@ -80,15 +79,19 @@ func (g zoneGate) Available(ctx context.Context, policy string) error {
 	)
 }
 
-// distrust takes addresses out of the zones of firewalld, if it runs.
-func distrust(ctx context.Context, addrs []*net.IPNet) error {
+// distrust takes the addresses of an attachment out of the zones of firewalld, if
+// it runs, but for those that another has now.
+func distrust(ctx context.Context, owner plugin.Owner, addrs []netip.Addr) error {
 	if len(addrs) == 0 {
 		return nil
 	}
 	err := withFirewalld(ctx, func(d daemon) error {
+		others := addressesOfOthers(owner)
 		var errs []error
-		for _, addr := range sources(addrs) {
-			errs = append(errs, d.distrust(addr))
+		for _, addr := range addrs {
+			if !slices.Contains(others, addr) {
+				errs = append(errs, d.distrust(addr))
+			}
 		}
 		return errors.Join(errs...)
 	})
@@ -96,19 +99,4 @@ func distrust(ctx context.Context, addrs []*net.IPNet) error {
 		return nil
 	}
 	return err
-}
-
-// sources returns addresses as firewalld has them, each once.
-func sources(addrs []*net.IPNet) []netip.Prefix {
-	var list []netip.Prefix
-	seen := map[netip.Addr]bool{}
-	for _, ipn := range addrs {
-		addr, ok := netip.AddrFromSlice(ipn.IP)
-		if addr = addr.Unmap(); !ok || seen[addr] {
-			continue
-		}
-		seen[addr] = true
-		list = append(list, netip.PrefixFrom(addr, addr.BitLen()))
-	}
-	return list
 }

@@ -6,7 +6,6 @@ package portmap
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -19,28 +18,12 @@ import (
 // the host whose network namespace the calling thread is in, and returns whose
 // they were. It may be called at any time; what is in place is left alone.
 func Heal(ctx context.Context) ([]plugin.Owner, error) {
-	return heal(ctx, func(i intent.Intent) bool { return !i.Gone() })
+	return store().Heal(func(i intent.Intent) (bool, error) { return restore(ctx, i) })
 }
 
 // healNetwork does so for the valid attachments of a network.
 func healNetwork(ctx context.Context, valid plugin.Attachments) error {
-	_, err := heal(ctx, func(i intent.Intent) bool { return valid.Contains(i.Owner()) && !i.Gone() })
-	return err
-}
-
-func heal(ctx context.Context, selected func(intent.Intent) bool) (healed []plugin.Owner, err error) {
-	var errs []error
-	for _, i := range store().List() {
-		if !selected(i) {
-			continue
-		}
-		lost, err := restore(ctx, i)
-		if lost && err == nil {
-			healed = append(healed, i.Owner())
-		}
-		errs = append(errs, err)
-	}
-	return healed, errors.Join(errs...)
+	return store().HealNetwork(valid, func(i intent.Intent) (bool, error) { return restore(ctx, i) })
 }
 
 // restore makes the rules what they are meant to be, and tells whether they were
@@ -77,13 +60,7 @@ func lostOf(ctx context.Context, i intent.Intent) (netfilter.PortMapper, []strin
 // reportLost says on standard error when mappings have been flushed. One of each
 // backend stands for all: chains are flushed together.
 func reportLost(ctx context.Context) {
-	asked := map[string]bool{}
-	for _, i := range store().List() {
-		backend := decode(i).Backend
-		if asked[backend] || i.Gone() {
-			continue
-		}
-		asked[backend] = true
+	for _, i := range store().Samples(func(i intent.Intent) string { return decode(i).Backend }) {
 		if _, differences, err := lostOf(ctx, i); err == nil && len(differences) > 0 {
 			fmt.Fprintf(os.Stderr, "portmap: mappings were flushed, a GC of their networks puts them back: %s: %s\n", i.Owner().Comment(), differences[0])
 		}

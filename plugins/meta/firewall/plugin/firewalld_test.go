@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package firewall
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+// busConfig lets everybody on the bus do everything.
+const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:path=%s</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/>
+  </policy>
+</busconfig>`
+
+// startBus starts a system bus that only this test knows.
+func (l *lab) startBus() {
+	GinkgoHelper()
+	testutils.Need(GinkgoT(), "dbus-daemon")
+	dir := GinkgoT().TempDir()
+	socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "bus.conf")
+	Expect(os.WriteFile(config, fmt.Appendf(nil, busConfig, socket), 0o644)).To(Succeed())
+	GinkgoT().Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+socket)
+	l.start(exec.Command("dbus-daemon", "--nofork", "--nopidfile", "--config-file="+config))
+	Eventually(func() error { _, err := os.Stat(socket); return err }).WithTimeout(patience).Should(Succeed())
+}
+
+const patience = 30 * time.Second
+
+// startFirewalld starts firewalld as the host's firewall, with a bus. What it
+// keeps in /run and /etc is its own.
+func (l *lab) startFirewalld() {
+	GinkgoHelper()
+	testutils.Need(GinkgoT(), "firewalld")
+	l.startBus()
+	dir := GinkgoT().TempDir()
+	l.start(exec.Command("unshare", "--mount", "/bin/sh", "-e", "-c",
+		"mount -t tmpfs tmpfs /run; exec firewalld --nofork --nopid --system-config "+dir+" --log-file "+filepath.Join(dir, "log")))
+	Eventually(func() error {
+		return withFirewalld(context.Background(), func(d daemon) error { return d.hasZone("trusted") })
+	}).WithTimeout(patience).Should(Succeed())
+	DeferCleanup(func() {
+		if CurrentSpecReport().Failed() {
+			log, _ := os.ReadFile(filepath.Join(dir, "log"))
+			AddReportEntry("firewalld", string(log))
+		}
+	})
+}
+
+// start starts a program on the host that is ended with the spec.
+func (l *lab) start(cmd *exec.Cmd) {
+	GinkgoHelper()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	Expect(l.Host.Do(func(ns.NetNS) error { return cmd.Start() })).To(Succeed())
+	DeferCleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+	})
+}
+
+// zonesOf returns the zones of a container's addresses.
+func zonesOf(a *attached) []string {
+	GinkgoHelper()
+	var zones []string
+	Expect(withFirewalld(context.Background(), func(d daemon) error {
+		for _, addr := range []string{a.v4, a.v6} {
+			zone, err := d.zoneOf(netip.MustParseAddr(addr))
+			if err != nil {
+				return err
+			}
+			zones = append(zones, zone)
+		}
+		return nil
+	})).To(Succeed())
+	return zones
+}
+
+var _ = Describe("firewalld", func() {
+	var l *lab
+	BeforeEach(func() {
+		l = newLab()
+		l.startFirewalld()
+	})
+
+	trusted, none := []string{"trusted", "trusted"}, []string{"", ""}
+
+	It("forwards for the sources of the zone, also after a reload and another ADD", func() {
+		misses(l.one, l.world())
+		l.add(l.one, ``)
+		Expect(zonesOf(l.one)).To(Equal(trusted))
+		gets(l.one, l.world())
+		misses(l.two, l.world())
+		Expect(l.check(l.one, ``)).To(Succeed())
+
+		By("reloading")
+		within(l.Host, "firewall-cmd --reload")
+		misses(l.one, l.world())
+		Expect(l.check(l.one, ``)).To(MatchError(And(
+			ContainSubstring(`firewalld: the zone of 10.1.0.2 is "", expected "trusted"`),
+			ContainSubstring(`firewalld: the zone of fd01::2 is "", expected "trusted"`))))
+		l.add(l.one, ``)
+		gets(l.one, l.world())
+		Expect(l.check(l.one, ``)).To(Succeed())
+
+		By("reloading, and GC")
+		within(l.Host, "firewall-cmd --reload")
+		misses(l.one, l.world())
+		_, err := l.Call("GC", l.one.Container, withoutPrev(`,"cni.dev/valid-attachments":[{"containerID":"one","ifname":"eth0"}]`))
+		Expect(err).NotTo(HaveOccurred())
+		gets(l.one, l.world())
+
+		By("DEL")
+		l.Del(l.one.Container, withoutPrev(``))
+		Expect(zonesOf(l.one)).To(Equal(none))
+		misses(l.one, l.world())
+		l.Del(l.one.Container, l.one.config(``))
+	})
+
+	It("is told by GC of containers that are gone", func() {
+		l.add(l.one, ``)
+		l.add(l.two, ``)
+		_, err := l.Call("GC", l.one.Container, withoutPrev(`,"cni.dev/valid-attachments":[{"containerID":"two","ifname":"eth0"}]`))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(zonesOf(l.one)).To(Equal(none))
+		Expect(zonesOf(l.two)).To(Equal(trusted))
+		l.Del(l.two.Container, withoutPrev(``))
+	})
+
+	It("has the addresses in the zone of the configuration, whatever they were in", func() {
+		within(l.Host, "firewall-cmd -q --zone=drop --add-source=10.1.0.2/32; firewall-cmd -q --zone=internal --add-source=fd01::2/128")
+		Expect(l.check(l.one, `,"firewalldZone":"internal"`)).To(MatchError(ContainSubstring(`the zone of 10.1.0.2 is "drop", expected "internal"`)))
+		l.add(l.one, `,"backend":"firewalld","firewalldZone":"internal"`)
+		Expect(zonesOf(l.one)).To(Equal([]string{"internal", "internal"}))
+		l.add(l.one, `,"backend":"firewalld","firewalldZone":"trusted"`)
+		Expect(zonesOf(l.one)).To(Equal(trusted))
+		l.Del(l.one.Container, l.one.config(`,"backend":"iptables","firewalldZone":"internal"`))
+		Expect(zonesOf(l.one)).To(Equal(none))
+	})
+
+	It("keeps bridges apart, also while it reloads", func() {
+		const policy = `,"ingressPolicy":"same-bridge"`
+		for _, a := range []*attached{l.one, l.two, l.three} {
+			l.add(a, policy)
+		}
+		gets(l.one, l.two)
+		misses(l.one, l.three)
+		within(l.Host, "firewall-cmd --reload")
+		for _, a := range []*attached{l.one, l.two, l.three} {
+			l.add(a, ``)
+		}
+		misses(l.one, l.three)
+		gets(l.one, l.two)
+	})
+
+	It("is not alone where Docker has set a policy", func() {
+		within(l.Host, dropForwarded)
+		l.add(l.one, ``)
+		gets(l.one, l.world())
+		Expect(l.check(l.one, ``)).To(Succeed())
+		l.Del(l.one.Container, l.one.config(``))
+		misses(l.one, l.world())
+	})
+
+	It("leaves nothing of an ADD that fails, and says why", func() {
+		_, err := l.Call("ADD", l.one.Container, l.one.config(`,"firewalldZone":"nowhere"`))
+		Expect(err).To(MatchError(ContainSubstring("INVALID_ZONE")))
+		Expect(l.rules()).NotTo(ContainSubstring("test/one/eth0"))
+		Expect(zonesOf(l.one)).To(Equal(none))
+		_, err = l.Call("STATUS", l.one.Container, withoutPrev(`,"firewalldZone":"nowhere"`))
+		Expect(err).To(MatchError(ContainSubstring(`firewalld has no zone "nowhere", it has`)))
+		_, err = l.Call("STATUS", l.one.Container, withoutPrev(``))
+		Expect(err).NotTo(HaveOccurred())
+	})
+})

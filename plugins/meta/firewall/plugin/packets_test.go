@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package firewall
+
+import (
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+const dropForwarded = "iptables -w -P FORWARD DROP; ip6tables -w -P FORWARD DROP"
+
+// others is what other programs have in the table filter: Docker, which drops
+// what it does not know, and kube-proxy.
+const others = `for t in iptables ip6tables; do
+$t -w -P FORWARD DROP
+for c in DOCKER DOCKER-USER DOCKER-ISOLATION-STAGE-1 KUBE-FORWARD; do $t -w -N $c; done
+$t -w -A FORWARD -j DOCKER-USER
+$t -w -A FORWARD -j DOCKER-ISOLATION-STAGE-1
+$t -w -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+$t -w -A FORWARD -o docker0 -j DOCKER
+$t -w -A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
+$t -w -A DOCKER-USER -j RETURN
+$t -w -A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j RETURN
+$t -w -A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
+$t -w -A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT
+$t -w -t nat -N KUBE-MARK-MASQ
+$t -w -t nat -A KUBE-MARK-MASQ -j MARK --or-mark 0x4000
+done`
+
+var _ = Describe("packets", func() {
+	var l *lab
+
+	// passWith wants a container to get out with the plugin only.
+	passWith := func(rest string) {
+		GinkgoHelper()
+		misses(l.one, l.world())
+		l.add(l.one, rest)
+		gets(l.one, l.world())
+		misses(l.two, l.world())
+		Expect(testrig.Misses(l.outside, l.one.Netns, l.one.v4)).To(BeTrue(), "nobody may call the container")
+		Expect(testrig.Misses(l.outside, l.one.Netns, l.one.v6)).To(BeTrue(), "nobody may call the container")
+		Expect(l.check(l.one, rest)).To(Succeed())
+		l.Del(l.one.Container, withoutPrev(rest))
+		misses(l.one, l.world())
+	}
+
+	DescribeTable("that a policy drops pass with the plugin",
+		func(variant, rest string) {
+			testutils.Need(GinkgoT(), "iptables-"+variant, "ip6tables-"+variant)
+			l = newLab()
+			preferring(variant)
+			within(l.Host, dropForwarded)
+			passWith(rest)
+		},
+		Entry("by iptables-nft", "nft", `,"backend":"iptables"`),
+		Entry("by iptables-legacy", "legacy", `,"backend":"iptables"`),
+		Entry("without a backend, by iptables-nft", "nft", ``),
+		Entry("without a backend, by iptables-legacy", "legacy", ``),
+	)
+
+	It("pass beside Docker and kube-proxy, whose rules stay", func() {
+		l = newLab()
+		within(l.Host, others)
+		before := filterRules(l, "CNI-")
+		passWith(``)
+		Expect(filterRules(l, "CNI-")).To(Equal(before))
+	})
+
+	It("pass again after somebody has flushed the rules, with the next ADD", func() {
+		l = newLab()
+		within(l.Host, dropForwarded)
+		const same = `,"backend":"iptables","ingressPolicy":"same-bridge"`
+		l.add(l.one, same)
+		l.add(l.two, same)
+		before := l.rules()
+		within(l.Host, "iptables -F FORWARD; ip6tables -F FORWARD; iptables -F CNI-ISOLATION-STAGE-1; ip6tables -F CNI-FORWARD")
+		Expect(l.check(l.one, same)).To(MatchError(And(
+			ContainSubstring("iptables: table filter: chain FORWARD lacks the rule"), ContainSubstring("ip6tables: table filter: chain CNI-FORWARD lacks"))))
+		misses(l.one, l.world())
+		l.add(l.two, same)
+		l.add(l.one, same)
+		gets(l.one, l.world())
+		Expect(l.check(l.one, same)).To(Succeed())
+		Expect(strings.Split(l.rules(), "\n")).To(ConsistOf(strings.Split(before, "\n")))
+	})
+
+	DescribeTable("pass again after somebody has flushed everything, with a GC",
+		func(backend, flush string) {
+			l = newLab()
+			const same, isolated = `,"ingressPolicy":"same-bridge"`, `,"ingressPolicy":"isolated"`
+			l.add(l.two, backend+isolated)
+			l.add(l.one, backend+same)
+			l.add(l.three, backend+same)
+			before := l.rules()
+			within(l.Host, flush)
+			gets(l.one, l.three)
+			_, err := l.Call("STATUS", l.one.Container, withoutPrev(backend))
+			Expect(err).NotTo(HaveOccurred(), "the next ADD works")
+			_, err = l.Call("GC", l.one.Container, withoutPrev(backend+`,"cni.dev/valid-attachments":[`+
+				`{"containerID":"one","ifname":"eth0"},{"containerID":"two","ifname":"eth0"},{"containerID":"three","ifname":"eth0"}]`))
+			Expect(err).NotTo(HaveOccurred())
+			for _, a := range []*attached{l.one, l.two, l.three} {
+				Expect(l.check(a, backend+same)).To(Succeed())
+			}
+			misses(l.one, l.three)
+			gets(l.one, l.two)
+			Expect(strings.Split(l.rules(), "\n")).To(ConsistOf(strings.Split(before, "\n")))
+			within(l.Host, flush)
+			Expect(l.heal()).To(HaveLen(3))
+			Expect(l.heal()).To(BeEmpty())
+			misses(l.one, l.three)
+			for _, a := range []*attached{l.one, l.two, l.three} {
+				l.Del(a.Container, withoutPrev(backend))
+			}
+		},
+		Entry("of iptables", `,"backend":"iptables"`, "for t in iptables ip6tables; do $t -F; $t -X; done"),
+		Entry("of nftables", `,"backend":"nftables"`, "nft flush ruleset"),
+	)
+
+	DescribeTable("go between bridges as their policies say",
+		func(backend string) {
+			l = newLab()
+			with := func(policy string) string { return backend + `,"ingressPolicy":"` + policy + `"` }
+			all := func(policy string) {
+				GinkgoHelper()
+				for _, a := range []*attached{l.one, l.two, l.three} {
+					l.add(a, with(policy))
+					Expect(l.check(a, with(policy))).To(Succeed())
+				}
+			}
+			By("open")
+			all("open")
+			gets(l.one, l.two)
+			gets(l.one, l.three)
+			By("same-bridge")
+			all("same-bridge")
+			gets(l.one, l.two)
+			misses(l.one, l.three)
+			misses(l.three, l.two)
+			gets(l.one, l.world())
+			gets(host(l), l.one)
+			By("isolated")
+			all("isolated")
+			misses(l.one, l.two)
+			misses(l.one, l.three)
+			gets(l.one, l.world())
+			gets(host(l), l.one)
+			By("isolated, and one bridge open again")
+			l.add(l.three, with("open"))
+			gets(l.one, l.three)
+			misses(l.one, l.two)
+			By("the same, after an ADD that does not care")
+			l.add(l.two, backend)
+			misses(l.one, l.two)
+			By("the same, when containers have gone")
+			l.Del(l.two.Container, withoutPrev(backend))
+			misses(l.one, l.two)
+			By("open again")
+			all("open")
+			gets(l.one, l.two)
+			gets(l.one, l.three)
+		},
+		Entry("by iptables", `,"backend":"iptables"`),
+		Entry("by nftables", `,"backend":"nftables"`),
+		Entry("by the default backend", ``),
+	)
+
+	It("are dropped by iptables for all that nftables accepts, so that it is not the default there", func() {
+		l = newLab()
+		within(l.Host, dropForwarded)
+		l.add(l.one, `,"backend":"nftables"`)
+		misses(l.one, l.world())
+		l.add(l.one, ``)
+		gets(l.one, l.world())
+		l.Del(l.one.Container, withoutPrev(``))
+		misses(l.one, l.world())
+		Expect(l.rules()).NotTo(ContainSubstring("test/one/eth0"))
+	})
+
+	It("are left to nftables where iptables has nothing to say", func() {
+		l = newLab()
+		within(l.Host, "iptables -L >/dev/null; ip6tables -L >/dev/null") // makes empty chains
+		l.add(l.one, ``)
+		gets(l.one, l.world())
+		Expect(l.rules()).NotTo(ContainSubstring("CNI-FORWARD"))
+		Expect(l.rules()).To(ContainSubstring(`10.1.0.2 comment "test/one/eth0"`))
+		Expect(l.check(l.one, ``)).To(Succeed())
+	})
+})
+
+// host is the host as somebody who calls containers.
+func host(l *lab) *attached {
+	return &attached{Container: &testrig.Container{ID: "host", Netns: l.Host}}
+}
+
+// filterRules returns the rules of iptables without those that mention something.
+func filterRules(l *lab, without string) []string {
+	GinkgoHelper()
+	var rules []string
+	for _, line := range strings.Split(within(l.Host, "iptables -S; ip6tables -S"), "\n") {
+		if !strings.Contains(line, without) {
+			rules = append(rules, line)
+		}
+	}
+	return rules
+}
