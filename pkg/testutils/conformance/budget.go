@@ -27,6 +27,7 @@ type budget struct{ add, check, del, status, gc int }
 // budgets are a little above what the plugins need: raise one with a reason.
 func budgets() map[string]budget {
 	return map[string]budget{
+		"bandwidth":  {add: 180, check: 150, del: 150, status: 120, gc: 60},
 		"bridge":     {add: 330, check: 300, del: 260, status: 140, gc: 260},
 		"host-local": {add: 110, check: 70, del: 90, status: 90, gc: 90},
 		"loopback":   {add: 130, check: 120, del: 110, status: 40, gc: 40},

@@ -9,9 +9,11 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	gomegatypes "github.com/onsi/gomega/types"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -88,57 +90,61 @@ var _ = Describe("bandwidth", func() {
 	toHost := func(address string) flow { return flow{c.Netns, rig.Host, address + "1"} }
 
 	Describe("real flows", func() {
-		const rate, burst = 8 * mbit, 320_000
+		// The burst, and a queue as long, bridge 300 ms in which nobody sends.
+		const rate, burst = 2 * mbit, 320_000
 		shaped := BeNumerically("~", rate, rate/10)
 		free := BeNumerically(">", 3*rate)
+
+		// expect expects rates of flows. A machine that is busy with something else
+		// for too long gets another chance.
+		expect := func(offered float64, flows []flow, rates gomegatypes.GomegaMatcher) {
+			GinkgoHelper()
+			Eventually(func(g Gomega) { g.Expect(measure(g, offered, flows...)).To(rates) }).WithTimeout(15 * time.Second).Should(Succeed())
+		}
+		bothWays := func(addresses ...string) (flows []flow) {
+			for _, address := range addresses {
+				flows = append(flows, toContainer(address), toHost(address))
+			}
+			return flows
+		}
 
 		It("have the rate in both directions", func() {
 			text := config(both(rate, burst))
 			result := rig.Add(c, text)
-			for i, rate := range measure(4*rate, toContainer("10.1.0."), toHost("10.1.0.")) {
-				Expect(rate).To(shaped, []string{"received", "sent"}[i])
-			}
+			expect(4*rate, bothWays("10.1.0."), HaveEach(shaped))
 			Expect(rig.Check(c, text, result)).To(Succeed())
 			rig.Del(c, text)
-			for _, rate := range measure(4*rate, toContainer("10.1.0."), toHost("10.1.0.")) {
-				Expect(rate).To(free)
-			}
+			expect(4*rate, bothWays("10.1.0."), HaveEach(free))
 		})
 
 		It("have different rates in different directions", func() {
 			rig.Add(c, config(fmt.Sprintf(`"ingressRate":%d,"ingressBurst":%d`, rate, burst)))
-			rates := measure(4*rate, toContainer("fd01::"), toHost("fd01::"))
-			Expect(rates[0]).To(shaped)
-			Expect(rates[1]).To(free)
+			expect(4*rate, bothWays("fd01::"), HaveExactElements(shaped, free))
 			Expect(linksOnHost()).NotTo(ContainElement(HavePrefix("bw")), "no device without egress")
 		})
 
 		DescribeTable("are shaped by where they go",
-			func(subnets, limited, unlimited string) {
+			func(subnets string) {
 				text := config(both(rate, burst) + subnets)
 				result := rig.Add(c, text)
 				Expect(rig.Check(c, text, result)).To(Succeed())
-				for _, family := range [][2]string{{"10.%s.0.", "fd0%s::"}, {"fd0%s::", "10.%s.0."}} {
-					one := fmt.Sprintf(family[0], limited)
-					same, other := fmt.Sprintf(family[0], unlimited), fmt.Sprintf(family[1], unlimited)
-					rates := measure(4*rate, toContainer(one), toHost(one), toContainer(same), toHost(same), toContainer(other), toHost(other))
-					Expect(rates[:2]).To(HaveEach(shaped), "%s: %v", one, rates)
-					Expect(rates[2:]).To(HaveEach(free), "%s: %v", one, rates)
+				for _, limited := range []string{"10.1.0.", "fd01::"} {
+					expect(4*rate, bothWays(limited, "10.2.0.", "fd02::"), HaveExactElements(shaped, shaped, free, free, free, free))
 				}
 				rig.Del(c, text)
 				Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
 			},
-			Entry("with shapedSubnets", `,"shapedSubnets":["10.1.0.0/16","fd01::/16"]`, "1", "2"),
-			Entry("with unshapedSubnets", `,"unshapedSubnets":["10.2.0.9/24","fd02::/33"]`, "1", "2"),
+			Entry("with shapedSubnets", `,"shapedSubnets":["10.1.0.0/16","fd01::/16"]`),
+			Entry("with unshapedSubnets", `,"unshapedSubnets":["10.2.0.9/24","fd02::/33"]`),
 		)
 
 		It("have a burst that takes more than 32 bits to compute", func() {
-			// 1 Mbit/s with containerd's burst: upstream comes to 20 MiB, not 512.
+			// 1 Mbit/s with containerd's burst: upstream comes to 20 MiB, not 512,
+			// which would be at an end after two seconds.
 			text := config(both(mbit, 1<<32-1))
 			result := rig.Add(c, text)
 			Expect(rig.Check(c, text, result)).To(Succeed())
-			rates := measure(120*mbit, toContainer("10.1.0."), toHost("10.1.0."))
-			Expect(rates).To(HaveEach(BeNumerically(">", 90*mbit)))
+			expect(80*mbit, bothWays("10.1.0."), HaveEach(BeNumerically(">", 60*mbit)))
 		})
 	})
 

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -19,7 +18,7 @@ import (
 const (
 	payload   = 1372 // bytes of a datagram
 	warmUp    = 500 * time.Millisecond
-	measuring = 2 * time.Second
+	measuring = 3 * time.Second
 )
 
 // flow is a stream of datagrams from one namespace to an address in another.
@@ -40,8 +39,7 @@ func (f flow) overhead() float64 {
 // measure runs flows at once, each offering so many bits per second, and returns
 // the rates on the wire at which they arrive. It leaves out the beginning, where
 // bursts are allowed.
-func measure(offered float64, flows ...flow) []float64 {
-	GinkgoHelper()
+func measure(g Gomega, offered float64, flows ...flow) []float64 {
 	rates := make([]float64, len(flows))
 	errs := make([]error, len(flows))
 	var all sync.WaitGroup
@@ -50,7 +48,7 @@ func measure(offered float64, flows ...flow) []float64 {
 	}
 	all.Wait()
 	for _, err := range errs {
-		Expect(err).NotTo(HaveOccurred())
+		g.Expect(err).NotTo(HaveOccurred())
 	}
 	return rates
 }

@@ -37,7 +37,7 @@ func suite() conformance.Suite {
 
 func tuned() conformance.Object {
 	return conformance.Object{
-		"sysctl": conformance.Object{"net.ipv4.conf.IFNAME.log_martians": "1", "net/ipv4/tcp_rmem": "4096 20000 0x7530"},
+		"sysctl": conformance.Object{"net.ipv4.conf.IFNAME.log_martians": "1", "net/ipv4/tcp_rmem": "4096 21000 0x7530"},
 		"mac":    "02:00:00:00:00:0a", "promisc": true, "mtu": 1400, "allmulti": true, "txQLen": 77,
 	}
 }
@@ -58,7 +58,7 @@ func verify(a conformance.Attachment) error {
 			martians, err := sysctl.Sysctl("net/ipv4/conf/" + attrs.Name + "/log_martians")
 			rmem, rmemErr := sysctl.Sysctl("net/ipv4/tcp_rmem")
 			is := fmt.Sprintln(attrs.HardwareAddr, attrs.Promisc, attrs.MTU, attrs.Allmulti, attrs.TxQLen, martians, rmem)
-			if want := "02:00:00:00:00:0a 1 1400 1 77 1 4096\t20000\t30000\n"; is != want {
+			if want := "02:00:00:00:00:0a 1 1400 1 77 1 4096\t21000\t30000\n"; is != want {
 				err = errors.Join(err, fmt.Errorf("the container is %q, expected %q", is, want))
 			}
 			return errors.Join(err, rmemErr)
@@ -74,9 +74,9 @@ func breakages() []conformance.Breakage {
 	}
 	return []conformance.Breakage{
 		{What: "the interface is gone", Want: "eth0: the interface is gone", Alone: true, Do: eth(netlink.LinkDel)},
-		{What: "a parameter has another value", Want: "sysctl: net/ipv4/tcp_rmem is 4096\t20000\t40000, expected 4096 20000 0x7530",
+		{What: "a parameter has another value", Want: "sysctl: net/ipv4/tcp_rmem is 4096\t21000\t40000, expected 4096 21000 0x7530",
 			Do: func(a conformance.Attachment) error {
-				return a.Container.Do(func() error { return sysctl.Write("net/ipv4/tcp_rmem", "4096 20000 40000") })
+				return a.Container.Do(func() error { return sysctl.Write("net/ipv4/tcp_rmem", "4096 21000 40000") })
 			}},
 		{What: "the MAC address is another", Want: "eth0: mac is 02:00:00:00:00:99, expected 02:00:00:00:00:0a",
 			Do: eth(func(l netlink.Link) error {
