@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/skel"
@@ -355,7 +356,7 @@ func printResult(result *current.Result, confVersion string, stdout io.Writer) e
 // unless the plugin only assigns addresses, and makes sure that it is not the
 // one we are in.
 func (d Definition[C]) openNetns(args *skel.CmdArgs, req *Request) error {
-	if d.ForeignNetns {
+	if d.foreignNetns() {
 		req.Netns = ns.RefTo(nil, args.Netns)
 		return nil
 	}
@@ -379,11 +380,15 @@ func (d Definition[C]) openNetns(args *skel.CmdArgs, req *Request) error {
 	return nil
 }
 
+// foreignNetns tells whether CNI_NETNS is not for us to open: the plugin says so,
+// or this system has no network namespaces.
+func (d Definition[C]) foreignNetns() bool { return d.ForeignNetns || runtime.GOOS != "linux" }
+
 // netnsToLeave opens the container's namespace for DEL. One that is gone, or is
 // no namespace any more, or has become our own (the path of a process whose
 // number was reused), holds nothing of the container.
 func (d Definition[C]) netnsToLeave(args *skel.CmdArgs) (ns.Ref, error) {
-	if d.ForeignNetns {
+	if d.foreignNetns() {
 		return ns.RefTo(nil, args.Netns), nil
 	}
 	same, err := sameNetns(args)

@@ -27,6 +27,7 @@ var _ = DescribeTable("a configuration", func(config, complaint string) {
 	Entry("as upstream's documentation has it, with keys in any case", `"ApiVersion":2,"type":"win-bridge","dns":{"Nameservers":["11.0.0.10"],"Search":["svc.cluster.local"]},
 		"policies":[{"name":"EndpointPolicy","value":{"Type":"ROUTE","Settings":{"DestinationPrefix":"11.0.0.0/8","NeedEncap":true}}}],
 		"loopbackDSR":true,"capabilities":{"dns":true,"portMappings":true},"ipMasqNetwork":"11.0.0.0/8"`, ""),
+	Entry("as flannel's plugin writes it", `"type":"win-bridge","ipMasq":true,"ipMasqNetwork":"10.244.0.0/16","ipam":{"type":"host-local","subnet":"10.244.3.0/24"}`, ""),
 	Entry("with AdditionalArgs", `"AdditionalArgs":[{"Name":"EndpointPolicy","Value":{"Type":"OutBoundNAT"}}]`, ""),
 	Entry("with HcnPolicyArgs", `"apiVersion":2,"HcnPolicyArgs":[{"Type":"SDNRoute","Settings":{}}]`, ""),
 	Entry("with arguments of somebody else", `"policies":[{"name":"Other","value":5}]`, ""),

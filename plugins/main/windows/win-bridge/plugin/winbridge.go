@@ -25,6 +25,7 @@ type Config struct {
 	conf.Common
 	hnsendpoint.Settings
 	IPMasqNetwork string `json:"ipMasqNetwork"`
+	IPMasq        any    `json:"ipMasq"` // flannel's plugin writes it for win-overlay, too; not used
 }
 
 // Validate implements conf.Validator.

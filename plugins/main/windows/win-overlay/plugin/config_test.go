@@ -25,6 +25,7 @@ var _ = DescribeTable("a configuration", func(config, complaint string) {
 },
 	Entry("as upstream's documentation has it", `"type":"win-overlay","ipMasq":true,"endpointMacPrefix":"0E-2A","ipam":{"type":"host-local","subnet":"10.10.10.0/24"},
 		"capabilities":{"dns":true},"loopbackDSR":true`, ""),
+	Entry("as flannel's plugin writes it", `"type":"win-overlay","ipMasq":true,"ipMasqNetwork":"10.244.0.0/16","ipam":{"type":"host-local","subnet":"10.244.3.0/24"}`, ""),
 	Entry("with HCN and no ipam", `"apiVersion":2`, ""),
 	Entry("with HNS and no ipam", `"ipMasq":true`, "ipam.type: missing"),
 	Entry("with a prefix of three bytes", `"apiVersion":2,"endpointMacPrefix":"0E-2A-00"`, `endpointMacPrefix: "0E-2A-00" is not of the form xx-xx`),

@@ -29,6 +29,7 @@ type Config struct {
 	hnsendpoint.Settings
 	IPMasq            bool   `json:"ipMasq"`
 	EndpointMacPrefix string `json:"endpointMacPrefix"`
+	IPMasqNetwork     any    `json:"ipMasqNetwork"` // flannel's plugin writes it for win-bridge, too; not used
 }
 
 // Default implements conf.Defaulter.
