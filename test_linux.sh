@@ -27,6 +27,9 @@ if ! [ "$(command -v dnsmasq kea-dhcp4 kea-dhcp6 dhcpd | wc -l)" -eq 4 ]; then
 fi
 [ -e /usr/include/features.h ] || apt_install libc6-dev
 need_without_service firewalld=firewalld dbus-daemon=dbus
+if [ "$(uname -m)" = x86_64 ]; then # for scripts/wine; no 32-bit architecture, no display
+	need /usr/lib/wine/wine64=wine64 x86_64-w64-mingw32-ld=binutils-mingw-w64-x86-64
+fi
 if [ -z "${SKIP_E2E:-}" ] && [ -z "${PKG:-}" ]; then
 	need containerd=containerd runc=runc podman=podman conmon=conmon
 fi

@@ -4,7 +4,8 @@
 # One cni-plugins-OS-ARCH-TAG.tgz per platform with the plugins, README.md and LICENSE, flat, so that it unpacks straight
 # into /opt/cni/bin; beside it its .sha256 and .sha512. The same sources and the same Go make the same bytes.
 #
-#   ARCHES="amd64 arm64"  only these (default: all that are released)
+#   ARCHES="amd64 arm64"   only these for Linux (default: all that are released)
+#   WINDOWS_ARCHES="amd64" only these for Windows (default: all that are released)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 # shellcheck source=scripts/lib.sh
@@ -27,9 +28,9 @@ main() {
 	for arch in ${ARCHES:-386 amd64 arm arm64 mips64le ppc64le riscv64 s390x}; do
 		archive linux "$arch" ./build_linux.sh
 	done
-	if [ -x build_windows.sh ]; then
-		archive windows amd64 ./build_windows.sh
-	fi
+	for arch in ${WINDOWS_ARCHES:-amd64 arm64}; do
+		archive windows "$arch" ./build_windows.sh
+	done
 }
 
 # archive OS ARCH BUILD-SCRIPT: build in a copy of the tree's own bin/, which stays as it is.

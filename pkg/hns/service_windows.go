@@ -107,7 +107,7 @@ func libraryOf(api API) error {
 		name = "computenetwork.dll"
 	}
 	if err := windows.NewLazySystemDLL(name).Load(); err != nil {
-		return fmt.Errorf("%s is not available (is the Windows feature \"Containers\" installed?): %w", api, err)
+		return fmt.Errorf("%s is not available, for lack of %s (is the Windows feature \"Containers\" installed?): %w", api, name, err)
 	}
 	return nil
 }
