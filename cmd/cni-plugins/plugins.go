@@ -26,6 +26,7 @@ import (
 	portmap "github.com/containernetworking/plugins/plugins/meta/portmap/plugin"
 	sbr "github.com/containernetworking/plugins/plugins/meta/sbr/plugin"
 	tuning "github.com/containernetworking/plugins/plugins/meta/tuning/plugin"
+	vrf "github.com/containernetworking/plugins/plugins/meta/vrf/plugin"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
@@ -52,6 +53,7 @@ func plugins() map[string]plugin.Plugin {
 		tap.Plugin,
 		tuning.Plugin,
 		vlan.Plugin,
+		vrf.Plugin,
 	} {
 		all[p.Name] = p
 	}

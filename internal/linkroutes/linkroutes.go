@@ -15,8 +15,22 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/internal/filelock"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/plugin"
 )
+
+// Locked runs fn in the container's network namespace while no other plugin that
+// chooses a table does anything there. The lock is one on the namespace itself
+// (flock(2)), which upstream's sbr takes, too.
+func Locked(req *plugin.Request, fn func() error) (err error) {
+	netns := req.Netns.NS().Fd()
+	if err := filelock.Lock(netns); err != nil {
+		return fmt.Errorf("lock the network namespace %s: %w", req.Netns.Path(), err)
+	}
+	defer func() { err = errors.Join(err, filelock.Unlock(netns)) }()
+	return req.InNetns(fn)
+}
 
 // All returns the routes of every table and both families.
 func All() ([]netlink.Route, error) {
@@ -44,6 +58,26 @@ func leadsThrough(route *netlink.Route, linkIndex int) bool {
 		return route.LinkIndex == linkIndex
 	}
 	return !slices.ContainsFunc(route.MultiPath, func(hop *netlink.NexthopInfo) bool { return hop.LinkIndex != linkIndex })
+}
+
+// Shares returns, of the IPv6 routes of a table that lead through the link and
+// others as well, the part that leads through the link. The kernel keeps, adds
+// and removes it like a route of its own. (The parts of an IPv4 route are one.)
+func Shares(routes []netlink.Route, linkIndex, table int) []netlink.Route {
+	var shares []netlink.Route
+	for _, route := range routes {
+		if route.Table != table || route.Family != netlink.FAMILY_V6 || leadsThrough(&route, linkIndex) {
+			continue
+		}
+		for _, hop := range route.MultiPath {
+			if hop.LinkIndex == linkIndex {
+				share := route
+				share.MultiPath, share.LinkIndex, share.Gw, share.Flags = nil, hop.LinkIndex, hop.Gw, hop.Flags
+				shares = append(shares, share)
+			}
+		}
+	}
+	return shares
 }
 
 // InTable returns route as one for another table. What the kernel has noted

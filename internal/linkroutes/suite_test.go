@@ -5,8 +5,11 @@
 package linkroutes
 
 import (
+	"errors"
 	"net"
+	"os"
 	"testing"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -14,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -42,6 +46,40 @@ var _ = Describe("routes", func() {
 		elsewhere.LinkIndex, table.Table = 8, 100
 		all := []netlink.Route{to("10.1.0.0/16"), elsewhere, table, hops(7, 7), hops(7, 8)}
 		Expect(Through(all, 7, unix.RT_TABLE_MAIN)).To(Equal([]netlink.Route{all[0], all[3]}))
+	})
+
+	It("of IPv6 and several links have a part for each", func() {
+		route := hops(7, 8, 7)
+		route.MultiPath[0].Gw, route.MultiPath[2].Gw = net.ParseIP("fd00::1"), net.ParseIP("fd00::2")
+		route.Family = netlink.FAMILY_V6
+		shares := Shares([]netlink.Route{to("10.1.0.0/16"), hops(7, 7), hops(8, 8), hops(7, 8), route}, 7, unix.RT_TABLE_MAIN)
+		Expect(shares).To(HaveLen(2))
+		Expect(Text(shares[0])).To(Equal("default via fd00::1 in table 254"))
+		Expect(Text(shares[1])).To(Equal("default via fd00::2 in table 254"))
+		Expect(shares[1].LinkIndex).To(Equal(7))
+		Expect(Through(shares, 7, unix.RT_TABLE_MAIN)).To(HaveLen(2))
+	})
+
+	It("are locked in one namespace by one at a time", func() {
+		testutils.Need(GinkgoT(), "root")
+		netns, err := testutils.NewNS()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { Expect(testutils.UnmountNS(netns)).To(Succeed()) })
+		request := func() *plugin.Request {
+			handle, err := ns.GetNS(netns.Path())
+			Expect(err).NotTo(HaveOccurred())
+			return &plugin.Request{Netns: ns.RefTo(handle, netns.Path())}
+		}
+		first, second := request(), request()
+		entered := make(chan error, 1)
+		Expect(Locked(first, func() error {
+			same, err := ns.SameAsCurrent(netns.Path())
+			Expect(same).To(BeTrue())
+			go func() { entered <- Locked(second, func() error { return nil }) }()
+			Consistently(entered, 50*time.Millisecond).ShouldNot(Receive())
+			return errors.Join(err, os.ErrInvalid)
+		})).To(MatchError(os.ErrInvalid))
+		Eventually(entered).Should(Receive(BeNil()))
 	})
 
 	It("lose what the kernel has noted when they move", func() {

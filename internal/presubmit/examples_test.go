@@ -41,6 +41,7 @@ import (
 	portmap "github.com/containernetworking/plugins/plugins/meta/portmap/plugin"
 	sbr "github.com/containernetworking/plugins/plugins/meta/sbr/plugin"
 	tuning "github.com/containernetworking/plugins/plugins/meta/tuning/plugin"
+	vrf "github.com/containernetworking/plugins/plugins/meta/vrf/plugin"
 )
 
 // entry is a plugin with its configuration.
@@ -70,6 +71,7 @@ func plugins() map[string]entry {
 		"plugins/meta/portmap":     {portmap.Plugin, portmap.Config{}},
 		"plugins/meta/sbr":         {sbr.Plugin, sbr.Config{}},
 		"plugins/meta/tuning":      {tuning.Plugin, tuning.Config{}},
+		"plugins/meta/vrf":         {vrf.Plugin, vrf.Config{}},
 
 		"plugins/main/windows/win-bridge":  {winbridge.Plugin, winbridge.Config{}},
 		"plugins/main/windows/win-overlay": {winoverlay.Plugin, winoverlay.Config{}},

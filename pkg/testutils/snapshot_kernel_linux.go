@@ -278,7 +278,17 @@ func (k kernelView) ruleLines() ([]string, error) {
 	return lines(all, ruleLine), nil
 }
 
+// isVRFs tells whether a rule is the one by which VRFs work: the kernel makes it
+// for the first one and keeps it for good.
+func isVRFs(rule netlink.Rule) bool {
+	const priority = 1000
+	return rule.Priority == priority && rule.Protocol == unix.RTPROT_KERNEL && rule.Src == nil && rule.Dst == nil
+}
+
 func ruleLine(rule netlink.Rule) string {
+	if isVRFs(rule) {
+		return ""
+	}
 	var l line
 	l.add("rule family", rule.Family)
 	l.add("priority", fmt.Sprintf("%05d", rule.Priority))

@@ -60,6 +60,10 @@ type Suite struct {
 	// plugins that only the emulated machine can run, where that takes minutes,
 	// and that share the code in question with one that is tried in full.
 	Brief bool
+	// Loses is set for a plugin that, when it is killed, may cost the container's
+	// interface addresses and routes: those that the kernel takes off it between
+	// two calls. They are not put back; nothing may be left over all the same.
+	Loses bool
 	// Chained is set for a plugin that comes after others: each container has
 	// an interface already, joined to PreviousBridge, and ADD gets the result.
 	// An IPAM plugin may be, too, to have an interface to look at; it is not

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -371,6 +372,14 @@ func (s *scene) ranThrough(verb string) error {
 	return del(s)
 }
 
+// leftInside compares a container with how it was.
+func (k *killer) leftInside(now string) string {
+	if k.suite.Loses {
+		return strings.Join(excess(now, k.nsClean), "\n")
+	}
+	return diff(k.nsClean, now)
+}
+
 // nothingLeft compares the host and the containers with how they were.
 func (k *killer) nothingLeft(containers []*Container) error {
 	now, err := k.host.snapshot()
@@ -385,7 +394,7 @@ func (k *killer) nothingLeft(containers []*Container) error {
 		if now, err = c.snapshot(); err != nil {
 			return err
 		}
-		left += diff(k.nsClean, now)
+		left += k.leftInside(now)
 	}
 	if left != "" {
 		return fmt.Errorf("left:\n%s", left)

@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -24,32 +23,6 @@ import (
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
-
-// ip runs an ip command in a namespace.
-func ip(netns ns.NetNS, command string, args ...any) string {
-	GinkgoHelper()
-	var out []byte
-	Expect(netns.Do(func(ns.NetNS) error {
-		var err error
-		out, err = exec.Command("ip", strings.Fields(fmt.Sprintf(command, args...))...).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("%s: %w: %s", command, err, out)
-		}
-		return nil
-	})).To(Succeed())
-	return string(out)
-}
-
-// lines are the lines of ip's output, without what does not matter here.
-func lines(text string) []string {
-	var all []string
-	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
-		if line = strings.Join(strings.Fields(line), " "); line != "" && !strings.HasPrefix(line, "fe80:") {
-			all = append(all, strings.TrimSuffix(line, " pref medium"))
-		}
-	}
-	return all
-}
 
 // twoNetworks is a container with an interface in each of two networks, of which
 // the first has the default route.
@@ -72,8 +45,8 @@ func newTwoNetworks() twoNetworks {
 	}
 	join(t.first, "eth0", 1)
 	join(t.second, "net1", 2)
-	ip(t.c.Netns, "route add default via 10.1.0.1")
-	ip(t.c.Netns, "route add default via fd00:1::1")
+	testrig.IP(t.c.Netns, "route add default via 10.1.0.1")
+	testrig.IP(t.c.Netns, "route add default via fd00:1::1")
 	return t
 }
 
@@ -91,12 +64,12 @@ func (t twoNetworks) config(more string) string {
 }
 
 func (t twoNetworks) table(family int, table string) []string {
-	return lines(ip(t.c.Netns, "-%d route show table %s", family, table))
+	return testrig.Lines(testrig.IP(t.c.Netns, "-%d route show table %s", family, table), "^fe80:")
 }
 
 func (t twoNetworks) rules(family int) []string {
 	var own []string
-	for _, line := range lines(ip(t.c.Netns, "-%d rule show", family)) {
+	for _, line := range testrig.Lines(testrig.IP(t.c.Netns, "-%d rule show", family), "^$") {
 		if strings.Contains(line, "from 10.") || strings.Contains(line, "from fd00") {
 			own = append(own, line)
 		}
@@ -114,9 +87,9 @@ var _ = Describe("packets", func() {
 	It("are answered on the interface that they came in by", func() {
 		t := newTwoNetworks()
 		// Somebody beyond the second gateway, whom the first does not know.
-		ip(t.second, "link set lo up")
-		ip(t.second, "address add 192.0.2.9/32 dev lo")
-		ip(t.second, "address add 2001:db8::9/128 dev lo nodad")
+		testrig.IP(t.second, "link set lo up")
+		testrig.IP(t.second, "address add 192.0.2.9/32 dev lo")
+		testrig.IP(t.second, "address add 2001:db8::9/128 dev lo nodad")
 		ping := func(from, to string) error {
 			return t.second.Do(func(ns.NetNS) error { return testutils.Ping(from, to, 1) })
 		}
@@ -139,8 +112,8 @@ var _ = Describe("the kernel", func() {
 
 	BeforeEach(func() {
 		t = newTwoNetworks()
-		ip(t.c.Netns, "route add 203.0.113.0/24 via 10.2.0.2 mtu 1300")
-		ip(t.c.Netns, "route append default via 10.2.0.1 advmss 1200")
+		testrig.IP(t.c.Netns, "route add 203.0.113.0/24 via 10.2.0.2 mtu 1300")
+		testrig.IP(t.c.Netns, "route append default via 10.2.0.1 advmss 1200")
 		before = t.snapshot()
 	})
 
@@ -172,8 +145,8 @@ var _ = Describe("the kernel", func() {
 	})
 
 	It("keeps its tables", func() {
-		ip(t.c.Netns, "route add 198.51.100.0/24 via 10.1.0.2 table 100")
-		ip(t.c.Netns, "rule add to 198.51.100.7 lookup 102")
+		testrig.IP(t.c.Netns, "route add 198.51.100.0/24 via 10.1.0.2 table 100")
+		testrig.IP(t.c.Netns, "rule add to 198.51.100.7 lookup 102")
 		t.Add(t.c, t.config(""))
 		Expect(t.rules(4)).To(ConsistOf(ContainSubstring("from 10.2.0.5 lookup 101 ")))
 		Expect(t.rules(6)).To(ConsistOf(ContainSubstring("from fd00:2::5 lookup 103 ")))
@@ -182,7 +155,7 @@ var _ = Describe("the kernel", func() {
 	})
 
 	It("has the gateways of the configuration", func() {
-		ip(t.c.Netns, "route add default via 10.2.0.3 metric 9")
+		testrig.IP(t.c.Netns, "route add default via 10.2.0.3 metric 9")
 		t.Add(t.c, t.config(`,"gateways":["10.2.0.77","fd00:2::77"]`))
 		Expect(t.table(4, "100")).To(ContainElements("default via 10.2.0.77 dev net1 proto 67", "default via 10.2.0.3 dev net1 metric 9"))
 		Expect(t.table(6, "101")).To(ContainElement("default via fd00:2::77 dev net1 proto 67 metric 1024"))
@@ -203,14 +176,14 @@ var _ = Describe("the kernel", func() {
 		once := t.snapshot()
 		t.Add(t.c, c)
 		Expect(t.snapshot()).To(Equal(once))
-		ip(t.c.Netns, "route del 10.2.0.0/24 dev net1")
+		testrig.IP(t.c.Netns, "route del 10.2.0.0/24 dev net1")
 		Expect(t.Check(t.c, `{"addSourceHints":true}`, result)).To(MatchError(ContainSubstring("the route to 10.2.0.0/24 with source 10.2.0.5 through net1 is missing")))
 		t.Del(t.c, "{}")
 		Expect(t.snapshot()).To(Equal(before))
 	})
 
 	It("gets rules alone for a table of others", func() {
-		ip(t.c.Netns, "route add default via 10.2.0.1 table 5000")
+		testrig.IP(t.c.Netns, "route add default via 10.2.0.1 table 5000")
 		c := t.config(`,"table":5000`)
 		before := t.snapshot()
 		result := t.Add(t.c, c)
@@ -225,8 +198,8 @@ var _ = Describe("the kernel", func() {
 	})
 
 	It("moves routes with several gateways, and leaves those of several interfaces", func() {
-		ip(t.c.Netns, "route add 198.51.100.0/24 nexthop via 10.2.0.2 nexthop via 10.2.0.3")
-		ip(t.c.Netns, "route add 192.0.2.0/24 nexthop via 10.2.0.2 nexthop via 10.1.0.3")
+		testrig.IP(t.c.Netns, "route add 198.51.100.0/24 nexthop via 10.2.0.2 nexthop via 10.2.0.3")
+		testrig.IP(t.c.Netns, "route add 192.0.2.0/24 nexthop via 10.2.0.2 nexthop via 10.1.0.3")
 		before := t.snapshot()
 		t.Add(t.c, t.config(""))
 		Expect(t.table(4, "100")).To(ContainElement("198.51.100.0/24"))
@@ -237,9 +210,9 @@ var _ = Describe("the kernel", func() {
 	})
 
 	It("keeps the rules of others at DEL", func() {
-		ip(t.c.Netns, "rule add from 10.2.0.5 lookup 200")
-		ip(t.c.Netns, "rule add from 10.2.0.5 to 10.9.0.0/16 lookup 201 protocol 67")
-		ip(t.c.Netns, "rule add from 10.1.0.5 lookup 202 protocol 67")
+		testrig.IP(t.c.Netns, "rule add from 10.2.0.5 lookup 200")
+		testrig.IP(t.c.Netns, "rule add from 10.2.0.5 to 10.9.0.0/16 lookup 201 protocol 67")
+		testrig.IP(t.c.Netns, "rule add from 10.1.0.5 lookup 202 protocol 67")
 		before := t.snapshot()
 		t.Add(t.c, t.config(""))
 		t.Del(t.c, "{}")
@@ -248,20 +221,20 @@ var _ = Describe("the kernel", func() {
 
 	It("loses the rules of an interface that is gone", func() {
 		t.Add(t.c, t.config(""))
-		ip(t.c.Netns, "rule add from 10.2.0.5 lookup 200")
-		ip(t.c.Netns, "rule add from 10.77.0.1 lookup 201 protocol unspec")
-		ip(t.c.Netns, "link del net1")
+		testrig.IP(t.c.Netns, "rule add from 10.2.0.5 lookup 200")
+		testrig.IP(t.c.Netns, "rule add from 10.77.0.1 lookup 201 protocol unspec")
+		testrig.IP(t.c.Netns, "link del net1")
 		t.Del(t.c, "{}")
 		Expect(t.rules(4)).To(ConsistOf(ContainSubstring("lookup 200"), ContainSubstring("lookup 201")))
 		Expect(t.rules(6)).To(BeEmpty())
 	})
 
 	It("loses the rules that upstream has made", func() {
-		ip(t.c.Netns, "rule add from 10.2.0.5 lookup 100 protocol unspec")
-		ip(t.c.Netns, "rule add from 10.2.0.5 lookup 5000 protocol unspec")
+		testrig.IP(t.c.Netns, "rule add from 10.2.0.5 lookup 100 protocol unspec")
+		testrig.IP(t.c.Netns, "rule add from 10.2.0.5 lookup 5000 protocol unspec")
 		t.Del(t.c, `{"table":5000}`)
 		Expect(t.rules(4)).To(ConsistOf(ContainSubstring("lookup 100")))
-		ip(t.c.Netns, "link del net1")
+		testrig.IP(t.c.Netns, "link del net1")
 		t.Del(t.c, t.config(""))
 		Expect(t.rules(4)).To(BeEmpty(), "prevResult has the address")
 	})

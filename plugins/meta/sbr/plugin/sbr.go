@@ -14,12 +14,11 @@
 // what there is.
 //
 // Several ADDs in a namespace at once would choose the same table. They wait for
-// one another by a lock on the namespace (flock(2)), as upstream's do.
+// one another (see linkroutes.Locked), also for those of upstream.
 package sbr
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink"
@@ -28,7 +27,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
 
-	"github.com/containernetworking/plugins/internal/filelock"
+	"github.com/containernetworking/plugins/internal/linkroutes"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
@@ -49,7 +48,7 @@ func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, er
 	if len(ips) == 0 {
 		return nil, plugin.Errorf(types.ErrInvalidNetworkConfig, "prevResult.ips: %s has no address there, so there is nothing to route by", req.IfName)
 	}
-	err := locked(req, func() error {
+	err := linkroutes.Locked(req, func() error {
 		found, err := look(req.IfName)
 		if err != nil {
 			return err
@@ -68,7 +67,7 @@ func del(_ context.Context, req *plugin.Request, c *Config) error {
 	if !req.Netns.Present() {
 		return nil
 	}
-	return locked(req, func() error { return remove(req, c) })
+	return linkroutes.Locked(req, func() error { return remove(req, c) })
 }
 
 // status tells whether the kernel knows routing rules.
@@ -77,17 +76,6 @@ func status(context.Context, *plugin.Request, *Config) error {
 		return fmt.Errorf("list the routing rules (does the kernel have CONFIG_IP_MULTIPLE_TABLES?): %w", err)
 	}
 	return nil
-}
-
-// locked runs fn in the container's namespace while no other of us changes
-// rules and tables there.
-func locked(req *plugin.Request, fn func() error) (err error) {
-	netns := req.Netns.NS().Fd()
-	if err := filelock.Lock(netns); err != nil {
-		return fmt.Errorf("lock the network namespace %s: %w", req.Netns.Path(), err)
-	}
-	defer func() { err = errors.Join(err, filelock.Unlock(netns)) }()
-	return req.InNetns(fn)
 }
 
 // ownAddresses returns what prevResult says are the addresses of the

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The vrf plugin puts a container's interface into a VRF.
+package main
+
+import (
+	vrf "github.com/containernetworking/plugins/plugins/meta/vrf/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+func main() { plugin.Main(vrf.Plugin) }

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package vrf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/internal/linkroutes"
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
+)
+
+// baggage is what a link loses on its way into a VRF or out of one: the kernel
+// sets it down and up again.
+type baggage struct {
+	addresses []netlink.Addr  // of IPv6, but for those that the kernel makes by itself
+	routes    []netlink.Route // nearest first
+}
+
+// pack returns what is to go with a link whose routes are in table, with its
+// share of the routes that lead through other links, too.
+func pack(l netlink.Link, table int) (baggage, error) {
+	addresses, err := globalAddresses(l)
+	if err != nil {
+		return baggage{}, err
+	}
+	all, err := linkroutes.All()
+	index := l.Attrs().Index
+	routes := slices.Concat(linkroutes.Through(all, index, table), linkroutes.Shares(all, index, table))
+	routes = slices.DeleteFunc(routes, isKernels)
+	linkroutes.NearestFirst(routes)
+	return baggage{addresses, routes}, err
+}
+
+// isKernels tells whether the kernel makes and removes a route, along with an
+// address. In the table of a VRF they stand among the others.
+func isKernels(route netlink.Route) bool {
+	switch route.Type {
+	case unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST, unix.RTN_MULTICAST:
+		return true
+	}
+	return false
+}
+
+// enter puts a link into a VRF, with its baggage.
+func enter(ctx context.Context, l netlink.Link, found *netlink.Vrf, b baggage) error {
+	if err := withdraw(l, unix.RT_TABLE_MAIN); err != nil {
+		return err
+	}
+	defer withoutDAD(l.Attrs().Name, b.addresses)()
+	if err := netlink.LinkSetMaster(l, found); err != nil {
+		return fmt.Errorf("put %s into the VRF %s: %w", l.Attrs().Name, found.Name, err)
+	}
+	return b.unpack(ctx, l, int(found.Table))
+}
+
+// leave takes a link out of the VRF with the table. What cannot be put back then
+// is no error: a gateway may be gone meanwhile, and the link soon will be.
+func leave(ctx context.Context, l netlink.Link, table int, b baggage) error {
+	defer withoutDAD(l.Attrs().Name, b.addresses)()
+	withdrawErr := withdraw(l, table)
+	if err := netlink.LinkSetNoMaster(l); err != nil && !link.IsNotFound(err) {
+		return fmt.Errorf("take %s out of its VRF: %w", l.Attrs().Name, err)
+	}
+	_ = b.unpack(ctx, l, unix.RT_TABLE_MAIN)
+	return withdrawErr
+}
+
+// withdraw removes the link's share of routes that lead through others, too. The
+// kernel would keep it, and use it again when the link is up.
+func withdraw(l netlink.Link, table int) error {
+	all, err := linkroutes.All()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, share := range linkroutes.Shares(all, l.Attrs().Index, table) {
+		_, err := linkroutes.Remove(share)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (b baggage) unpack(ctx context.Context, l netlink.Link, table int) error {
+	if err := b.putAddresses(ctx, l); err != nil {
+		return err
+	}
+	var errs []error
+	for _, route := range b.routes {
+		_, err := linkroutes.Add(linkroutes.InTable(route, table))
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func globalAddresses(l netlink.Link) ([]netlink.Addr, error) {
+	all, err := link.Addresses(l, netlink.FAMILY_V6)
+	return slices.DeleteFunc(all, func(a netlink.Addr) bool { return a.Scope != int(netlink.SCOPE_UNIVERSE) }), err
+}
+
+// withoutDAD has the addresses usable as soon as the link is up again, if they
+// are known to be unique: nothing changes on the other side of the link. That is
+// best effort.
+func withoutDAD(name string, addresses []netlink.Addr) (done func()) {
+	key := "net/ipv6/conf/" + name + "/accept_dad"
+	before, err := sysctl.Sysctl(key)
+	if err != nil || before == "0" || slices.ContainsFunc(addresses, isUncertain) {
+		return func() {}
+	}
+	_ = sysctl.Set(key, "0")
+	return func() { _ = sysctl.Set(key, before) }
+}
+
+func isUncertain(address netlink.Addr) bool {
+	return address.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0
+}
+
+// putAddresses puts back those addresses that the link has lost, and waits until
+// each can be the source of a route.
+func (b baggage) putAddresses(ctx context.Context, l netlink.Link) error {
+	if len(b.addresses) == 0 {
+		return nil
+	}
+	have, err := globalAddresses(l)
+	if err != nil {
+		return err
+	}
+	var all []net.IP
+	for _, address := range b.addresses {
+		all = append(all, address.IP)
+		if slices.ContainsFunc(have, address.Equal) {
+			continue
+		}
+		if err := netlink.AddrAdd(l, asNew(address)); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("put the address %s back on %s: %w", address.IPNet, l.Attrs().Name, err)
+		}
+	}
+	return link.WaitDAD(ctx, l.Attrs().Index, all...)
+}
+
+// asNew returns an address as one to be added: with the flags that can be set,
+// and without another detection if one has been.
+func asNew(address netlink.Addr) *netlink.Addr {
+	if !isUncertain(address) {
+		address.Flags |= unix.IFA_F_NODAD
+	}
+	address.Flags &= unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_MANAGETEMPADDR | unix.IFA_F_HOMEADDRESS
+	return &address
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package vrf
+
+import (
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/pkg/conf"
+)
+
+func TestVrf(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "plugins/meta/vrf")
+}
+
+var _ = DescribeTable("a configuration that makes no sense",
+	func(text, want string) {
+		Expect(Plugin.Lint([]byte(text))).To(MatchError(ContainSubstring(want)))
+	},
+	Entry("no name", `{"name":"n"}`, "vrfname: empty, the name of an interface"),
+	Entry("a long name", `{"name":"n","vrfname":"a-name-that-is-too-long"}`, "vrfname: "),
+	Entry("a name that is none", `{"name":"n","vrfname":"a/b"}`, "vrfname: "),
+	Entry("a negative table", `{"name":"n","vrfname":"blue","table":-1}`, "table: -1 is not a whole number from 0 to 4294967295"),
+	Entry("a large table", `{"name":"n","vrfname":"blue","table":4294967296}`, "table: 4294967296 is not"),
+	Entry("a table by name", `{"name":"n","vrfname":"blue","table":"main"}`, "table: the string"),
+)
+
+var _ = It("takes the spelling of many an example", func() {
+	Expect(Plugin.Lint([]byte(`{"name":"n","vrfName":"blue","table":4294967295}`))).To(Succeed())
+})
+
+func FuzzParse(f *testing.F) {
+	f.Add(`{"name":"n","vrfname":"blue","table":1001}`)
+	f.Add(`{"vrfname":null,"table":0.5}`)
+	f.Fuzz(func(_ *testing.T, text string) {
+		var c Config
+		var p conf.Problems
+		if _, err := conf.Decode([]byte(text), &c, &p); err == nil {
+			c.Validate(&p, nil)
+		}
+		_ = p.Err()
+	})
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Package vrf is the vrf plugin. It puts the container's interface into a VRF
+// (virtual routing and forwarding, a routing domain of its own), which it makes
+// if need be.
+//
+// The VRF is in the container's network namespace and goes with it. It is shared
+// by the interfaces that are in it; the last one to leave takes it along.
+// Choosing a table and looking for other members are done under the lock of the
+// namespace (see linkroutes.Locked).
+package vrf
+
+import (
+	"context"
+	"errors"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/containernetworking/plugins/internal/linkroutes"
+	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// Plugin is the vrf plugin.
+var Plugin = plugin.New(plugin.Definition[Config]{
+	Name:     "vrf",
+	Versions: version.VersionsStartingFrom("0.3.1"),
+	Chained:  true,
+	Add:      add,
+	Check:    checkMembership,
+	Del:      del,
+})
+
+// Config is the configuration of the vrf plugin.
+type Config struct {
+	conf.Common
+	VRFName string `json:"vrfname"`
+	Table   uint32 `json:"table"`
+}
+
+// Validate implements conf.Validator.
+func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
+	conf.LinkName(p, "vrfname", c.VRFName)
+}
+
+func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
+	err := linkroutes.Locked(req, func() error {
+		l, err := link.Find(req.IfName)
+		if err != nil {
+			return err
+		}
+		return join(ctx, req, c, l)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return req.Prev, nil
+}
+
+// join puts l into the VRF, unless it is in there.
+func join(ctx context.Context, req *plugin.Request, c *Config, l netlink.Link) error {
+	found, err := find(c)
+	if err != nil {
+		return err
+	}
+	if master := l.Attrs().MasterIndex; master != 0 {
+		return expectMember(l, master, found)
+	}
+	if found == nil {
+		if found, err = create(req, c); err != nil {
+			return err
+		}
+	}
+	luggage, err := pack(l, unix.RT_TABLE_MAIN)
+	if err != nil {
+		return err
+	}
+	req.Undo.Push("membership of "+c.VRFName, func() error {
+		return req.InNetns(func() error { return leave(context.WithoutCancel(ctx), l, int(found.Table), luggage) })
+	})
+	return enter(ctx, l, found, luggage)
+}
+
+// expectMember refuses a link that is a member of something else.
+func expectMember(l netlink.Link, master int, wanted *netlink.Vrf) error {
+	if wanted != nil && master == wanted.Index {
+		return nil
+	}
+	name := "one that is gone"
+	if found, err := link.FindByIndex(master); err == nil {
+		name = found.Attrs().Name
+	}
+	return plugin.Errorf(types.ErrInvalidNetworkConfig, "%s has already a master set, %s: an interface can have one only", l.Attrs().Name, name)
+}
+
+// del takes the interface out of the VRF that it is in, and removes what no
+// interface is left in: that one, and the configuration's.
+func del(ctx context.Context, req *plugin.Request, c *Config) error {
+	if !req.Netns.Present() {
+		return nil
+	}
+	return linkroutes.Locked(req, func() error {
+		left, err := takeOut(ctx, req.IfName)
+		return errors.Join(err, removeEmpty(left), removeEmpty(c.VRFName))
+	})
+}
+
+// takeOut returns the name of the VRF that the interface was in. One that is
+// gone was in none.
+func takeOut(ctx context.Context, ifName string) (string, error) {
+	l, err := link.Find(ifName)
+	if link.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil || l.Attrs().MasterIndex == 0 {
+		return "", err
+	}
+	master, err := link.FindByIndex(l.Attrs().MasterIndex)
+	if err != nil {
+		return "", err
+	}
+	found, ok := master.(*netlink.Vrf)
+	if !ok { // somebody has put it into a bond, a bridge ...
+		return "", nil
+	}
+	luggage, err := pack(l, int(found.Table))
+	return found.Name, errors.Join(err, leave(ctx, l, int(found.Table), luggage))
+}
