@@ -132,13 +132,7 @@ func Connect(ctx context.Context, req *plugin.Request, l netlink.Link, c *conf.C
 // Configure gives the link the addresses and routes of the result, sets it up,
 // and makes it the only interface of the result.
 func Configure(ctx context.Context, req *plugin.Request, l netlink.Link, result *current.Result, c *conf.Common) error {
-	result.Interfaces = []*current.Interface{link.Describe(l, req.Netns.Path())}
-	for _, ip := range result.IPs {
-		ip.Interface = current.Int(0)
-	}
-	if c.HasDNS() {
-		result.DNS = c.DNS
-	}
+	containerlink.Complete(result, link.Describe(l, req.Netns.Path()), c)
 	return req.InNetns(func() error {
 		announce(req.IfName)
 		return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, ipam.Options{})

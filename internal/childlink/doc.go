@@ -6,8 +6,9 @@
 // single link inside the container: on top of a master (macvlan, ipvlan, vlan)
 // or by itself (dummy, tap).
 //
-// A plugin says what is special about its links with a Kind, and its commands
-// are a sentence each:
+// A plugin says what is special about its links with a Kind, and Define has the
+// commands for it. What a plugin does in a way of its own it puts together from the
+// steps of the usual commands:
 //
 //	func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
 //		l, err := childlink.Create(req, c.kind(req.Args))
@@ -17,8 +18,8 @@
 //		return childlink.Connect(ctx, req, l, &c.Common)
 //	}
 //
-// One that makes its link in a way of its own does so in the container's
-// namespace and says so with Own.
+// One that makes the link itself does so in the container's namespace and says
+// so with Own.
 //
 // The link has its final name before the IPAM plugin is asked: a DHCP client
 // needs it. It bears its owner as its alias and goes with the container's

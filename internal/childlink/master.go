@@ -89,10 +89,10 @@ func (m *Master) place() string {
 	return "on the host"
 }
 
-// Status tells why an ADD would not find its master now. What is in a container
-// cannot be told before there is one.
+// Status tells why an ADD would not find its master now, if it needs one. What
+// is in a container cannot be told before there is one.
 func (m *Master) Status() error {
-	if m.InContainer {
+	if m == nil || m.InContainer {
 		return nil
 	}
 	if _, err := m.find(); err != nil {

@@ -18,6 +18,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
@@ -120,6 +121,18 @@ func Check(report *check.Report, req *plugin.Request, want Want) (found netlink.
 	})
 	report.Fail(req.IfName, err)
 	return found
+}
+
+// Complete makes iface the only interface of the result, to which all addresses
+// belong, and puts in the DNS settings of the configuration, if it has any.
+func Complete(result *current.Result, iface *current.Interface, c *conf.Common) {
+	result.Interfaces = []*current.Interface{iface}
+	for _, ip := range result.IPs {
+		ip.Interface = current.Int(0)
+	}
+	if c.HasDNS() {
+		result.DNS = c.DNS
+	}
 }
 
 // OwnIPs returns the addresses of prevResult that belong to the container's

@@ -71,13 +71,7 @@ func reserve(ctx context.Context, req *plugin.Request, at locator, c *Config) (*
 	if err != nil {
 		return nil, err
 	}
-	result.Interfaces = []*current.Interface{{Name: req.IfName, Sandbox: req.Netns.Path(), PciID: at.pci}}
-	for _, ip := range result.IPs {
-		ip.Interface = current.Int(0)
-	}
-	if c.HasDNS() {
-		result.DNS = c.DNS
-	}
+	containerlink.Complete(result, &current.Interface{Name: req.IfName, Sandbox: req.Netns.Path(), PciID: at.pci}, &c.Common)
 	return result, nil
 }
 

@@ -23,15 +23,13 @@ import (
 )
 
 // Plugin is the ipvlan plugin.
-var Plugin = plugin.New(plugin.Definition[Config]{
+var Plugin = plugin.New(childlink.Define(plugin.Definition[Config]{
 	Name:     "ipvlan",
 	Versions: version.All,
 	IPAM:     plugin.OptionalIPAM,
 	Add:      add,
-	Del:      del,
-	Check:    checkAttachment,
 	Status:   status,
-})
+}, (*Config).kind))
 
 func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
 	if err := needAddresses(req); err != nil {
@@ -41,7 +39,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err != nil {
 		return nil, err
 	}
-	l, err := childlink.Create(req, c.kind(master))
+	l, err := childlink.Create(req, c.kindOn(master))
 	if err != nil {
 		return nil, err
 	}
@@ -59,14 +57,6 @@ func needAddresses(req *plugin.Request) error {
 	}
 	return plugin.Errorf(types.ErrInvalidNetworkConfig,
 		"ipam.type: missing, and prevResult has no addresses to take over; name the IPAM plugin that assigns addresses")
-}
-
-func del(ctx context.Context, req *plugin.Request, _ *Config) error {
-	return childlink.Del(ctx, req, linkType)
-}
-
-func checkAttachment(ctx context.Context, req *plugin.Request, c *Config) error {
-	return childlink.Check(ctx, req, c.kind(c.Settings.Of(nil)))
 }
 
 // status does not look for the master of an ipvlan that takes it, with the

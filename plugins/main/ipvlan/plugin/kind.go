@@ -10,9 +10,8 @@ import (
 
 	"github.com/containernetworking/plugins/internal/childlink"
 	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/conf"
 )
-
-const linkType = "ipvlan"
 
 func modes() childlink.Modes[netlink.IPVlanMode] {
 	return childlink.Modes[netlink.IPVlanMode]{
@@ -22,9 +21,11 @@ func modes() childlink.Modes[netlink.IPVlanMode] {
 	}
 }
 
-func (c *Config) kind(master *childlink.Master) childlink.Kind {
+func (c *Config) kind(conf.EnvArgs) childlink.Kind { return c.kindOn(c.Settings.Of(nil)) }
+
+func (c *Config) kindOn(master *childlink.Master) childlink.Kind {
 	return childlink.Kind{
-		Type:   linkType,
+		Type:   "ipvlan",
 		Master: master,
 		MTU:    c.MTU,
 		Build: func(attrs netlink.LinkAttrs) netlink.Link {

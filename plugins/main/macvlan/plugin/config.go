@@ -25,5 +25,3 @@ func (c *Config) Validate(p *conf.Problems, args conf.EnvArgs) {
 	conf.MTU(p, "mtu", c.MTU)
 	c.ValidateMAC(p, args)
 }
-
-func (c *Config) master() *childlink.Master { return c.Settings.Of(childlink.FitMTU(c.MTU)) }

@@ -13,8 +13,6 @@ import (
 	"github.com/containernetworking/plugins/pkg/conf"
 )
 
-const linkType = "macvlan"
-
 // modes are the modes of the kernel, but for "source", which is of no use
 // without a list of MAC addresses.
 func modes() childlink.Modes[netlink.MacvlanMode] {
@@ -28,8 +26,8 @@ func modes() childlink.Modes[netlink.MacvlanMode] {
 
 func (c *Config) kind(args conf.EnvArgs) childlink.Kind {
 	return childlink.Kind{
-		Type:    linkType,
-		Master:  c.master(),
+		Type:    "macvlan",
+		Master:  c.Settings.Of(childlink.FitMTU(c.MTU)),
 		MTU:     c.MTU,
 		MAC:     c.ContainerMAC(args),
 		Build:   c.build,

@@ -12,9 +12,6 @@
 package macvlan
 
 import (
-	"context"
-
-	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/containernetworking/plugins/internal/childlink"
@@ -22,33 +19,9 @@ import (
 )
 
 // Plugin is the macvlan plugin.
-var Plugin = plugin.New(plugin.Definition[Config]{
+var Plugin = plugin.New(childlink.Define(plugin.Definition[Config]{
 	Name:     "macvlan",
 	Versions: version.All,
 	IPAM:     plugin.OptionalIPAM,
 	Args:     []string{"MAC"},
-	Add:      add,
-	Del:      del,
-	Check:    checkAttachment,
-	Status:   status,
-})
-
-func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
-	l, err := childlink.Create(req, c.kind(req.Args))
-	if err != nil {
-		return nil, err
-	}
-	return childlink.Connect(ctx, req, l, &c.Common)
-}
-
-func del(ctx context.Context, req *plugin.Request, _ *Config) error {
-	return childlink.Del(ctx, req, linkType)
-}
-
-func checkAttachment(ctx context.Context, req *plugin.Request, c *Config) error {
-	return childlink.Check(ctx, req, c.kind(req.Args))
-}
-
-func status(_ context.Context, _ *plugin.Request, c *Config) error {
-	return c.master().Status()
-}
+}, (*Config).kind))

@@ -33,8 +33,6 @@ func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
 	conf.MTU(p, "mtu", c.MTU)
 }
 
-func (c *Config) master() *childlink.Master { return c.Settings.Of(c.suits) }
-
 // suits wants a master that is up: the kernel refuses to set a VLAN up on one
 // that is not.
 func (c *Config) suits(master netlink.Link) error {

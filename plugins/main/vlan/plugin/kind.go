@@ -10,14 +10,13 @@ import (
 
 	"github.com/containernetworking/plugins/internal/childlink"
 	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/conf"
 )
 
-const linkType = "vlan"
-
-func (c *Config) kind() childlink.Kind {
+func (c *Config) kind(conf.EnvArgs) childlink.Kind {
 	return childlink.Kind{
-		Type:   linkType,
-		Master: c.master(),
+		Type:   "vlan",
+		Master: c.Settings.Of(c.suits),
 		MTU:    c.MTU,
 		Build: func(attrs netlink.LinkAttrs) netlink.Link {
 			return &netlink.Vlan{LinkAttrs: attrs, VlanId: c.VLANID, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}

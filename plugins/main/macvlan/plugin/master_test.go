@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package macvlan
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+var _ = Describe("the master", func() {
+	const addresses = `"ipam":{"type":"static","addresses":[{"address":"192.0.2.5/24"}]}`
+	var rig *testrig.Rig
+	var one *testrig.Container
+	var outside ns.NetNS
+
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), "macvlan")
+		rig = testrig.New(Plugin, ipamPath)
+		one = rig.Container("one")
+		outside = rig.Outside([]string{"192.0.2.1/24"}, []string{"192.0.2.9/24"})
+	})
+
+	expectAttached := func(config string) {
+		GinkgoHelper()
+		result := rig.Add(one, config)
+		Expect(testrig.Reach(one.Netns, outside, "192.0.2.9")).To(Equal("192.0.2.5"))
+		Expect(rig.Check(one, config, result)).To(Succeed())
+		rig.Del(one, config)
+	}
+
+	It("is the link of the default route", func() {
+		const config = `{"type":"macvlan",` + addresses + `}`
+		_, err := rig.Call("ADD", one, config)
+		Expect(err).To(MatchError(ContainSubstring("master: missing, and there is no default route on the host")))
+		_, err = rig.Call("STATUS", one, config)
+		Expect(testrig.Code(err)).To(Equal(plugin.ErrNotAvailable))
+		testrig.Route(rig.Host, "0.0.0.0/0", "192.0.2.9")
+		_, err = rig.Call("STATUS", one, config)
+		Expect(err).NotTo(HaveOccurred())
+		expectAttached(config)
+	})
+
+	It("may be in the container, and have another name", func() {
+		testrig.MoveLink(rig.Host, "uplink", one.Netns)
+		one.Do(func() {
+			Expect(setLink("uplink", func(l netlink.Link) error { return netlink.LinkAddAltName(l, "the-link-to-the-outside") })).To(Succeed())
+		})
+		expectAttached(`{"type":"macvlan","linkInContainer":true,"master":"the-link-to-the-outside",` + addresses + `}`)
+		_, err := rig.Call("ADD", one, `{"type":"macvlan","linkInContainer":true,`+addresses+`}`)
+		Expect(err).To(MatchError(ContainSubstring("there is no default route in the container")))
+		one.Do(func() {
+			addr, err := netlink.ParseAddr("198.51.100.1/24")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(setLink("uplink", func(l netlink.Link) error { return netlink.AddrAdd(l, addr) })).To(Succeed())
+		})
+		testrig.Route(one.Netns, "0.0.0.0/0", "198.51.100.9")
+		expectAttached(`{"type":"macvlan","linkInContainer":true,` + addresses + `}`)
+	})
+
+	It("is looked for where it should be", func() {
+		result := rig.Add(one, `{"type":"macvlan","master":"uplink",`+addresses+`}`)
+		err := rig.Check(one, `{"type":"macvlan","master":"uplink","linkInContainer":true,`+addresses+`}`, result)
+		Expect(err).To(MatchError(ContainSubstring(`there is no interface "uplink" in the container`)))
+	})
+
+	It("has the greater MTU", func() {
+		const config = `{"type":"macvlan","master":"uplink","mtu":1501}`
+		const want = "mtu: 1501 is greater than 1500, the MTU of the master uplink"
+		_, err := rig.Call("ADD", one, config)
+		Expect(err).To(MatchError(ContainSubstring(want)))
+		Expect(testrig.Code(err)).To(Equal(types.ErrInvalidNetworkConfig))
+		_, err = rig.Call("STATUS", one, config)
+		Expect(err).To(MatchError(ContainSubstring(want)))
+		Expect(testrig.Code(err)).To(Equal(plugin.ErrNotAvailable))
+	})
+
+	It("may belong to somebody who shares it with nobody", func() {
+		rig.OnHost(func() {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = "bridge"
+			bridge := &netlink.Bridge{LinkAttrs: attrs}
+			Expect(netlink.LinkAdd(bridge)).To(Succeed())
+			Expect(setLink("uplink", func(l netlink.Link) error { return netlink.LinkSetMaster(l, bridge) })).To(Succeed())
+		})
+		_, err := rig.Call("ADD", one, `{"type":"macvlan","master":"uplink"}`)
+		Expect(err).To(MatchError(ContainSubstring("the master belongs to something that shares it with nobody")))
+	})
+
+	It("is no concern of a DEL of another network, nor is its interface", func() {
+		config := `{"type":"macvlan","master":"uplink",` + addresses + `}`
+		result := rig.Add(one, config)
+		other := `{"name":"other","type":"macvlan","master":"uplink",` + addresses + `}`
+		_, err := rig.Call("ADD", one, other)
+		Expect(err).To(MatchError(ContainSubstring(`interface "eth0" already exists in the container; use another CNI_IFNAME`)))
+		rig.Del(one, other)
+		Expect(rig.Check(one, config, result)).To(Succeed())
+	})
+})
