@@ -127,6 +127,34 @@ func setUp(name string) {
 	gomega.Expect(netlink.LinkSetUp(l)).To(gomega.Succeed())
 }
 
+// Remember notes how the host and the container are, and returns what expects
+// them to be the same again.
+func (r *Rig) Remember(c *Container) (expectSame func()) {
+	ginkgo.GinkgoHelper()
+	before := Snapshot(r.Host, c.Netns)
+	return func() {
+		ginkgo.GinkgoHelper()
+		gomega.Expect(Snapshot(r.Host, c.Netns)).To(gomega.Equal(before))
+	}
+}
+
+// Snapshot is testutils.Snapshot, which must succeed.
+func Snapshot(netns ...ns.NetNS) string {
+	ginkgo.GinkgoHelper()
+	text, err := testutils.Snapshot(netns...)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return text
+}
+
+// Find returns the link of the current namespace with the name; there must be
+// one.
+func Find(name string) netlink.Link {
+	ginkgo.GinkgoHelper()
+	l, err := netlink.LinkByName(name)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred(), name)
+	return l
+}
+
 // Call runs a command for c and returns what it printed. config is a
 // configuration without name and cniVersion, which are "test" and 1.1.0 unless
 // it has them.

@@ -78,7 +78,7 @@ var _ = Describe("a device", func() {
 			standIn("nic0", nicMAC, 1500, true)
 			standIn("nic1", "02:00:00:00:00:02", 1500, true)
 		})
-		before = snapshot(rig.Host)
+		before = testrig.Snapshot(rig.Host)
 	})
 
 	// expectLent attaches with a configuration and expects nic0 to be lent, and to
@@ -87,11 +87,11 @@ var _ = Describe("a device", func() {
 		GinkgoHelper()
 		result := rig.Add(c, config)
 		Expect(result.Interfaces).To(Equal([]*current.Interface{{Name: "eth0", Mac: nicMAC, Mtu: 1500, Sandbox: c.Path, PciID: pciID}}))
-		c.Do(func() { Expect(find("eth0").Attrs().Alias).To(Equal("nic0")) })
+		c.Do(func() { Expect(testrig.Find("eth0").Attrs().Alias).To(Equal("nic0")) })
 		Expect(rig.Check(c, config, result)).To(Succeed())
 		Expect(os.RemoveAll(string(sys))).To(Succeed())
 		rig.Del(c, config)
-		Expect(snapshot(rig.Host)).To(Equal(before))
+		Expect(testrig.Snapshot(rig.Host)).To(Equal(before))
 		rig.Del(c, config)
 	}
 
@@ -137,16 +137,16 @@ var _ = Describe("a device", func() {
 	It("is found by its address rather than what is on top of it", func() {
 		rig.OnHost(func() {
 			attrs := netlink.NewLinkAttrs()
-			attrs.Name, attrs.HardwareAddr = "aaa", find("nic0").Attrs().HardwareAddr
+			attrs.Name, attrs.HardwareAddr = "aaa", testrig.Find("nic0").Attrs().HardwareAddr
 			Expect(netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs})).To(Succeed())
 		})
-		before = snapshot(rig.Host)
+		before = testrig.Snapshot(rig.Host)
 		expectLent(`{"type":"host-device","hwaddr":"02-00-00-00-00-01"}`, "")
 	})
 
 	It("is found by its alternative name", func() {
-		rig.OnHost(func() { Expect(netlink.LinkAddAltName(find("nic0"), "enp0s3")).To(Succeed()) })
-		before = snapshot(rig.Host)
+		rig.OnHost(func() { Expect(netlink.LinkAddAltName(testrig.Find("nic0"), "enp0s3")).To(Succeed()) })
+		before = testrig.Snapshot(rig.Host)
 		expectLent(`{"type":"host-device","device":"enp0s3"}`, "")
 	})
 
@@ -155,7 +155,7 @@ var _ = Describe("a device", func() {
 			sys.netdev(sys.pci("0000:00:04.0", "e1000"), "nic1")
 			sys.netdev(sys.pci(card, "e1000"), "nic0")
 			rig.Add(c, config)
-			c.Do(func() { Expect(find("eth0").Attrs().Alias).To(Equal("nic0")) })
+			c.Do(func() { Expect(testrig.Find("eth0").Attrs().Alias).To(Equal("nic0")) })
 			rig.Del(c, config)
 		},
 		Entry("device", `{"type":"host-device","device":"nic0","hwaddr":"02:00:00:00:00:02","pciBusID":"0000:00:04.0","runtimeConfig":{"deviceID":"0000:00:04.0"}}`),
@@ -174,7 +174,7 @@ var _ = Describe("a device", func() {
 			Expect(err).To(MatchError(ContainSubstring(want)))
 			Expect(testrig.Code(err)).To(Equal(uint(50)))
 			rig.Del(c, config)
-			Expect(snapshot(rig.Host)).To(Equal(before))
+			Expect(testrig.Snapshot(rig.Host)).To(Equal(before))
 		},
 		Entry("by name", `{"device":"nic9"}`, `device: there is no interface "nic9" on the host`),
 		Entry("by address", `{"hwaddr":"02:00:00:00:00:0f"}`, "hwaddr: no interface on the host has the address 02:00:00:00:00:0f"),
@@ -204,7 +204,7 @@ var _ = Describe("a device", func() {
 			func(driver, config string) {
 				inUserspace.Sandbox = c.Path
 				sys.pci(card, driver)
-				inside := snapshot(c.Netns)
+				expectNothingChanged := rig.Remember(c)
 				result := rig.Add(c, config)
 				Expect(result.Interfaces).To(Equal([]*current.Interface{inUserspace}))
 				Expect(result.IPs).To(HaveLen(1))
@@ -214,9 +214,9 @@ var _ = Describe("a device", func() {
 				_, err := rig.Call("STATUS", c, config)
 				Expect(err).NotTo(HaveOccurred())
 				Expect(rig.Check(c, config, result)).To(Succeed())
-				Expect(snapshot(c.Netns)).To(Equal(inside))
+				expectNothingChanged()
 				rig.Del(c, config)
-				Expect(snapshot(rig.Host) + snapshot(c.Netns)).To(Equal(before + inside))
+				expectNothingChanged()
 			},
 			Entry("by VFIO", "vfio-pci", `{"pciBusID":"0000:00:03.0","dns":{"nameservers":["10.0.0.2"]},`+static+`}`),
 			Entry("by the generic driver", "uio_pci_generic", `{"pciBusID":"0000:00:03.0","dns":{"nameservers":["10.0.0.2"]},`+static+`}`),
@@ -231,12 +231,12 @@ var _ = Describe("a device", func() {
 		})
 
 		It("can be said to be by dpdkMode, for what is no PCI device", func() {
-			inside := snapshot(c.Netns)
+			expectNothingChanged := rig.Remember(c)
 			result := rig.Add(c, `{"device":"nic0","DPDKMode":true}`)
 			Expect(result.Interfaces).To(Equal([]*current.Interface{{Name: "eth0", Sandbox: c.Path}}))
-			Expect(snapshot(rig.Host) + snapshot(c.Netns)).To(Equal(before + inside))
+			expectNothingChanged()
 			rig.Del(c, `{"device":"nic0","DPDKMode":true}`)
-			Expect(snapshot(rig.Host)).To(Equal(before))
+			Expect(testrig.Snapshot(rig.Host)).To(Equal(before))
 		})
 
 		It("is told by its driver if it is a PCI device, whatever dpdkMode says", func() {

@@ -41,7 +41,7 @@ var _ = Describe("a network card", func() {
 		})
 		pci = sysfs("/sys").pciID(name)
 		Expect(pci).NotTo(BeEmpty())
-		before, gone = snapshot(rig.Host), false
+		before, gone = testrig.Snapshot(rig.Host), false
 
 		netns, err := testutils.NewNS()
 		Expect(err).NotTo(HaveOccurred())
@@ -73,14 +73,14 @@ var _ = Describe("a network card", func() {
 		_, err := rig.Call("STATUS", c, config())
 		Expect(err).To(MatchError(ContainSubstring("it may be in a container")))
 		rig.Del(c, config())
-		Expect(snapshot(rig.Host)).To(Equal(before))
+		Expect(testrig.Snapshot(rig.Host)).To(Equal(before))
 	})
 
 	It("gets its name back by DEL after the namespace has gone", func() {
 		rig.Add(c, config())
 		vanish()
 		rig.Del(c, config())
-		Expect(snapshot(rig.Host)).To(Equal(before))
+		Expect(testrig.Snapshot(rig.Host)).To(Equal(before))
 		rig.Del(c, config())
 	})
 
@@ -89,7 +89,7 @@ var _ = Describe("a network card", func() {
 		vanish()
 		_, err := rig.Call("GC", c, `{"type":"host-device"}`)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(snapshot(rig.Host)).To(Equal(before))
+		Expect(testrig.Snapshot(rig.Host)).To(Equal(before))
 	})
 
 	It("is found under its name by the next ADD", func() {
@@ -99,6 +99,6 @@ var _ = Describe("a network card", func() {
 		byName := `{"type":"host-device","device":"` + name + `"}`
 		rig.Add(other, byName)
 		rig.Del(other, byName)
-		Expect(snapshot(rig.Host)).To(Equal(before))
+		Expect(testrig.Snapshot(rig.Host)).To(Equal(before))
 	})
 })

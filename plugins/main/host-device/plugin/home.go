@@ -7,6 +7,7 @@ package hostdevice
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ import (
 // upstream's plugin, which knows nothing else.
 //
 //	owner:pods:web-1:net1
-//	home:ens5:up:1500:02:00:00:00:00:01
+//	home:ens5:up:1500:left+port:02:00:00:00:00:01
 const (
 	ownerPrefix = containerlink.LentPrefix
 	homePrefix  = "home:"
@@ -33,33 +34,43 @@ const (
 // home is how an interface was before it was given away. Only the name is known
 // of one that upstream's plugin has moved.
 type home struct {
-	name string
-	up   bool
-	mtu  int
-	mac  net.HardwareAddr
+	name  string
+	up    bool
+	mtu   int
+	alias string
+	mac   net.HardwareAddr
 }
 
+// String writes it as an alternative name. An alias for which there is not
+// enough room is left out.
 func (h home) String() string {
+	const longest = 127 // ALTIFNAMSIZ without the terminator
 	state := "down"
 	if h.up {
 		state = "up"
 	}
-	return fmt.Sprintf("%s%s:%s:%d:%s", homePrefix, h.name, state, h.mtu, h.mac)
+	text := fmt.Sprintf("%s%s:%s:%d:%s:%s", homePrefix, h.name, state, h.mtu, url.QueryEscape(h.alias), h.mac)
+	if len(text) > longest {
+		h.alias = ""
+		return h.String()
+	}
+	return text
 }
 
 // parseHome reads what String has written.
 func parseHome(text string) (home, bool) {
 	rest, ok := strings.CutPrefix(text, homePrefix)
-	fields := strings.SplitN(rest, ":", 4)
-	if !ok || len(fields) != 4 || fields[0] == "" {
+	fields := strings.SplitN(rest, ":", 5)
+	if !ok || len(fields) != 5 || fields[0] == "" {
 		return home{}, false
 	}
 	mtu, err := strconv.Atoi(fields[2])
 	if err != nil {
 		return home{}, false
 	}
-	mac, _ := net.ParseMAC(fields[3]) // an interface may have none
-	return home{name: fields[0], up: fields[1] == "up", mtu: mtu, mac: mac}, true
+	alias, _ := url.QueryUnescape(fields[3]) // nobody else writes it
+	mac, _ := net.ParseMAC(fields[4])        // an interface may have none
+	return home{name: fields[0], up: fields[1] == "up", mtu: mtu, alias: alias, mac: mac}, true
 }
 
 // nic is an interface to give away, or that was given away.
@@ -79,7 +90,8 @@ func known(l netlink.Link) *nic {
 			return &nic{link: l, home: h, marked: true}
 		}
 	}
-	return &nic{link: l, home: home{attrs.Name, attrs.RawFlags&unix.IFF_UP != 0, attrs.MTU, attrs.HardwareAddr}}
+	up := attrs.RawFlags&unix.IFF_UP != 0
+	return &nic{link: l, home: home{attrs.Name, up, attrs.MTU, attrs.Alias, attrs.HardwareAddr}}
 }
 
 // markOf is the alternative name that says that an interface is the owner's

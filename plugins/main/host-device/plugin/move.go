@@ -5,17 +5,13 @@
 package hostdevice
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/link"
-	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/undo"
@@ -81,15 +77,21 @@ func arrive(req *plugin.Request, n *nic) (err error) {
 // interface would get is taken: the kernel may notice it after the move.
 func checkNameIsFree(req *plugin.Request) error {
 	return req.InNetns(func() error {
-		_, err := link.Find(req.IfName)
-		switch {
-		case errors.Is(err, link.ErrNotFound):
-			return nil
-		case err != nil:
+		taken, err := isTaken(req.IfName)
+		if !taken {
 			return err
 		}
 		return fmt.Errorf("%w; use another CNI_IFNAME or delete the attachment first", &link.ExistsError{Name: req.IfName, InContainer: true})
 	})
+}
+
+// isTaken tells whether an interface of the current namespace has the name.
+func isTaken(name string) (bool, error) {
+	_, err := link.Find(name)
+	if errors.Is(err, link.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // mark writes on an interface whose it becomes and how it is now, unless it
@@ -111,54 +113,6 @@ func mark(owner plugin.Owner, n *nic) error {
 		return fmt.Errorf("%w: %w", errTaken, err)
 	}
 	return err
-}
-
-// lent returns the attachment's interface if it is in the container, or nil.
-// The configuration, if there is one, helps to recognize one without marks.
-func lent(req *plugin.Request, c *Config) (found *nic, err error) {
-	err = req.InNetns(func() error {
-		found, err = pick(func(l netlink.Link) *nic { return ownOf(req, c, l) })
-		return err
-	})
-	return found, err
-}
-
-// ownOf returns l if it is the attachment's interface in the container: because
-// it says so, or because what upstream's plugin left as its alias and what the
-// configuration or prevResult says agree.
-func ownOf(req *plugin.Request, c *Config, l netlink.Link) *nic {
-	if belongsTo(req.Owner(), l) {
-		return known(l)
-	}
-	attrs := l.Attrs()
-	if c == nil || attrs.Alias == "" || len(ownerComments(l)) > 0 {
-		return nil
-	}
-	mac := attrs.HardwareAddr.String()
-	_, previous := req.PrevInterface()
-	switch {
-	case attrs.Alias == c.Device:
-	case attrs.Name != req.IfName:
-		return nil
-	case mac == "" || mac != conf.CanonicalMAC(c.HWAddr) && (previous == nil || mac != conf.CanonicalMAC(previous.Mac)):
-		return nil
-	}
-	return &nic{link: l, home: home{name: attrs.Alias}}
-}
-
-// returned returns the attachment's interface if it is on the host, or nil: ADD
-// or DEL did not come to an end, or the kernel brought it back as the
-// container's namespace went away.
-func returned(req *plugin.Request, c *Config) (*nic, error) {
-	return pick(func(l netlink.Link) *nic {
-		if belongsTo(req.Owner(), l) {
-			return known(l)
-		}
-		if c == nil || c.Device == "" || len(ownerComments(l)) > 0 {
-			return nil
-		}
-		return stray(req, l, c.Device)
-	})
 }
 
 // comeHome brings the attachment's interface back to the host, wherever it is.
@@ -203,11 +157,8 @@ func sendHome(req *plugin.Request, n *nic) error {
 // checkHomeIsFree finds out whether another interface on the host has the name
 // that this one has to get back.
 func checkHomeIsFree(n *nic) error {
-	_, err := link.Find(n.home.name)
-	switch {
-	case errors.Is(err, link.ErrNotFound):
-		return nil
-	case err != nil:
+	taken, err := isTaken(n.home.name)
+	if !taken {
 		return err
 	}
 	return fmt.Errorf("bring %s home: %w; rename that one", n.link.Attrs().Name, &link.ExistsError{Name: n.home.name})
@@ -231,10 +182,16 @@ func leave(n *nic, host ns.NetNS) error {
 // container: udev and others on the host would act on the name under which it
 // arrives. If the name is taken in the container, that cannot be helped.
 func takeHomeName(n *nic, steps *undo.Stack) error {
-	name := n.link.Attrs().Name
-	if _, err := link.Find(n.home.name); !errors.Is(err, link.ErrNotFound) {
+	taken, err := isTaken(n.home.name)
+	if taken || err != nil {
 		return err
 	}
+	return rename(n, steps)
+}
+
+// rename gives an interface its name on the host.
+func rename(n *nic, steps *undo.Stack) error {
+	name := n.link.Attrs().Name
 	if err := setDown(n.link, steps); err != nil {
 		return err
 	}
@@ -255,83 +212,4 @@ func setDown(l netlink.Link, steps *undo.Stack) error {
 	}
 	steps.Push("state", func() error { return netlink.LinkSetUp(l) })
 	return nil
-}
-
-// settleHome makes an interface on the host what it was before it was given
-// away. Its marks go last: who is interrupted can start again.
-func settleHome(n *nic) error {
-	if err := rename(n); err != nil {
-		return err
-	}
-	return errors.Join(restore(n), removeMarks(n))
-}
-
-// rename gives an interface its name back that the kernel brought to the host.
-func rename(n *nic) error {
-	if n.link.Attrs().Name == n.home.name {
-		return nil
-	}
-	if err := checkHomeIsFree(n); err != nil {
-		return err
-	}
-	var steps undo.Stack
-	if err := takeHomeName(n, &steps); err != nil {
-		return errors.Join(err, steps.Unwind())
-	}
-	return nil
-}
-
-// restore gives an interface the properties back that a container can have
-// changed. It is up again only if it is known to have been up.
-func restore(n *nic) error {
-	attrs := n.link.Attrs()
-	var errs []error
-	if n.home.mtu != 0 && n.home.mtu != attrs.MTU {
-		errs = append(errs, describe(n, "MTU", netlink.LinkSetMTU(n.link, n.home.mtu)))
-	}
-	if len(n.home.mac) > 0 && !bytes.Equal(n.home.mac, attrs.HardwareAddr) {
-		errs = append(errs, describe(n, "hardware address", netlink.LinkSetHardwareAddr(n.link, n.home.mac)))
-	}
-	if attrs.Alias == n.home.name {
-		errs = append(errs, describe(n, "alias", netlink.LinkSetAlias(n.link, "")))
-	}
-	if n.home.up {
-		errs = append(errs, describe(n, "state", netlink.LinkSetUp(n.link)))
-	}
-	return errors.Join(errs...)
-}
-
-func describe(n *nic, what string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("restore the %s of %s: %w", what, n.home.name, err)
-}
-
-func removeMarks(n *nic) error {
-	return describe(n, "alternative names", link.RemoveAltNames(n.link.Attrs().Index, marks(n.link)...))
-}
-
-// collect brings home what is on the host and belongs to attachments of the
-// network that are no longer valid. Of several owners' marks only theirs go.
-func collect(valid plugin.Attachments) error {
-	links, err := netlinksafe.LinkList()
-	if err != nil {
-		return fmt.Errorf("list the links: %w", err)
-	}
-	var errs []error
-	for _, l := range links {
-		owners := ownerComments(l)
-		stale := slices.DeleteFunc(slices.Clone(owners), func(comment string) bool { return !valid.StaleComment(comment) })
-		switch {
-		case len(stale) == 0:
-		case len(stale) == len(owners):
-			errs = append(errs, settleHome(known(l)))
-		default:
-			for _, comment := range stale {
-				errs = append(errs, link.RemoveAltNames(l.Attrs().Index, markOf(comment)))
-			}
-		}
-	}
-	return errors.Join(errs...)
 }

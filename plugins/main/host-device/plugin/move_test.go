@@ -16,8 +16,6 @@ import (
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/link"
-	"github.com/containernetworking/plugins/pkg/ns"
-	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/containernetworking/plugins/pkg/undo"
 	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 )
@@ -43,48 +41,33 @@ func standIn(name, mac string, mtu int, up bool) {
 	}
 }
 
-func find(name string) netlink.Link {
-	GinkgoHelper()
-	l, err := netlink.LinkByName(name)
-	Expect(err).NotTo(HaveOccurred(), name)
-	return l
-}
-
-func snapshot(netns ns.NetNS) string {
-	GinkgoHelper()
-	text, err := testutils.Snapshot(netns)
-	Expect(err).NotTo(HaveOccurred())
-	return text
-}
-
 var _ = Describe("an interface", func() {
 	var (
-		rig    *testrig.Rig
-		c      *testrig.Container
-		before string
+		rig                  *testrig.Rig
+		c                    *testrig.Container
+		expectNothingChanged func()
 	)
 
-	// begin remembers how host and container are.
-	begin := func() { before = snapshot(rig.Host) + snapshot(c.Netns) }
+	// begin remembers how host and container are, for expectNothingChanged.
+	begin := func() { expectNothingChanged = rig.Remember(c) }
 	// beginDown begins with an interface that was never up: the kernel has not yet
 	// given it the queueing discipline that it loses as it is moved.
 	beginDown := func() {
 		rig.OnHost(func() {
-			Expect(netlink.LinkDel(find("nic0"))).To(Succeed())
+			Expect(netlink.LinkDel(testrig.Find("nic0"))).To(Succeed())
 			standIn("nic0", nicMAC, 1400, false)
 		})
 		begin()
-	}
-	expectNothingChanged := func() {
-		GinkgoHelper()
-		Expect(snapshot(rig.Host) + snapshot(c.Netns)).To(Equal(before))
 	}
 
 	BeforeEach(func() {
 		rig = testrig.New(Plugin, ipamPath)
 		c = rig.Container("one")
 		c.IfName = "net1"
-		rig.OnHost(func() { standIn("nic0", nicMAC, 1400, true) })
+		rig.OnHost(func() {
+			standIn("nic0", nicMAC, 1400, true)
+			Expect(netlink.LinkSetAlias(testrig.Find("nic0"), "to the left")).To(Succeed())
+		})
 		begin()
 	})
 
@@ -93,9 +76,9 @@ var _ = Describe("an interface", func() {
 		Expect(result.Interfaces).To(Equal([]*current.Interface{{Name: "net1", Mac: nicMAC, Mtu: 1400, Sandbox: c.Path}}))
 		rig.OnHost(func() { Expect(links()).To(ConsistOf("lo")) })
 		c.Do(func() {
-			l := find("net1")
+			l := testrig.Find("net1")
 			Expect(l.Attrs().Alias).To(Equal("nic0"), "what upstream's plugin goes by")
-			Expect(l.Attrs().AltNames).To(ConsistOf("owner:test:one:net1", "home:nic0:up:1400:"+nicMAC))
+			Expect(l.Attrs().AltNames).To(ConsistOf("owner:test:one:net1", "home:nic0:up:1400:to+the+left:"+nicMAC))
 			Expect(l.Attrs().Flags & net.FlagUp).NotTo(BeZero())
 		})
 		Expect(rig.Check(c, wantsIt, result)).To(Succeed())
@@ -115,12 +98,13 @@ var _ = Describe("an interface", func() {
 	It("comes home as it was whatever the container has done to it", func() {
 		rig.Add(c, wantsIt)
 		c.Do(func() {
-			l := find("net1")
+			l := testrig.Find("net1")
 			other, _ := net.ParseMAC("02:00:00:00:00:02")
 			Expect(netlink.LinkSetDown(l)).To(Succeed())
 			Expect(netlink.LinkSetHardwareAddr(l, other)).To(Succeed())
 			Expect(netlink.LinkSetMTU(l, 1300)).To(Succeed())
 			Expect(netlink.LinkSetName(l, "renamed")).To(Succeed())
+			Expect(netlink.LinkSetAlias(l, "mine")).To(Succeed())
 			Expect(netlink.LinkSetUp(l)).To(Succeed())
 		})
 		rig.Del(c, wantsIt)
@@ -130,7 +114,7 @@ var _ = Describe("an interface", func() {
 	It("leaves its addresses behind", func() {
 		rig.OnHost(func() {
 			address, _ := netlink.ParseAddr("192.0.2.1/24")
-			Expect(netlink.AddrAdd(find("nic0"), address)).To(Succeed())
+			Expect(netlink.AddrAdd(testrig.Find("nic0"), address)).To(Succeed())
 		})
 		config := `{"type":"host-device","device":"nic0","ipam":{"type":"static","addresses":[{"address":"10.0.0.5/24"}]}}`
 		result := rig.Add(c, config)
@@ -171,7 +155,7 @@ var _ = Describe("an interface", func() {
 		})
 
 		It("in the container, and known by the kernel only after the move, comes home", func() {
-			rig.OnHost(func() { Expect(link.AddAltNames(find("nic0").Attrs().Index, "net1")).To(Succeed()) })
+			rig.OnHost(func() { Expect(link.AddAltNames(testrig.Find("nic0").Attrs().Index, "net1")).To(Succeed()) })
 			begin()
 			_, err := rig.Call("ADD", c, wantsIt)
 			Expect(err).To(MatchError(ContainSubstring("file exists")))
@@ -183,17 +167,17 @@ var _ = Describe("an interface", func() {
 			config := `{"type":"host-device","device":"nic0",` + rig.HostLocal("", "10.0.0.0/24") + `}`
 			rig.Add(c, config)
 			rig.OnHost(func() { standIn("nic0", "02:00:00:00:00:09", 1500, false) })
-			foreign := snapshot(rig.Host)
+			foreign := testrig.Snapshot(rig.Host)
 			for range 2 {
 				_, err := rig.Call("DEL", c, config)
 				Expect(err).To(MatchError(ContainSubstring(`interface "nic0" already exists on the host`)))
-				Expect(snapshot(rig.Host)).To(Equal(foreign))
+				Expect(testrig.Snapshot(rig.Host)).To(Equal(foreign))
 				c.Do(func() {
-					Expect(find("net1").Attrs().Flags & net.FlagUp).NotTo(BeZero())
+					Expect(testrig.Find("net1").Attrs().Flags & net.FlagUp).NotTo(BeZero())
 					Expect(addresses("net1")).To(BeEmpty(), "they are released")
 				})
 			}
-			rig.OnHost(func() { Expect(netlink.LinkDel(find("nic0"))).To(Succeed()) })
+			rig.OnHost(func() { Expect(netlink.LinkDel(testrig.Find("nic0"))).To(Succeed()) })
 			rig.Del(c, config)
 			expectNothingChanged()
 		})
@@ -202,11 +186,11 @@ var _ = Describe("an interface", func() {
 			rig.Add(c, wantsIt)
 			comesBackAs(rig, c, "dev7")
 			rig.OnHost(func() { standIn("nic0", "02:00:00:00:00:09", 1500, false) })
-			foreign := snapshot(rig.Host)
+			foreign := testrig.Snapshot(rig.Host)
 			c.Path = ""
 			_, err := rig.Call("DEL", c, wantsIt)
 			Expect(err).To(MatchError(ContainSubstring(`interface "nic0" already exists on the host`)))
-			Expect(snapshot(rig.Host)).To(Equal(foreign))
+			Expect(testrig.Snapshot(rig.Host)).To(Equal(foreign))
 		})
 
 		It("as the host's in the container is no obstacle", func() {
@@ -264,7 +248,7 @@ var _ = Describe("an interface", func() {
 		rig.Add(c, wantsIt)
 		comesBackAs(rig, c, "net1")
 		c.Path = ""
-		here := snapshot(rig.Host)
+		here := testrig.Snapshot(rig.Host)
 		other := rig.Container("two")
 		other.IfName, other.Path = "net1", ""
 		rig.Del(other, `{}`)
@@ -273,17 +257,17 @@ var _ = Describe("an interface", func() {
 		Expect(err).NotTo(HaveOccurred())
 		_, err = rig.Call("GC", c, `{"name":"other"}`)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(snapshot(rig.Host)).To(Equal(here))
+		Expect(testrig.Snapshot(rig.Host)).To(Equal(here))
 	})
 
 	It("of somebody else's is never taken, whatever its alias says", func() {
 		rig.OnHost(func() {
 			standIn("net1", "02:00:00:00:00:09", 1500, true)
-			Expect(netlink.LinkSetAlias(find("net1"), "uplink")).To(Succeed())
+			Expect(netlink.LinkSetAlias(testrig.Find("net1"), "uplink")).To(Succeed())
 		})
 		c.Do(func() {
 			standIn("net1", "02:00:00:00:00:09", 1500, true)
-			Expect(netlink.LinkSetAlias(find("net1"), "uplink")).To(Succeed())
+			Expect(netlink.LinkSetAlias(testrig.Find("net1"), "uplink")).To(Succeed())
 		})
 		begin()
 		rig.Del(c, wantsIt)
@@ -301,7 +285,7 @@ var _ = Describe("an interface", func() {
 		_, err = rig.Call("STATUS", other, wantsIt)
 		Expect(testrig.Code(err)).To(Equal(uint(50)))
 		rig.Del(other, wantsIt)
-		c.Do(func() { find("net1") })
+		c.Do(func() { testrig.Find("net1") })
 		rig.Del(c, wantsIt)
 		_, err = rig.Call("STATUS", other, wantsIt)
 		Expect(err).NotTo(HaveOccurred())
@@ -310,7 +294,7 @@ var _ = Describe("an interface", func() {
 	It("is missed by CHECK", func() {
 		result := rig.Add(c, wantsIt)
 		c.Do(func() {
-			l := find("net1")
+			l := testrig.Find("net1")
 			Expect(link.RemoveAltNames(l.Attrs().Index, marks(l)...)).To(Succeed())
 			Expect(netlink.LinkSetAlias(l, "")).To(Succeed())
 			Expect(netlink.LinkSetDown(l)).To(Succeed())
@@ -326,8 +310,8 @@ var _ = Describe("an interface", func() {
 			attrs.Name = "card"
 			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "switch"})).To(Succeed())
 			address, _ := netlink.ParseAddr("10.0.0.1/24")
-			Expect(netlink.AddrAdd(find("switch"), address)).To(Succeed())
-			Expect(netlink.LinkSetUp(find("switch"))).To(Succeed())
+			Expect(netlink.AddrAdd(testrig.Find("switch"), address)).To(Succeed())
+			Expect(netlink.LinkSetUp(testrig.Find("switch"))).To(Succeed())
 		})
 		config := `{"type":"host-device","device":"card","ipam":{"type":"static","addresses":[{"address":"10.0.0.5/24"}]}}`
 		rig.Add(c, config)
@@ -339,7 +323,7 @@ var _ = Describe("an interface", func() {
 	It("is not deleted by plugins whose interface it could be", func() {
 		rig.OnHost(func() {
 			attrs := netlink.NewLinkAttrs()
-			attrs.Name, attrs.ParentIndex = "nic9", find("nic0").Attrs().Index
+			attrs.Name, attrs.ParentIndex = "nic9", testrig.Find("nic0").Attrs().Index
 			Expect(netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE})).To(Succeed())
 		})
 		lends := `{"type":"host-device","device":"nic9"}`
@@ -359,7 +343,7 @@ var _ = Describe("an interface", func() {
 			beginDown()
 			result = rig.Add(c, wantsIt)
 			c.Do(func() {
-				l := find("net1")
+				l := testrig.Find("net1")
 				Expect(link.RemoveAltNames(l.Attrs().Index, marks(l)...)).To(Succeed())
 			})
 		})
@@ -373,8 +357,8 @@ var _ = Describe("an interface", func() {
 		})
 		It("comes home though it was renamed", func() {
 			c.Do(func() {
-				Expect(netlink.LinkSetDown(find("net1"))).To(Succeed())
-				Expect(netlink.LinkSetName(find("net1"), "renamed")).To(Succeed())
+				Expect(netlink.LinkSetDown(testrig.Find("net1"))).To(Succeed())
+				Expect(netlink.LinkSetName(testrig.Find("net1"), "renamed")).To(Succeed())
 			})
 			rig.Del(c, wantsIt)
 			expectNothingChanged()
@@ -399,7 +383,7 @@ var _ = Describe("an interface", func() {
 func comesBackAs(rig *testrig.Rig, c *testrig.Container, name string) {
 	GinkgoHelper()
 	c.Do(func() {
-		l := find(c.IfName)
+		l := testrig.Find(c.IfName)
 		Expect(netlink.LinkSetDown(l)).To(Succeed())
 		Expect(netlink.LinkSetName(l, name)).To(Succeed())
 		Expect(netlink.LinkSetNsFd(l, int(rig.Host.Fd()))).To(Succeed())
@@ -419,7 +403,7 @@ func links() []string {
 
 func addresses(name string) []string {
 	GinkgoHelper()
-	all, err := netlink.AddrList(find(name), netlink.FAMILY_V4)
+	all, err := netlink.AddrList(testrig.Find(name), netlink.FAMILY_V4)
 	Expect(err).NotTo(HaveOccurred())
 	var list []string
 	for _, address := range all {

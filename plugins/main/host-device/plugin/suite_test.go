@@ -5,6 +5,7 @@
 package hostdevice
 
 import (
+	"strings"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -55,9 +56,10 @@ var _ = DescribeTable("a configuration that makes sense",
 var _ = Describe("what an interface says of its home", func() {
 	It("is read as it was written", func() {
 		for _, h := range []home{
-			{"ens5", true, 9000, []byte{2, 0, 0, 0, 0, 1}},
-			{"averylongname15", false, 65535, make([]byte, 20)},
-			{"tun0", true, 1500, nil},
+			{"ens5", true, 9000, "", []byte{2, 0, 0, 0, 0, 1}},
+			{"ens5", true, 9000, "port 3/1: left (ä)", []byte{2, 0, 0, 0, 0, 1}},
+			{"averylongname15", false, 65535, "x", make([]byte, 20)},
+			{"tun0", true, 1500, "", nil},
 		} {
 			Expect(len(h.String())).To(BeNumerically("<", 128))
 			read, ok := parseHome(h.String())
@@ -66,8 +68,15 @@ var _ = Describe("what an interface says of its home", func() {
 		}
 	})
 
+	It("leaves an alias out that is too long", func() {
+		h := home{"ens5", true, 1500, strings.Repeat("long ", 30), make([]byte, 6)}
+		read, ok := parseHome(h.String())
+		Expect(ok).To(BeTrue())
+		Expect(read).To(Equal(home{"ens5", true, 1500, "", make([]byte, 6)}))
+	})
+
 	It("is not taken for what somebody else has written", func() {
-		for _, text := range []string{"", "enp0s3", "home:", "home:ens5", "home::up:1500:", "home:ens5:up:x:", "homeens5:up:1500:"} {
+		for _, text := range []string{"", "enp0s3", "home:", "home:ens5", "home::up:1500::", "home:ens5:up:x::", "homeens5:up:1500::"} {
 			_, ok := parseHome(text)
 			Expect(ok).To(BeFalse(), text)
 		}
@@ -88,7 +97,7 @@ func FuzzParse(f *testing.F) {
 }
 
 func FuzzParseHome(f *testing.F) {
-	f.Add("home:ens5:up:1500:02:00:00:00:00:01")
+	f.Add("home:ens5:up:1500:left+port:02:00:00:00:00:01")
 	f.Fuzz(func(t *testing.T, text string) {
 		h, ok := parseHome(text)
 		if !ok {

@@ -18,25 +18,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/internal/testrig"
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/containernetworking/plugins/pkg/undo"
 )
-
-func find(name string) netlink.Link {
-	GinkgoHelper()
-	l, err := netlink.LinkByName(name)
-	Expect(err).NotTo(HaveOccurred(), name)
-	return l
-}
-
-func snapshot(netns ns.NetNS) string {
-	GinkgoHelper()
-	text, err := testutils.Snapshot(netns)
-	Expect(err).NotTo(HaveOccurred())
-	return text
-}
 
 func bridge(name string) {
 	GinkgoHelper()
@@ -44,7 +29,7 @@ func bridge(name string) {
 	attrs.Name = name
 	attrs.HardwareAddr = net.HardwareAddr{2, 0, 0, 0, 0, 0xb} // rather than that of its ports
 	Expect(netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs})).To(Succeed())
-	Expect(netlink.LinkSetUp(find(name))).To(Succeed())
+	Expect(netlink.LinkSetUp(testrig.Find(name))).To(Succeed())
 }
 
 // open opens the tap interface, as the program does that it is for.
@@ -70,15 +55,11 @@ func take(file *os.File, name string, flags uint16) error {
 
 var _ = Describe("a tap interface", func() {
 	var (
-		rig    *testrig.Rig
-		c      *testrig.Container
-		before string
+		rig                  *testrig.Rig
+		c                    *testrig.Container
+		expectNothingChanged func()
 	)
-	begin := func() { before = snapshot(rig.Host) + snapshot(c.Netns) }
-	expectNothingChanged := func() {
-		GinkgoHelper()
-		Expect(snapshot(rig.Host) + snapshot(c.Netns)).To(Equal(before))
-	}
+	begin := func() { expectNothingChanged = rig.Remember(c) }
 	BeforeEach(func() {
 		rig = testrig.New(Plugin, ipamPath)
 		testutils.Need(GinkgoT(), "tun")
@@ -92,7 +73,7 @@ var _ = Describe("a tap interface", func() {
 			begin()
 			result := rig.Add(c, config)
 			c.Do(func() {
-				have := find("eth0").(*netlink.Tuntap)
+				have := testrig.Find("eth0").(*netlink.Tuntap)
 				Expect(have.Mode.String()).To(Equal("tap"))
 				Expect(have.NonPersist).To(BeFalse())
 				Expect(have.Alias).To(Equal("test/one/eth0"))
@@ -130,7 +111,7 @@ var _ = Describe("a tap interface", func() {
 		}),
 		Entry("as a port of a bridge", `{"type":"tap","bridge":"br1","mac":"02:00:00:00:00:05","mtu":1400}`, func(have *netlink.Tuntap) {
 			expectMACAndMTU(have)
-			Expect(have.MasterIndex).To(Equal(find("br1").Attrs().Index))
+			Expect(have.MasterIndex).To(Equal(testrig.Find("br1").Attrs().Index))
 		}),
 		Entry("with addresses", `{"type":"tap","ipam":{"type":"static","addresses":[{"address":"10.0.0.5/24"},{"address":"fd00::5/64"}]}}`,
 			func(have *netlink.Tuntap) {
@@ -144,7 +125,7 @@ var _ = Describe("a tap interface", func() {
 		c.Args = "IgnoreUnknown=1;K8S_POD_NAME=x;MAC=02:00:00:00:00:05"
 		result := rig.Add(c, `{"type":"tap","mac":"02:00:00:00:00:06"}`)
 		Expect(result.Interfaces[0].Mac).To(Equal("02:00:00:00:00:05"))
-		c.Do(func() { Expect(find("eth0").Attrs().HardwareAddr.String()).To(Equal("02:00:00:00:00:05")) })
+		c.Do(func() { Expect(testrig.Find("eth0").Attrs().HardwareAddr.String()).To(Equal("02:00:00:00:00:05")) })
 	})
 
 	It("passes frames to who opens it, and from there", func() {
@@ -164,7 +145,7 @@ var _ = Describe("a tap interface", func() {
 		c.Do(func() {
 			bridge("br1")
 			address, _ := netlink.ParseAddr("10.0.0.5/24")
-			Expect(netlink.AddrAdd(find("br1"), address)).To(Succeed())
+			Expect(netlink.AddrAdd(testrig.Find("br1"), address)).To(Succeed())
 		})
 		rig.Add(c, `{"type":"tap","bridge":"br1","multiQueue":true}`)
 		c.Do(func() {
@@ -211,7 +192,7 @@ var _ = Describe("a tap interface", func() {
 		Entry("by a bridge", func() { bridge("eth0") }),
 		Entry("by an alternative name", func() {
 			persistent("other", netlink.TUNTAP_MODE_TAP)
-			Expect(netlink.LinkAddAltName(find("other"), "eth0")).To(Succeed())
+			Expect(netlink.LinkAddAltName(testrig.Find("other"), "eth0")).To(Succeed())
 		}),
 	)
 
@@ -247,14 +228,14 @@ var _ = Describe("a tap interface", func() {
 
 	It("is known by prevResult if upstream's plugin has made it", func() {
 		result := rig.Add(c, `{"type":"tap"}`)
-		c.Do(func() { Expect(netlink.LinkSetAlias(find("eth0"), "")).To(Succeed()) })
+		c.Do(func() { Expect(netlink.LinkSetAlias(testrig.Find("eth0"), "")).To(Succeed()) })
 		stranger := *result.Interfaces[0]
 		stranger.Mac = "02:00:00:00:00:99"
 		other := *result
 		other.Interfaces = append(other.Interfaces[:0:0], &stranger)
 		_, err := rig.Call("DEL", c, testrig.WithPrev(`{"type":"tap"}`, &other))
 		Expect(err).NotTo(HaveOccurred())
-		c.Do(func() { find("eth0") })
+		c.Do(func() { testrig.Find("eth0") })
 		_, err = rig.Call("DEL", c, testrig.WithPrev(`{"type":"tap"}`, result))
 		Expect(err).NotTo(HaveOccurred())
 		expectNothingChanged()
@@ -267,9 +248,9 @@ var _ = Describe("a tap interface", func() {
 			rig.Plugin = plugin.New(definition(labeller(file)))
 			config := `{"type":"tap","selinuxContext":"system_u:system_r:container_t:s0","mac":"02:00:00:00:00:05","mtu":1400,"owner":7,"multiQueue":true}`
 			result := rig.Add(c, config)
-			Expect(os.ReadFile(file)).To(BeEquivalentTo("system_u:system_r:container_t:s0\n\n"), "set, and set back")
+			Expect(os.ReadFile(file)).To(BeEquivalentTo("system_u:system_r:container_t:s0\n"), "set, and taken back")
 			c.Do(func() {
-				have := find("eth0").(*netlink.Tuntap)
+				have := testrig.Find("eth0").(*netlink.Tuntap)
 				expectMACAndMTU(have)
 				Expect(have.Owner).To(BeEquivalentTo(7))
 				Expect(have.NonPersist).To(BeFalse())

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -30,17 +31,22 @@ func (selinux labeller) attach(file *os.File, name string, c *Config) error {
 		return err
 	}
 	err := plugin.RunHelper(file, nameVariable+"="+name, flagsVariable+"="+strconv.Itoa(int(c.flags())))
-	return errors.Join(describeAttach(name, err), selinux.set(""))
+	return errors.Join(describeAttach(name, err), selinux.set(noContext))
 }
 
-// set sets the context; empty: none in particular.
+// noContext takes back the one that was set.
+const noContext = "\n"
+
+// set sets the context. It must not end in a newline: the kernel does not count
+// that as written, the library writes it once more, and so takes the context
+// back.
 func (selinux labeller) set(context string) error {
 	file, err := os.OpenFile(string(selinux), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return fmt.Errorf("selinuxContext: %w", err)
 	}
 	defer file.Close()
-	if _, err := file.WriteString(context + "\n"); err != nil {
+	if _, err := file.WriteString(context); err != nil {
 		return fmt.Errorf("selinuxContext: set %q: %w%s", context, err, labelHint(err))
 	}
 	return nil
@@ -58,7 +64,9 @@ func (selinux labeller) check(c *Config) error {
 	if c.SELinuxContext == "" {
 		return nil
 	}
-	return errors.Join(selinux.set(c.SELinuxContext), selinux.set(""))
+	runtime.LockOSThread() // the context is the thread's
+	defer runtime.UnlockOSThread()
+	return errors.Join(selinux.set(c.SELinuxContext), selinux.set(noContext))
 }
 
 // How the helper is told what to do.

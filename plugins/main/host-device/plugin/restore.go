@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package hostdevice
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/undo"
+)
+
+// settleHome makes an interface on the host what it was before it was given
+// away. Its marks go last: who is interrupted can start again.
+func settleHome(n *nic) error {
+	if err := nameAgain(n); err != nil {
+		return err
+	}
+	return errors.Join(restore(n), removeMarks(n))
+}
+
+// nameAgain gives an interface its name back that the kernel brought to the
+// host under another.
+func nameAgain(n *nic) error {
+	if n.link.Attrs().Name == n.home.name {
+		return nil
+	}
+	if err := checkHomeIsFree(n); err != nil {
+		return err
+	}
+	var steps undo.Stack
+	if err := rename(n, &steps); err != nil {
+		return errors.Join(err, steps.Unwind())
+	}
+	return nil
+}
+
+// restore gives an interface the properties back that a container can have
+// changed. It is up again only if it is known to have been up.
+func restore(n *nic) error {
+	attrs := n.link.Attrs()
+	var errs []error
+	if n.home.mtu != 0 && n.home.mtu != attrs.MTU {
+		errs = append(errs, describe(n, "MTU", netlink.LinkSetMTU(n.link, n.home.mtu)))
+	}
+	if len(n.home.mac) > 0 && !bytes.Equal(n.home.mac, attrs.HardwareAddr) {
+		errs = append(errs, describe(n, "hardware address", netlink.LinkSetHardwareAddr(n.link, n.home.mac)))
+	}
+	if attrs.Alias != n.home.alias {
+		errs = append(errs, describe(n, "alias", netlink.LinkSetAlias(n.link, n.home.alias)))
+	}
+	if n.home.up {
+		errs = append(errs, describe(n, "state", netlink.LinkSetUp(n.link)))
+	}
+	return errors.Join(errs...)
+}
+
+func describe(n *nic, what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("restore the %s of %s: %w", what, n.home.name, err)
+}
+
+func removeMarks(n *nic) error {
+	return describe(n, "alternative names", link.RemoveAltNames(n.link.Attrs().Index, marks(n.link)...))
+}
+
+// collect brings home what is on the host and belongs to attachments of the
+// network that are no longer valid. Of several owners' marks only theirs go.
+func collect(valid plugin.Attachments) error {
+	links, err := netlinksafe.LinkList()
+	if err != nil {
+		return fmt.Errorf("list the links: %w", err)
+	}
+	var errs []error
+	for _, l := range links {
+		owners := ownerComments(l)
+		stale := slices.DeleteFunc(slices.Clone(owners), func(comment string) bool { return !valid.StaleComment(comment) })
+		switch {
+		case len(stale) == 0:
+		case len(stale) == len(owners):
+			errs = append(errs, settleHome(known(l)))
+		default:
+			for _, comment := range stale {
+				errs = append(errs, link.RemoveAltNames(l.Attrs().Index, markOf(comment)))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
