@@ -39,7 +39,8 @@ func BenchmarkMapPorts(b *testing.B) {
 
 func BenchmarkRemovePorts(b *testing.B) {
 	besideOthersOf(b, mapBench, func(_ netfilter.Backend, i int) error {
-		_, err := netfilter.RemovePorts(context.Background(), owner("bench", fmt.Sprint(i), "eth0"), nil, alone{})
+		ports := benchPorts(i)
+		_, err := netfilter.RemovePorts(context.Background(), owner("bench", fmt.Sprint(i), "eth0"), netfilter.Mapped{Ports: &ports}, alone{})
 		return err
 	}, mapBench)
 }
@@ -58,11 +59,18 @@ func mapBench(_ netfilter.Backend, i int) error {
 	if err != nil {
 		return err
 	}
-	return backend.MapPorts(context.Background(), owner("bench", fmt.Sprint(i), "eth0"), netfilter.HostPorts{
-		Containers: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 8)},
-		Mappings:   []netfilter.PortMapping{{Protocol: []string{"tcp", "udp", "sctp"}[i/50000], HostPort: uint16(10000 + i%50000), ContainerPort: 80}},
-		SNAT:       true,
-	}, alone{})
+	return backend.MapPorts(context.Background(), owner("bench", fmt.Sprint(i), "eth0"), benchPorts(i), alone{})
+}
+
+func benchPorts(i int) netfilter.HostPorts {
+	return netfilter.HostPorts{
+		Containers: []netip.Prefix{
+			netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 8),
+			netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfd, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)}), 64),
+		},
+		Mappings: []netfilter.PortMapping{{Protocol: []string{"tcp", "udp", "sctp"}[i/50000], HostPort: uint16(10000 + i%50000), ContainerPort: 80}},
+		SNAT:     true,
+	}
 }
 
 // addBench adds attachment number i.

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"maps"
 	"net/netip"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,15 +59,12 @@ import (
 //			ip daddr . meta l4proto . th dport . ip saddr & 255.255.0.0 @sources16 masquerade
 //			ip daddr . meta l4proto . th dport . ip saddr & 255.0.0.0 @sources8 masquerade
 //		}
-//		chain owner/podman/c1/eth0 {
-//			tcp dport 8080 dnat to 10.88.0.2:80 comment "podman/c1/eth0"
-//			ip saddr 10.88.0.0/16 ip daddr 10.88.0.2 tcp dport 80 masquerade comment "podman/c1/eth0"
-//			ip saddr 127.0.0.0/8 ip daddr 10.88.0.2 tcp dport 80 masquerade comment "podman/c1/eth0"
-//		}
 //	}
 //
-// It is a registry as far as records, removal and GC go. Each rule of a record
-// stands for one element. Mappings with conditions are in maps of their own, one
+// It is a registry without records: what an attachment has follows from what it
+// was asked to map, which is remembered elsewhere. (A transaction visits every
+// chain there is. With a record for each of 10,000 attachments, an ADD would take
+// half as long again.) Mappings with conditions are in maps of their own, one
 // pair for each set of conditions ("ports-" and "addresses-" and a hash), which
 // rules ahead of the others look into.
 type portTable struct {
@@ -89,9 +85,7 @@ const (
 const portMapTable = "cni_portmap"
 
 func (f family) portTable() portTable {
-	t := portTable{family: f}
-	t.registry = &registry{table: nftables.Table{Family: f.table, Name: portMapTable}, itemsIn: t.recordedItems}
-	return t
+	return portTable{&registry{table: nftables.Table{Family: f.table, Name: portMapTable}}, f}
 }
 
 func (f family) isIPv4() bool { return f.table == nftables.TableFamilyIPv4 }
@@ -146,56 +140,24 @@ func (h HostPorts) sources(container netip.Prefix) []netip.Prefix {
 // loopback is IPv4's. From ::1 the kernel lets nothing out.
 func loopback() netip.Prefix { return netip.MustParsePrefix("127.0.0.0/8") }
 
-// Records.
-
-// record returns the rules of an owner's record.
-func (t portTable) record(ports HostPorts) ([][]expr.Any, error) {
+// entries returns the elements of an attachment, each once.
+func (t portTable) entries(ports HostPorts) ([]mapped, error) {
 	container, mappings := ports.of(t.family)
 	conditions, err := t.compile(ports.conditions(t.family))
 	if err != nil {
 		return nil, err
 	}
-	var rules [][]expr.Any
+	var entries []mapped
 	for _, m := range mappings {
-		rules = append(rules, t.mappingRule(conditions, m, container.Addr()))
-	}
-	for _, m := range mappings {
+		entries = append(entries, mapped{t.mapEntry(t.class(conditions), m, container.Addr()), m})
 		for _, source := range ports.sources(container) {
-			rule := t.sourceRule(source, container.Addr(), Protocols()[m.Protocol], m.ContainerPort)
-			if !slices.ContainsFunc(rules, func(other []expr.Any) bool { return reflect.DeepEqual(other, rule) }) {
-				rules = append(rules, rule)
+			e := mapped{entry: sourceEntry(source, container.Addr(), Protocols()[m.Protocol], m.ContainerPort)}
+			if !slices.Contains(entries, e) {
+				entries = append(entries, e)
 			}
 		}
 	}
-	return rules, nil
-}
-
-// mappingRule is the record of an element of a map. The host's address comes
-// last of the matches, after the conditions, so that the two can be told apart.
-func (t portTable) mappingRule(conditions []expr.Any, m PortMapping, container netip.Addr) []expr.Any {
-	rule := append(slices.Clone(conditions), toPort(Protocols()[m.Protocol], m.HostPort)...)
-	if specific(m.HostIP) {
-		rule = append(rule, t.load(t.daddr, unix.NFT_REG_1), equals(m.HostIP.AsSlice()))
-	}
-	return append(rule,
-		&expr.Immediate{Register: unix.NFT_REG_1, Data: container.AsSlice()},
-		&expr.Immediate{Register: unix.NFT_REG_2, Data: port(m.ContainerPort)},
-		t.dnat(unix.NFT_REG_1, unix.NFT_REG_2))
-}
-
-// sourceRule is the record of an element of a set of sources.
-func (t portTable) sourceRule(source netip.Prefix, container netip.Addr, proto byte, containerPort uint16) []expr.Any {
-	rule := append(t.prefixOf(t.saddr, unix.NFT_REG_1, source.Bits()), equals(source.Addr().AsSlice()))
-	rule = append(rule, t.load(t.daddr, unix.NFT_REG_1), equals(container.AsSlice()))
-	return append(append(rule, toPort(proto, containerPort)...), &expr.Masq{})
-}
-
-// toPort matches the protocol and the destination port.
-func toPort(proto byte, dport uint16) []expr.Any {
-	return []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: unix.NFT_REG_1}, equals([]byte{proto}),
-		loadPort16(unix.NFT_REG_1), equals(port(dport)),
-	}
+	return entries, nil
 }
 
 // loadPort16 loads the destination port, which tcp, udp and sctp have in the
@@ -210,107 +172,6 @@ func (t portTable) dnat(address, port uint32) expr.Any {
 		Type: expr.NATTypeDestNAT, Family: uint32(t.family.table), Specified: true,
 		RegAddrMin: address, RegAddrMax: address, RegProtoMin: port, RegProtoMax: port,
 	}
-}
-
-// entryOf reads what mappingRule or sourceRule have recorded.
-func (t portTable) entryOf(rule []expr.Any) (mapped, bool) {
-	if len(rule) == 0 {
-		return mapped{}, false
-	}
-	if _, ok := rule[len(rule)-1].(*expr.Masq); ok {
-		return t.sourceOf(rule)
-	}
-	return t.mappingOf(rule)
-}
-
-func (t portTable) mappingOf(rule []expr.Any) (mapped, bool) {
-	const toPortAndDNAT = 4 + 3
-	if len(rule) < toPortAndDNAT {
-		return mapped{}, false
-	}
-	matches, action := rule[:len(rule)-3], rule[len(rule)-3:]
-	container, _ := netip.AddrFromSlice(immediate(action[0]))
-	m := PortMapping{ContainerPort: portOf(immediate(action[1]))}
-	if load, ok := matches[len(matches)-2].(*expr.Payload); ok && load.Base == expr.PayloadBaseNetworkHeader {
-		m.HostIP, _ = netip.AddrFromSlice(compared(matches[len(matches)-1]))
-		matches = matches[:len(matches)-2]
-	}
-	if len(matches) < 4 || !container.IsValid() {
-		return mapped{}, false
-	}
-	conditions, last := matches[:len(matches)-4], matches[len(matches)-4:]
-	m.Protocol, m.HostPort = protocolNamed(compared(last[1])), portOf(compared(last[3]))
-	if !reflect.DeepEqual(rule, t.mappingRule(conditions, m, container)) {
-		return mapped{}, false
-	}
-	return mapped{t.mapEntry(t.class(conditions), m, container), m}, true
-}
-
-func (t portTable) sourceOf(rule []expr.Any) (mapped, bool) {
-	if len(rule) < 9 {
-		return mapped{}, false
-	}
-	listed := &nftables.Rule{Exprs: rule}
-	source, container := t.prefixAt(listed, t.saddr), t.prefixAt(listed, t.daddr).Addr()
-	last := rule[len(rule)-5:]
-	proto, dport := compared(last[1]), portOf(compared(last[3]))
-	if !source.IsValid() || !container.IsValid() || len(proto) != 1 || !reflect.DeepEqual(rule, t.sourceRule(source, container, proto[0], dport)) {
-		return mapped{}, false
-	}
-	return mapped{entry: sourceEntry(source, container, proto[0], dport)}, true
-}
-
-func immediate(e expr.Any) []byte {
-	if i, ok := e.(*expr.Immediate); ok {
-		return i.Data
-	}
-	return nil
-}
-
-func compared(e expr.Any) []byte {
-	if c, ok := e.(*expr.Cmp); ok {
-		return c.Data
-	}
-	return nil
-}
-
-func portOf(data []byte) uint16 {
-	if len(data) != 2 {
-		return 0
-	}
-	return binary.BigEndian.Uint16(data)
-}
-
-func protocolNamed(number []byte) string {
-	for name, n := range Protocols() {
-		if len(number) == 1 && number[0] == n {
-			return name
-		}
-	}
-	return ""
-}
-
-// entries returns the elements that follow from rules, and which mapping each
-// one of a map stands for.
-func (t portTable) entries(rules [][]expr.Any) []mapped {
-	var list []mapped
-	for _, rule := range rules {
-		if e, ok := t.entryOf(rule); ok {
-			list = append(list, e)
-		}
-	}
-	return list
-}
-
-// items is the registry's view of them.
-func (t portTable) recordedItems(rules []*nftables.Rule) []item {
-	var list []item
-	for _, rule := range rules {
-		if e, ok := t.entryOf(rule.Exprs); ok {
-			list = append(list, e.item)
-		}
-	}
-	return list
 }
 
 // The commands.
@@ -334,34 +195,50 @@ func (b nftBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports Host
 	return err
 }
 
-// put queues what makes ports the owner's only ones. As with every registry, it
-// queues only what differs from the kernel, and deletes nothing as a rule.
+// put queues the owner's elements. It queues only what differs from the kernel,
+// and deletes nothing as a rule: see registry.put.
 func (t portTable) put(c *conn, comment string, ports HostPorts, holders Holders) error {
-	rules, err := t.record(ports)
-	if err != nil {
+	entries, err := t.entries(ports)
+	if err != nil || len(entries) == 0 {
 		return err
 	}
-	if len(rules) == 0 {
-		return t.queueRemoval(c, comment)
-	}
-	if err := t.queueBase(c, ports, rules); err != nil {
+	if err := t.queueBase(c, ports, entries); err != nil {
 		return err
-	}
-	old, err := c.GetRules(&t.registry.table, t.recordChain(comment))
-	if err != nil {
-		return explain(err)
-	}
-	entries := t.entries(rules)
-	if !sameRules(old, rules) {
-		obsolete := slices.DeleteFunc(t.recordedItems(old), func(i item) bool {
-			return slices.ContainsFunc(entries, func(e mapped) bool { return e.item == i })
-		})
-		if err := t.queueDeletions(c, comment, old, obsolete); err != nil {
-			return err
-		}
-		t.queueRecord(c, comment, rules)
 	}
 	return t.queueEntries(c, comment, entries, holders)
+}
+
+// queueRemoval queues the deletion of what the owner with a comment has of ports,
+// or without ports, of all elements.
+func (t portTable) queueRemoval(c *conn, comment string, ports *HostPorts) error {
+	items, err := t.ownItems(c, comment, ports)
+	for _, i := range items {
+		if err := c.deleteElement(t.set(i.set), i.key); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (t portTable) ownItems(c *conn, comment string, ports *HostPorts) ([]item, error) {
+	if ports == nil {
+		return t.itemsOf(c, func(other string) bool { return other == comment })
+	}
+	entries, err := t.entries(*ports)
+	if err != nil {
+		return nil, err
+	}
+	var items []item
+	for _, e := range entries {
+		there, err := c.element(t.set(e.set), []byte(e.key))
+		if err != nil {
+			return nil, err
+		}
+		if there != nil && there.comment == comment {
+			items = append(items, e.item)
+		}
+	}
+	return items, nil
 }
 
 // queueEntries queues elements with the owner's comment, as far as they are not
@@ -403,14 +280,7 @@ func (t portTable) queueEviction(c *conn, comment string, there *element, e mapp
 		return nil
 	}
 	removed[there.comment] = true
-	exists, err := c.hasChain(&t.registry.table, t.recordChain(there.comment).Name)
-	if err != nil {
-		return err
-	}
-	if !exists { // an element that nobody has recorded
-		return c.deleteElement(t.set(e.set), e.key)
-	}
-	return t.queueRemoval(c, there.comment)
+	return t.queueRemoval(c, there.comment, nil)
 }
 
 // addressPassedOn tells whether the owner of an element has lost its address to
@@ -444,22 +314,15 @@ func (nftBackend) CheckPorts(ctx context.Context, owner plugin.Owner, ports Host
 }
 
 func (t portTable) portDifferences(c *conn, comment string, ports HostPorts) ([]string, error) {
-	rules, err := t.record(ports)
-	if err != nil || len(rules) == 0 {
+	entries, err := t.entries(ports)
+	if err != nil || len(entries) == 0 {
 		return nil, err
 	}
-	differences, err := t.baseDifferences(c, ports, rules)
+	differences, err := t.baseDifferences(c, ports, entries)
 	if err != nil {
 		return nil, err
 	}
-	own, err := c.GetRules(&t.registry.table, t.recordChain(comment))
-	if err != nil {
-		return nil, explain(err)
-	}
-	if !sameRules(own, rules) {
-		differences = append(differences, "chain "+t.recordChain(comment).Name+" does not have the record that was written")
-	}
-	for _, e := range t.entries(rules) {
+	for _, e := range entries {
 		there, err := c.element(t.set(e.set), []byte(e.key))
 		switch {
 		case err != nil:
@@ -505,15 +368,6 @@ func (nftBackend) CanMapPorts(ctx context.Context) error {
 
 var errNoNFTPortMap = errors.New("nftables cannot map ports: load the modules nft_chain_nat, nft_nat, nft_masq, nft_fib_ipv4 and nft_ct " +
 	"(CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_CT)")
-
-// removeFromPortTables removes what the owner has in our tables.
-func removeFromPortTables(ctx context.Context, owner plugin.Owner) error {
-	var errs []error
-	for _, f := range families() {
-		errs = append(errs, f.portTable().remove(ctx, owner.Comment()))
-	}
-	return errors.Join(errs...)
-}
 
 // Chains that all owners share.
 
@@ -601,10 +455,10 @@ func (t portTable) sourceLookup(bits int) []expr.Any {
 		[]expr.Any{lookup(sourcesOf + strconv.Itoa(bits)), &expr.Masq{}})
 }
 
-// queueBase queues what the shared chains lack for the rules of a record: an "nft
+// queueBase queues what the shared chains lack for an attachment: an "nft
 // flush" is mended by the next ADD. Of two first ADDs at once one fails, because
 // the table is there when it commits, and finds the chains when it tries again.
-func (t portTable) queueBase(c *conn, ports HostPorts, record [][]expr.Any) error {
+func (t portTable) queueBase(c *conn, ports HostPorts, entries []mapped) error {
 	exists, err := c.hasTable(&t.registry.table) // before the chains are read
 	if err != nil {
 		return err
@@ -612,7 +466,7 @@ func (t portTable) queueBase(c *conn, ports HostPorts, record [][]expr.Any) erro
 	if !exists {
 		c.CreateTable(&t.registry.table)
 	}
-	return t.eachChain(c, ports, record, func(chain sharedChain, there []*nftables.Rule) error {
+	return t.eachChain(c, ports, entries, func(chain sharedChain, there []*nftables.Rule) error {
 		if sameRules(there, chain.rules) {
 			return nil
 		}
@@ -620,9 +474,9 @@ func (t portTable) queueBase(c *conn, ports HostPorts, record [][]expr.Any) erro
 	})
 }
 
-func (t portTable) baseDifferences(c *conn, ports HostPorts, record [][]expr.Any) ([]string, error) {
+func (t portTable) baseDifferences(c *conn, ports HostPorts, entries []mapped) ([]string, error) {
 	var differences []string
-	err := t.eachChain(c, ports, record, func(chain sharedChain, there []*nftables.Rule) error {
+	err := t.eachChain(c, ports, entries, func(chain sharedChain, there []*nftables.Rule) error {
 		if !sameRules(there, chain.rules) {
 			differences = append(differences, "the rules of chain "+chain.Name+" are not those that were written")
 		}
@@ -632,7 +486,7 @@ func (t portTable) baseDifferences(c *conn, ports HostPorts, record [][]expr.Any
 }
 
 // eachChain calls f with each shared chain as it should be and as it is.
-func (t portTable) eachChain(c *conn, ports HostPorts, record [][]expr.Any, f func(sharedChain, []*nftables.Rule) error) error {
+func (t portTable) eachChain(c *conn, ports HostPorts, entries []mapped, f func(sharedChain, []*nftables.Rule) error) error {
 	there := map[string][]*nftables.Rule{}
 	for _, chain := range t.sharedChains(nil, nil) {
 		rules, err := c.GetRules(&t.registry.table, t.chain(chain.Name))
@@ -646,7 +500,7 @@ func (t portTable) eachChain(c *conn, ports HostPorts, record [][]expr.Any, f fu
 		return err
 	}
 	mappings := t.conditional(there[mappingsChain], conditions)
-	masquerading := t.sourceLookups(there[masqueradingChain], record)
+	masquerading := t.sourceLookups(there[masqueradingChain], entries)
 	for _, chain := range t.sharedChains(mappings, masquerading) {
 		if err := f(chain, there[chain.Name]); err != nil {
 			return err
@@ -679,9 +533,9 @@ func (t portTable) conditional(there []*nftables.Rule, conditions []expr.Any) []
 	return rules
 }
 
-// sourceLookups returns the lookups for the lengths that are there or recorded,
+// sourceLookups returns the lookups for the lengths that are there or needed,
 // but for 0, which every chain has.
-func (t portTable) sourceLookups(there []*nftables.Rule, record [][]expr.Any) [][]expr.Any {
+func (t portTable) sourceLookups(there []*nftables.Rule, entries []mapped) [][]expr.Any {
 	lengths := map[int]bool{}
 	note := func(set string) {
 		bits, err := strconv.Atoi(strings.TrimPrefix(set, sourcesOf))
@@ -692,7 +546,7 @@ func (t portTable) sourceLookups(there []*nftables.Rule, record [][]expr.Any) []
 	for _, rule := range there {
 		note(lookupIn(rule))
 	}
-	for _, e := range t.entries(record) {
+	for _, e := range entries {
 		note(e.set)
 	}
 	var rules [][]expr.Any

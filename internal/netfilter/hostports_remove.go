@@ -14,11 +14,20 @@ import (
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
+// Mapped is what is known of an attachment whose mappings are to be removed.
+type Mapped struct {
+	// Ports are what was mapped; nil if nobody remembers. Then all elements are
+	// looked through.
+	Ports *HostPorts
+	// Addresses are those of the attachment, if they are known: upstream's rules
+	// name the container alone.
+	Addresses []netip.Prefix
+}
+
 // RemovePorts removes what any backend, and any older version of the plugins, has
-// written for the owner, and tells whether there was anything. Known are the
-// addresses of the attachment, as far as they are known: upstream's rules name
-// the container alone. It goes on after an error.
-func RemovePorts(ctx context.Context, owner plugin.Owner, known []netip.Prefix, holders Holders) (removed bool, err error) {
+// written for the owner, and tells whether there was anything. It goes on after
+// an error.
+func RemovePorts(ctx context.Context, owner plugin.Owner, known Mapped, holders Holders) (removed bool, err error) {
 	removals, err := portsInNFTables(ctx, owner, known, holders)
 	errs := []error{err}
 	for _, f := range families() {
@@ -34,6 +43,19 @@ func RemovePorts(ctx context.Context, owner plugin.Owner, known []netip.Prefix, 
 	return len(removals) > 0, errors.Join(errs...)
 }
 
+// removeFromPortTables is one transaction for both families: one that deletes
+// something keeps the next waiting (see registry.put).
+func removeFromPortTables(ctx context.Context, owner plugin.Owner, ports *HostPorts) error {
+	return retrying(ctx, func(c *conn) error {
+		for _, f := range families() {
+			if err := f.portTable().queueRemoval(c, owner.Comment(), ports); err != nil {
+				return f.portTable().wrap(err)
+			}
+		}
+		return c.commit()
+	})
+}
+
 // containerChainRef is a chain of a container and where the jumps to it are.
 type containerChainRef struct{ chain, parent string }
 
@@ -43,14 +65,23 @@ func containerChains(owner plugin.Owner) []containerChainRef {
 
 // portsInNFTables looks, with one connection, for what nf_tables holds of the
 // owner, and returns how to remove it.
-func portsInNFTables(ctx context.Context, owner plugin.Owner, known []netip.Prefix, holders Holders) (removals []func() error, err error) {
+func portsInNFTables(ctx context.Context, owner plugin.Owner, known Mapped, holders Holders) (removals []func() error, err error) {
 	err = withConn(ctx, func(c *conn) error {
+		own := 0
 		for _, f := range families() {
+			items, err := f.portTable().ownItems(c, owner.Comment(), known.Ports)
+			if err != nil {
+				return f.portTable().wrap(err)
+			}
+			own += len(items)
 			found, err := f.portsHeld(ctx, c, owner, known, holders)
 			if err != nil {
 				return err
 			}
 			removals = append(removals, found...)
+		}
+		if own > 0 {
+			removals = append(removals, func() error { return removeFromPortTables(ctx, owner, known.Ports) })
 		}
 		return nil
 	})
@@ -60,16 +91,9 @@ func portsInNFTables(ctx context.Context, owner plugin.Owner, known []netip.Pref
 	return removals, err
 }
 
-// portsHeld returns how to remove what one family's tables hold of the owner.
-func (f family) portsHeld(ctx context.Context, c *conn, owner plugin.Owner, known []netip.Prefix, holders Holders) (removals []func() error, err error) {
-	t := f.portTable()
-	own, err := c.hasChain(&t.registry.table, t.recordChain(owner.Comment()).Name)
-	if err != nil {
-		return nil, err
-	}
-	if own {
-		removals = append(removals, func() error { return t.remove(ctx, owner.Comment()) })
-	}
+// portsHeld returns how to remove what one family's other tables hold of the
+// owner.
+func (f family) portsHeld(ctx context.Context, c *conn, owner plugin.Owner, known Mapped, holders Holders) (removals []func() error, err error) {
 	for _, chain := range containerChains(owner) {
 		there, err := c.hasChain(f.natTable(), chain.chain)
 		if err != nil {
@@ -79,13 +103,13 @@ func (f family) portsHeld(ctx context.Context, c *conn, owner plugin.Owner, know
 			removals = append(removals, func() error { return f.removeNFTPorts(ctx, owner, chain, holders) })
 		}
 	}
-	upstream, err := f.upstreamRules(c, func(rule upstreamRule) bool { return rule.of(owner.ContainerID, known) })
+	upstream, err := f.upstreamRules(c, func(rule upstreamRule) bool { return rule.of(owner.ContainerID, known.Addresses) })
 	if err != nil {
 		return nil, err
 	}
 	if len(upstream) > 0 {
 		removals = append(removals, func() error {
-			return f.removeUpstream(ctx, func(rule upstreamRule) bool { return rule.of(owner.ContainerID, known) })
+			return f.removeUpstream(ctx, func(rule upstreamRule) bool { return rule.of(owner.ContainerID, known.Addresses) })
 		})
 	}
 	return removals, nil
@@ -164,7 +188,7 @@ func GCPorts(ctx context.Context, attachments plugin.Attachments, elsewhere func
 	nft := kernelHasNFTables(ctx)
 	for _, f := range families() {
 		if nft {
-			errs = append(errs, f.portTable().gc(ctx, attachments), f.gcNFTPorts(ctx, stale), f.removeUpstream(ctx, func(rule upstreamRule) bool {
+			errs = append(errs, f.portTable().gcElements(ctx, attachments), f.gcNFTPorts(ctx, stale), f.removeUpstream(ctx, func(rule upstreamRule) bool {
 				return rule.container != "" && !attachments.HasContainer(rule.container) && !elsewhere(rule.container)
 			}))
 		}

@@ -153,3 +153,10 @@ func (f family) upstreamDiffers(ctx context.Context, owner plugin.Owner, ports H
 	}
 	return true, differences, nil
 }
+
+func immediate(e expr.Any) []byte {
+	if i, ok := e.(*expr.Immediate); ok {
+		return i.Data
+	}
+	return nil
+}

@@ -70,10 +70,6 @@ type registry struct {
 
 	pairOf func(record []expr.Any) (pair, bool) // what a rule of a record says
 	named  func(set string) (pairSet, bool)     // a set of pairs by its name
-
-	// itemsIn returns the elements that follow from the rules of a record, where
-	// those are no pairs.
-	itemsIn func(record []*nftables.Rule) []item
 }
 
 // pair is what an attachment has in a registry.
@@ -195,24 +191,12 @@ type held struct {
 
 func (r *registry) held(c *conn, comment string) (held, error) {
 	rules, err := c.GetRules(&r.table, r.recordChain(comment))
-	return r.understand(rules), explain(err)
-}
-
-func (r *registry) understand(rules []*nftables.Rule) held {
 	h := held{rules: rules}
 	for _, rule := range rules {
 		p, _ := r.pairOf(rule.Exprs)
 		h.pairs = append(h.pairs, p)
 	}
-	return h
-}
-
-// recorded returns the elements that follow from the rules of a record.
-func (r *registry) recorded(rules []*nftables.Rule) []item {
-	if r.itemsIn != nil {
-		return r.itemsIn(rules)
-	}
-	return r.items(r.understand(rules).known())
+	return h, explain(err)
 }
 
 // known returns the pairs that were understood.
@@ -233,24 +217,18 @@ func (r *registry) put(c *conn, comment string, pairs []pair) error {
 	if err != nil {
 		return err
 	}
-	items := r.items(pairs)
+	items, chain := r.items(pairs), r.recordChain(comment)
 	if !sameRules(old.rules, records(pairs)) {
 		obsolete := slices.DeleteFunc(r.items(old.known()), func(i item) bool { return slices.Contains(items, i) })
 		if err := r.queueDeletions(c, comment, old.rules, obsolete); err != nil {
 			return err
 		}
-		r.queueRecord(c, comment, records(pairs))
+		c.AddChain(chain)
+		for _, p := range pairs {
+			c.AddRule(&nftables.Rule{Table: &r.table, Chain: chain, Exprs: p.record, UserData: withComment(comment)})
+		}
 	}
 	return r.queueElements(c, comment, items)
-}
-
-// queueRecord queues the chain of an owner and its rules.
-func (r *registry) queueRecord(c *conn, comment string, rules [][]expr.Any) {
-	chain := r.recordChain(comment)
-	c.AddChain(chain)
-	for _, rule := range rules {
-		c.AddRule(&nftables.Rule{Table: &r.table, Chain: chain, Exprs: rule, UserData: withComment(comment)})
-	}
 }
 
 func records(pairs []pair) [][]expr.Any {
@@ -374,17 +352,17 @@ func (r *registry) queueRemoval(c *conn, comment string) error {
 	if exists, err := c.hasChain(&r.table, chain.Name); !exists {
 		return err
 	}
-	rules, err := c.GetRules(&r.table, chain)
+	h, err := r.held(c, comment)
 	if err != nil {
-		return explain(err)
+		return err
 	}
-	items := r.recorded(rules)
-	if len(rules) == 0 { // somebody has flushed the record
+	items := r.items(h.known())
+	if len(h.rules) == 0 { // somebody has flushed the record
 		if items, err = r.itemsOf(c, func(other string) bool { return other == comment }); err != nil {
 			return err
 		}
 	}
-	if err := r.queueDeletions(c, comment, rules, items); err != nil {
+	if err := r.queueDeletions(c, comment, h.rules, items); err != nil {
 		return err
 	}
 	c.DelChain(chain)

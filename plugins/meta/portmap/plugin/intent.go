@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"reflect"
 
 	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/netfilter"
@@ -27,8 +28,8 @@ func store() intent.Store { return intent.Of("portmap") }
 
 // remember keeps what the rules of the attachment are meant to be. Without it
 // they work, but nobody could put them back: that is said, and no reason to fail.
-func remember(req *plugin.Request, backend string, ports netfilter.HostPorts) error {
-	i, err := intent.New(req, intended{backend, ports})
+func remember(req *plugin.Request, wanted intended) error {
+	i, err := intent.New(req, wanted)
 	if err != nil {
 		return err
 	}
@@ -38,13 +39,14 @@ func remember(req *plugin.Request, backend string, ports netfilter.HostPorts) er
 	return nil
 }
 
-// recall returns what remember has kept.
-func recall(owner plugin.Owner) (netfilter.HostPorts, bool) {
+// recall returns what remember has kept, or nil.
+func recall(owner plugin.Owner) *intended {
 	i := store().Get(owner)
 	if i == nil {
-		return netfilter.HostPorts{}, false
+		return nil
 	}
-	return decode(*i).Ports, true
+	d := decode(*i)
+	return &d
 }
 
 func decode(i intent.Intent) intended {
@@ -55,18 +57,30 @@ func decode(i intent.Intent) intended {
 
 // remove removes the rules of an attachment and then the intent, which has to
 // stay for as long as there are any.
-func remove(ctx context.Context, owner plugin.Owner, known []netip.Prefix) (removed bool, err error) {
-	removed, err = netfilter.RemovePorts(ctx, owner, known, holders{})
+func remove(ctx context.Context, owner plugin.Owner, addresses []netip.Prefix) (removed bool, err error) {
+	removed, err = removeRules(ctx, owner, addresses)
 	if err != nil {
 		return removed, err
 	}
 	return removed, store().Delete(owner)
 }
 
-// dropEarlier removes what an earlier ADD of the same container has mapped that
-// has nothing to map now.
-func dropEarlier(ctx context.Context, owner plugin.Owner) error {
-	if _, remembered := recall(owner); !remembered {
+func removeRules(ctx context.Context, owner plugin.Owner, addresses []netip.Prefix) (removed bool, err error) {
+	mapped := netfilter.Mapped{Addresses: addresses}
+	if earlier := recall(owner); earlier != nil {
+		mapped.Ports = &earlier.Ports
+		if earlier.Backend == netfilter.IPTables { // its conditions mean nothing to nftables
+			mapped.Ports.ConditionsV4, mapped.Ports.ConditionsV6 = nil, nil
+		}
+	}
+	return netfilter.RemovePorts(ctx, owner, mapped, holders{})
+}
+
+// dropEarlier removes what an earlier ADD of the same container has mapped, unless
+// it is what is wanted now.
+func dropEarlier(ctx context.Context, owner plugin.Owner, wanted intended) error {
+	earlier := recall(owner)
+	if earlier == nil || reflect.DeepEqual(*earlier, wanted) {
 		return nil
 	}
 	_, err := remove(ctx, owner, nil)
@@ -95,7 +109,7 @@ func (holders) Siblings(owner plugin.Owner) []netfilter.HostPorts {
 // collect removes what attachments of the network have left that are not valid.
 func collect(ctx context.Context, valid plugin.Attachments) error {
 	remembered := store().Collect(valid, func(owner plugin.Owner) error {
-		_, err := netfilter.RemovePorts(ctx, owner, nil, holders{})
+		_, err := removeRules(ctx, owner, nil)
 		return err
 	})
 	return errors.Join(remembered, netfilter.GCPorts(ctx, valid, otherNetworkHas(valid.Network())))

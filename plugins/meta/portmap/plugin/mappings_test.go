@@ -40,7 +40,7 @@ func mappingsWith(backend string) {
 	// left is what the rulesets say of containers.
 	left := func() string {
 		GinkgoHelper()
-		return l.sh("nft list ruleset 2>/dev/null | grep -E '10.88.0|fd88::|owner/|CNI-DN|one|two' || true")
+		return l.sh("nft list ruleset 2>/dev/null | grep -E '10.88.0|fd88::|CNI-DN|one|two' || true")
 	}
 	eth0 := func(container string) plugin.Owner {
 		return plugin.Owner{Network: "test", ContainerID: container, IfName: "eth0"}

@@ -36,10 +36,14 @@ var Plugin = plugin.New(plugin.Definition[Config]{
 func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
 	ports := plan(req, c)
 	if len(ports.Mappings) == 0 {
-		return req.Prev, dropEarlier(ctx, req.Owner())
+		return req.Prev, dropEarlier(ctx, req.Owner(), intended{})
 	}
 	backend, err := netfilter.SelectPortMapper(ctx, c.backend())
 	if err != nil {
+		return nil, err
+	}
+	wanted := intended{backend.Name(), ports}
+	if err := dropEarlier(ctx, req.Owner(), wanted); err != nil {
 		return nil, err
 	}
 	// Before: one family may be done when the other fails.
@@ -47,7 +51,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 		_, err := remove(ctx, req.Owner(), nil)
 		return err
 	})
-	if err := remember(req, backend.Name(), ports); err != nil {
+	if err := remember(req, wanted); err != nil {
 		return nil, err
 	}
 	if err := backend.MapPorts(ctx, req.Owner(), ports, holders{}); err != nil {
@@ -64,16 +68,17 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 // a configuration that makes sense. Where neither the runtime nor the store know
 // of a mapping there is nothing, and nobody is asked.
 func del(ctx context.Context, req *plugin.Request, c *Config) error {
-	known, remembered := recall(req.Owner())
-	if !remembered && len(c.RuntimeConfig.PortMappings) == 0 {
+	earlier := recall(req.Owner())
+	if earlier == nil && len(c.RuntimeConfig.PortMappings) == 0 {
 		return nil
 	}
-	if !remembered {
-		known = plan(req, c)
+	ports := plan(req, c)
+	if earlier != nil {
+		ports = earlier.Ports
 	}
 	removed, err := remove(ctx, req.Owner(), containerAddresses(req))
-	if removed || remembered { // else the ports are somebody else's
-		forgetConnections(known)
+	if removed || earlier != nil { // else the ports are somebody else's
+		forgetConnections(ports)
 	}
 	return err
 }

@@ -82,8 +82,10 @@ func (l *lab) attach(id string) *testrig.Container {
 // for.
 func meet(from, to ns.NetNS, address string) {
 	GinkgoHelper()
-	_, err := testrig.Reach(from, to, address)
-	Expect(err).NotTo(HaveOccurred())
+	Eventually(func() error {
+		_, err := testrig.Reach(from, to, address)
+		return err
+	}).WithTimeout(20 * time.Second).Should(Succeed())
 }
 
 func (l *lab) v4(c *testrig.Container) string { return fmt.Sprintf("10.88.0.%d", l.number[c]) }

@@ -132,7 +132,7 @@ var _ = Describe("a node that is upgraded", func() {
 				l.Del(one, config)
 				expectNothingOf("10.88.0.2:", "fd88::2", "CNI-DN", `"one"`)
 				l.Del(two, l.config(two, mapping(8082, 80, "tcp"), ""))
-				expectNothingOf("10.88.0.3", "fd88::3", "owner/")
+				expectNothingOf("10.88.0.3", "fd88::3", "test/two")
 			})
 
 			It("collects them", func() {
