@@ -27,14 +27,24 @@ type budget struct{ add, check, del, status, gc int }
 // budgets are a little above what the plugins need: raise one with a reason.
 func budgets() map[string]budget {
 	return map[string]budget{
-		"bandwidth":  {add: 180, check: 150, del: 150, status: 120, gc: 60},
-		"bridge":     {add: 330, check: 300, del: 260, status: 140, gc: 260},
-		"host-local": {add: 110, check: 70, del: 90, status: 90, gc: 90},
-		"loopback":   {add: 130, check: 120, del: 110, status: 40, gc: 40},
-		"macvlan":    {add: 260, check: 220, del: 200, status: 120, gc: 120},
-		"ptp":        {add: 330, check: 300, del: 260, status: 140, gc: 260},
-		"static":     {add: 40, check: 40, del: 40, status: 40, gc: 40},
-		"tuning":     {add: 260, check: 220, del: 220, status: 60, gc: 120},
+		"bandwidth":   {add: 170, check: 140, del: 120, status: 90, gc: 40},
+		"bridge":      {add: 380, check: 230, del: 370, status: 80, gc: 340},
+		"dhcp":        {add: 70, check: 60, del: 50, status: 40, gc: 50},
+		"dummy":       {add: 230, check: 100, del: 150, status: 50, gc: 70},
+		"firewall":    {add: 140, check: 100, del: 190, status: 190, gc: 290},
+		"flannel":     {add: 300, check: 170, del: 290, status: 60, gc: 280},
+		"host-device": {add: 240, check: 90, del: 200, status: 50, gc: 80},
+		"host-local":  {add: 90, check: 50, del: 80, status: 30, gc: 70},
+		"ipvlan":      {add: 230, check: 100, del: 150, status: 50, gc: 70},
+		"loopback":    {add: 70, check: 50, del: 60, status: 30, gc: 30},
+		"macvlan":     {add: 230, check: 100, del: 150, status: 50, gc: 70},
+		"portmap":     {add: 280, check: 170, del: 260, status: 220, gc: 270},
+		"ptp":         {add: 340, check: 190, del: 320, status: 70, gc: 310},
+		"sbr":         {add: 170, check: 60, del: 200, status: 30, gc: 30},
+		"static":      {add: 30, check: 30, del: 30, status: 30, gc: 30},
+		"tap":         {add: 240, check: 100, del: 150, status: 40, gc: 70},
+		"tuning":      {add: 130, check: 60, del: 110, status: 30, gc: 30},
+		"vlan":        {add: 230, check: 100, del: 150, status: 50, gc: 70},
 	}
 }
 
