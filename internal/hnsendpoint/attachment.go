@@ -24,6 +24,7 @@ type attachment struct {
 	req     *plugin.Request
 	spec    Spec
 	sandbox hns.Sandbox
+	listed  []hns.Network // once they have been
 }
 
 func newAttachment(service hns.Service, req *plugin.Request, spec Spec) *attachment {
@@ -43,10 +44,19 @@ func (a *attachment) target() (string, error) {
 	return target, plugin.WithCode(types.ErrInvalidNetNS, err)
 }
 
+// networks lists all networks. They do not change while a command runs.
+func (a *attachment) networks() ([]hns.Network, error) {
+	var err error
+	if a.listed == nil {
+		a.listed, err = a.client.Networks()
+	}
+	return a.listed, err
+}
+
 // network returns the network of the configuration, which must be one that the
 // plugin works with.
 func (a *attachment) network() (*hns.Network, error) {
-	networks, err := a.client.Networks()
+	networks, err := a.networks()
 	if err != nil {
 		return nil, err
 	}

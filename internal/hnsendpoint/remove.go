@@ -20,7 +20,7 @@ func (a *attachment) own() ([]hns.Endpoint, error) {
 // name, that are wanted. In "a_b_c", the network is b_c or c; only the network
 // that the endpoint is in tells. One that is no more may have had any name.
 func (a *attachment) endpointsFor(wanted func(endpoint hns.Endpoint, sandboxID string) bool) ([]hns.Endpoint, error) {
-	networks, err := a.client.Networks()
+	networks, err := a.networks()
 	if err != nil {
 		return nil, err
 	}

@@ -175,7 +175,7 @@ func code(err error) uint {
 
 // Run declares the matrix over a plugin, by both interfaces.
 func Run(s Suite) bool {
-	return ginkgo.Describe(s.Plugin(hns.Host()).Name+" conforms", ginkgo.Ordered, func() {
+	return ginkgo.Describe(s.Plugin(hns.Host()).Name+" conforms", ginkgo.Ordered, ginkgo.ContinueOnFailure, func() {
 		var ipamPath string
 		ginkgo.BeforeAll(func() { ipamPath = testrig.BuildIPAM() })
 		for _, api := range []hns.API{hns.V1, hns.V2} {
@@ -309,6 +309,17 @@ func (m *matrix) sharing() {
 		gomega.Expect(m.Names()).To(gomega.BeEmpty())
 	})
 
+	ginkgo.It("collects an endpoint only when all who share it are gone", func() {
+		m.Add(m.c1, nil)
+		app := Container{"app", "container:c1"}
+		m.Start("app")
+		m.Add(app, nil)
+		gomega.Expect(m.gc("app")).To(gomega.Succeed())
+		gomega.Expect(m.Snapshot()).To(gomega.ContainSubstring("sharers [c1 app]"))
+		gomega.Expect(m.gc()).To(gomega.Succeed())
+		gomega.Expect(m.all()).To(gomega.Equal("\n"))
+	})
+
 	ginkgo.It("refuses to share what is not there", func() {
 		gomega.Expect(m.Call("ADD", Container{"c2", "container:c1"})).To(gomega.MatchError(gomega.ContainSubstring("there is no endpoint c1_")))
 		gomega.Expect(m.all()).To(gomega.Equal("\n"))
@@ -326,7 +337,7 @@ func (m *matrix) failures() {
 			gomega.Expect(m.all()).To(gomega.Equal("\n"), "call %d: %v", n, err)
 			gomega.Expect(err).To(gomega.MatchError(gomega.ContainSubstring(errFake.Error())))
 		})
-		gomega.Expect(calls).To(gomega.BeNumerically(">=", 5)) // networks, networks and endpoints, create, attach
+		gomega.Expect(calls).To(gomega.BeNumerically(">=", 5)) // networks, endpoints, features, create, attach
 	})
 
 	ginkgo.It("leaves what DEL can remove when it is killed at a call of ADD, whichever", func() {
