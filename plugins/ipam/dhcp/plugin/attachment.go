@@ -242,17 +242,17 @@ func (a *attachment) wait(ctx context.Context) (*current.Result, error) {
 	case <-a.done:
 		return nil, a.cause
 	case <-a.ready:
-		return a.result(), nil
+		return a.result()
 	}
 }
 
 // result is what the leases say, for the plugin.
-func (a *attachment) result() *current.Result {
+func (a *attachment) result() (*current.Result, error) {
 	result := new(current.Result)
 	for _, l := range a.leases {
 		g := l.held()
-		if g == nil { // the server has just taken it away
-			continue
+		if g == nil {
+			return nil, fmt.Errorf("%s: a server has taken the address away; another one is being asked for", l.family)
 		}
 		result.IPs = append(result.IPs, &current.IPConfig{Address: g.terms.address, Gateway: g.terms.gateway})
 		for _, route := range g.terms.routes {
@@ -269,7 +269,7 @@ func (a *attachment) result() *current.Result {
 			result.DNS.Domain = dns.Domain
 		}
 	}
-	return result
+	return result, nil
 }
 
 func (a *attachment) logf(format string, args ...any) {

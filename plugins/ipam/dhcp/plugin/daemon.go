@@ -136,8 +136,7 @@ func (d *daemon) serve(ctx context.Context, listener *net.UnixListener) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ECONNABORTED):
-			d.log.Printf("accept a connection: %v", err)
+		case errors.Is(err, unix.ECONNABORTED):
 			continue
 		case err != nil:
 			return fmt.Errorf("accept a connection: %w", err)

@@ -32,7 +32,7 @@ const upstream = "/usr/lib/cni/dhcp"
 func (n *lan) run(executable, verb string, c *testrig.Container, config string) (string, error) {
 	GinkgoHelper()
 	cmd := exec.Command(executable)
-	cmd.Env = append(os.Environ(), "CNI_COMMAND="+verb, "CNI_CONTAINERID="+c.ID, "CNI_NETNS="+c.Path, "CNI_IFNAME="+c.IfName, "CNI_PATH=/nowhere", "CNI_ARGS="+c.Args)
+	cmd.Env = append(os.Environ(), "CNI_COMMAND="+verb, "CNI_CONTAINERID="+c.ID, "CNI_NETNS="+c.Path, "CNI_IFNAME="+c.IfName, "CNI_PATH="+pluginDir(), "CNI_ARGS="+c.Args)
 	cmd.Stdin = strings.NewReader(testrig.Config(config))
 	var out []byte
 	err := n.Host.Do(func(ns.NetNS) (err error) {

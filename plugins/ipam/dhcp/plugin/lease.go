@@ -265,6 +265,9 @@ func (l *lease) adopt(g *grant) error {
 	return nil
 }
 
+// giveBackTimeout is how long DEL waits for an interface to be able to send.
+const giveBackTimeout = 3 * time.Second
+
 // giveBack tells the server that the address is free, in a way that depends on
 // whether the interface is still there.
 func (l *lease) giveBack() error {
@@ -272,7 +275,9 @@ func (l *lease) giveBack() error {
 	if g == nil {
 		return nil
 	}
-	c, err := l.open(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
+	defer cancel()
+	c, err := l.open(ctx)
 	if err == nil {
 		return errors.Join(c.release(g), c.Close())
 	}

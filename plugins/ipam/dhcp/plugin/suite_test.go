@@ -47,6 +47,9 @@ var _ = BeforeSuite(func() {
 	DeferCleanup(gexec.CleanupBuildArtifacts)
 })
 
+// pluginDir is CNI_PATH.
+func pluginDir() string { return filepath.Dir(executable) }
+
 // lan is a host with a bridge, on which another machine is the DHCP server.
 type lan struct {
 	*testrig.Rig
@@ -62,7 +65,7 @@ const (
 
 func newLAN() *lan {
 	GinkgoHelper()
-	n := &lan{Rig: testrig.New(Plugin, filepath.Dir(executable)), dir: GinkgoT().TempDir()}
+	n := &lan{Rig: testrig.New(Plugin, pluginDir()), dir: GinkgoT().TempDir()}
 	n.OnHost(func() {
 		bridge := &netlink.Bridge{LinkAttrs: attrs("br0")}
 		Expect(netlink.LinkAdd(bridge)).To(Succeed())
