@@ -11,6 +11,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -21,6 +22,7 @@ import (
 
 const usage = `usage: cni-plugins install DIRECTORY   give it the names of the plugins in DIRECTORY
        cni-plugins list                list these names
+       cni-plugins heal                put back rules of portmap and firewall that somebody has flushed
 It is a CNI plugin when it is called by one of them.
 `
 
@@ -41,6 +43,8 @@ func command(args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintln(stdout, name)
 		}
 		return 0
+	case len(args) == 1 && args[0] == "heal":
+		return heal(context.Background(), stdout, stderr)
 	case len(args) == 2 && args[0] == "install":
 		if err := install("/proc/self/exe", args[1]); err != nil {
 			fmt.Fprintln(stderr, "cni-plugins: install:", err)

@@ -6,6 +6,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,11 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/cni/pkg/skel"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
 func TestCNIPlugins(t *testing.T) {
@@ -124,3 +130,57 @@ var _ = Describe("the executable", Ordered, func() {
 		Expect(string(out)).To(Equal("cni-plugins: install: mkdir " + file + ": not a directory\n"))
 	})
 })
+
+var _ = Describe("heal", func() {
+	It("puts back what somebody has flushed, and says so", func() {
+		testutils.Need(GinkgoT(), "root", "nftables", "nft-tool")
+		host, container := namespace(), namespace()
+		Expect(os.MkdirAll("/run/cni", 0o755)).To(Succeed())
+		config := `{"cniVersion": "1.1.0", "name": "healed", "type": "portmap", "backend": "nftables", "prevResult": {
+			"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", "sandbox": "x"}], "ips": [{"interface": 0, "address": "10.1.2.3/24"}]},
+			"runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}}`
+		call := func(verb string) {
+			GinkgoHelper()
+			args := &skel.CmdArgs{ContainerID: "c1", IfName: "eth0", Netns: container.Path(), StdinData: []byte(config)}
+			Expect(host.Do(func(ns.NetNS) error {
+				return plugins()["portmap"].Call(context.Background(), verb, args, new(bytes.Buffer))
+			})).To(Succeed())
+		}
+		run := func(name string, args ...string) string {
+			GinkgoHelper()
+			var out []byte
+			Expect(host.Do(func(ns.NetNS) (err error) {
+				out, err = exec.Command(name, args...).CombinedOutput()
+				return err
+			})).To(Succeed(), string(out))
+			return string(out)
+		}
+		healed := func() string {
+			GinkgoHelper()
+			var stdout, stderr bytes.Buffer
+			var status int
+			Expect(host.Do(func(ns.NetNS) error {
+				status = heal(context.Background(), &stdout, &stderr)
+				return nil
+			})).To(Succeed())
+			Expect(status).To(BeZero(), stderr.String())
+			return stdout.String()
+		}
+		call("ADD")
+		defer call("DEL")
+		Expect(healed()).To(BeEmpty())
+		run("nft", "flush", "ruleset")
+		Expect(healed()).To(ContainSubstring("portmap: put back the rules of healed/c1/eth0\n"))
+		Expect(run("nft", "list", "ruleset")).To(ContainSubstring("10.1.2.3"))
+		Expect(healed()).To(BeEmpty())
+	})
+})
+
+func namespace() ns.NetNS {
+	GinkgoHelper()
+	netns, err := testutils.NewNS()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() error { return testutils.UnmountNS(netns) })
+	DeferCleanup(netns.Close)
+	return netns
+}

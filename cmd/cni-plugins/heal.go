@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
+	portmap "github.com/containernetworking/plugins/plugins/meta/portmap/plugin"
+
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// heal has the plugins that keep what their rules are meant to be put back those
+// that are missing, for all attachments of this network namespace, and says whose
+// they were.
+func heal(ctx context.Context, stdout, stderr io.Writer) (status int) {
+	for _, healer := range []struct {
+		name string
+		heal func(context.Context) ([]plugin.Owner, error)
+	}{{"firewall", firewall.Heal}, {"portmap", portmap.Heal}} {
+		owners, err := healer.heal(ctx)
+		for _, owner := range owners {
+			fmt.Fprintf(stdout, "%s: put back the rules of %s\n", healer.name, owner.Comment())
+		}
+		if err != nil {
+			fmt.Fprintf(stderr, "cni-plugins: heal %s: %v\n", healer.name, err)
+			status = 1
+		}
+	}
+	return status
+}
