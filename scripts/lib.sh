@@ -75,7 +75,7 @@ build_plugins() {
 plugins_current() {
 	local oldest
 	[ -d bin ] || return
-	oldest=$(find bin -type f -printf '%T@ %p\n' | sort -n | head -n 1)
+	oldest=$(find bin -type f ! -name '*.exe' -printf '%T@ %p\n' | sort -n | head -n 1)
 	[ -n "$oldest" ] && [ -z "$(find go.mod pkg internal plugins -newer "${oldest#* }" -name '*.*' -type f ! -name '*_test.go' ! -name '*.md' -print -quit)" ]
 }
 
