@@ -37,6 +37,10 @@ func restore(ctx context.Context, i intent.Intent) (lost bool, err error) {
 	if err := backend.MapPorts(ctx, i.Owner(), d.Ports, holders{}); err != nil {
 		return true, fmt.Errorf("%s: %w", i.Owner().Comment(), err)
 	}
+	if store().Get(i.Owner()) == nil { // a DEL has come in between
+		_, err := netfilter.RemovePorts(ctx, i.Owner(), netfilter.Mapped{Ports: &d.Ports}, holders{})
+		return false, err
+	}
 	return true, routeLoopback(d.Ports)
 }
 

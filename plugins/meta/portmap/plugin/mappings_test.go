@@ -77,6 +77,15 @@ func mappingsWith(backend string) {
 		Expect(left()).NotTo(ContainSubstring("one"))
 	})
 
+	It("of SCTP are made as others are", func() {
+		config := l.config(one, mapping(5000, 50, "sctp")+","+mapping(5000, 51, "tcp"), backend)
+		l.add(one, config)
+		Expect(l.check(one, config)).To(Succeed())
+		Expect(l.sh("nft list ruleset 2>/dev/null")).To(ContainSubstring("sctp"))
+		l.Del(one, config)
+		Expect(left()).To(BeEmpty())
+	})
+
 	It("take the place of those that the container had", func() {
 		l.add(one, l.config(one, mapping(8080, 80, "tcp")+","+mapping(8081, 81, "tcp")+","+mapping(8082, 82, "udp"), backend))
 		config := l.config(one, mapping(8080, 90, "tcp")+","+mapping(8081, 81, "tcp"), backend)
