@@ -38,6 +38,7 @@ func allFeatures() map[string]feature {
 		"mirred":                {"a kernel with CONFIG_NET_ACT_MIRRED, CONFIG_NET_CLS_U32 and CONFIG_NET_SCH_INGRESS", probeMirred},
 		"nftables":              {"a kernel with CONFIG_NF_TABLES_INET", func() error { return probeNftables(nftables.TableFamilyINet) }},
 		"nftables-bridge":       {"a kernel with CONFIG_NF_TABLES_BRIDGE", func() error { return probeNftables(nftables.TableFamilyBridge) }},
+		"nftables-meta-bridge":  {"a kernel with CONFIG_NFT_BRIDGE_META", probeMetaBridge},
 		"policy-routing":        {"a kernel with CONFIG_IP_MULTIPLE_TABLES", probePolicyRouting},
 		"sctp":                  {"a kernel with CONFIG_IP_SCTP", probeSCTP},
 		"spare-nic":             {"a kernel with CONFIG_E1000, and QEMU's network card, which nobody uses", probeSpareNIC},
@@ -223,6 +224,11 @@ func probeNftables(family nftables.TableFamily) error {
 		return fmt.Errorf("add an nftables chain: %w", err)
 	}
 	return nil
+}
+
+// probeMetaBridge has a rule ask for the bridge that a frame came in by.
+func probeMetaBridge() error {
+	return run("nft", "add table bridge probe; add chain bridge probe probe; add rule bridge probe probe meta ibrname br0 drop")
 }
 
 // iptables is the ability to masquerade with a command of the family.

@@ -172,6 +172,23 @@ var _ = Describe("packets", func() {
 		Entry("by the default backend", ``),
 	)
 
+	It("are not switched between the ports of an isolated bridge, without br_netfilter", func() {
+		testutils.Need(GinkgoT(), "nftables-meta-bridge")
+		l = newLab()
+		within(l.Host, "for f in /proc/sys/net/bridge/bridge-nf-call-ip*tables; do [ ! -e $f ] || echo 0 > $f; done")
+		const isolated = `,"backend":"nftables","ingressPolicy":"isolated"`
+		gets(l.one, l.two)
+		l.add(l.one, isolated)
+		Expect(l.check(l.one, isolated)).To(Succeed())
+		misses(l.one, l.two)
+		gets(l.one, l.world())
+		gets(host(l), l.one)
+		l.add(l.one, `,"backend":"nftables","ingressPolicy":"same-bridge"`)
+		gets(l.one, l.two)
+		_, err := l.Call("STATUS", l.one.Container, withoutPrev(`,"backend":"iptables","ingressPolicy":"isolated"`))
+		Expect(err).To(MatchError(ContainSubstring("load the module br_netfilter")))
+	})
+
 	It("are dropped by iptables for all that nftables accepts, so that it is not the default there", func() {
 		l = newLab()
 		within(l.Host, dropForwarded)
