@@ -84,7 +84,8 @@ type Plugin struct {
 
 // New makes a plugin of its definition.
 func New[C any](d Definition[C]) Plugin {
-	return Plugin{Name: d.Name, Versions: d.Versions, call: d.run, decode: d.lint, daemon: d.Daemon, helper: d.Helper}
+	c := d.command()
+	return Plugin{Name: d.Name, Versions: d.Versions, call: c.run, decode: c.lint, daemon: d.Daemon, helper: d.Helper}
 }
 
 // Call runs one command ("ADD", "CHECK", "DEL", "STATUS" or "GC") in this

@@ -24,47 +24,47 @@ import (
 )
 
 // run is the edge of every command.
-func (d Definition[C]) run(ctx context.Context, verb string, args *skel.CmdArgs, stdout io.Writer) (err error) {
+func (c command) run(ctx context.Context, verb string, args *skel.CmdArgs, stdout io.Writer) (err error) {
 	defaultCode := types.ErrInternal
 	if verb == "STATUS" {
 		defaultCode = ErrNotAvailable
 	}
-	defer func() { err = edgeError(d.Name, defaultCode, err) }()
+	defer func() { err = edgeError(c.Name, defaultCode, err) }()
 	switch verb {
 	case "ADD":
-		return d.add(ctx, args, stdout)
+		return c.add(ctx, args, stdout)
 	case "CHECK":
-		return d.check(ctx, args)
+		return c.check(ctx, args)
 	case "DEL":
-		return d.del(ctx, args)
+		return c.del(ctx, args)
 	case "STATUS":
-		return d.status(ctx, args)
+		return c.status(ctx, args)
 	case "GC":
-		return d.gc(ctx, args)
+		return c.gc(ctx, args)
 	}
 	return Errorf(types.ErrInvalidEnvironmentVariables, "unknown CNI_COMMAND: %s", verb)
 }
 
 // add answers every question that can be answered without touching the host,
 // runs the plugin's Add, prints, and takes everything back if any of it fails.
-func (d Definition[C]) add(ctx context.Context, args *skel.CmdArgs, stdout io.Writer) (err error) {
-	config, req, err := d.prepare(args, true)
+func (c command) add(ctx context.Context, args *skel.CmdArgs, stdout io.Writer) (err error) {
+	config, req, err := c.prepare(args, true)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, req.close()) }()
-	if err := d.checkConvertible(config, req); err != nil {
+	if err := c.checkConvertible(config, req); err != nil {
 		return err
 	}
 	if err := req.IPAM.Locate(); err != nil {
 		return err
 	}
-	if err := d.openNetns(args, req); err != nil {
+	if err := c.openNetns(args, req); err != nil {
 		return err
 	}
 	req.Undo = undo.New(ctx)
 	err = protect(func() error {
-		result, err := d.Add(ctx, req, config)
+		result, err := c.Add(ctx, req, config)
 		if err != nil {
 			return err
 		}
@@ -76,150 +76,150 @@ func (d Definition[C]) add(ctx context.Context, args *skel.CmdArgs, stdout io.Wr
 	return nil
 }
 
-func (d Definition[C]) check(ctx context.Context, args *skel.CmdArgs) (err error) {
-	config, req, err := d.prepare(args, true)
+func (c command) check(ctx context.Context, args *skel.CmdArgs) (err error) {
+	config, req, err := c.prepare(args, true)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, req.close()) }()
-	if err := d.needPrevious("CHECK", req, d.delegates()); err != nil {
+	if err := c.needPrevious("CHECK", req, c.delegates()); err != nil {
 		return err
 	}
-	if err := d.openNetns(args, req); err != nil {
+	if err := c.openNetns(args, req); err != nil {
 		return err
 	}
-	if d.Check == nil {
+	if c.Check == nil {
 		return nil
 	}
-	return protect(func() error { return d.Check(ctx, req, config) })
+	return protect(func() error { return c.Check(ctx, req, config) })
 }
 
 // del decodes what it can and removes what it can name.
-func (d Definition[C]) del(ctx context.Context, args *skel.CmdArgs) error {
-	config, req := d.prepareRemoval(args)
-	ref, refErr := d.netnsToLeave(args)
+func (c command) del(ctx context.Context, args *skel.CmdArgs) error {
+	config, req := c.prepareRemoval(args)
+	ref, refErr := c.netnsToLeave(args)
 	req.Netns = ref
 	err := protect(func() error {
-		if d.Del == nil {
+		if c.Del == nil {
 			return nil
 		}
-		return d.Del(ctx, req, config)
+		return c.Del(ctx, req, config)
 	})
 	return errors.Join(err, refErr, req.close())
 }
 
-func (d Definition[C]) status(ctx context.Context, args *skel.CmdArgs) error {
-	config, req, err := d.prepare(args, true)
+func (c command) status(ctx context.Context, args *skel.CmdArgs) error {
+	config, req, err := c.prepare(args, true)
 	if err != nil {
 		return err
 	}
 	return protect(func() error {
-		if d.Status != nil {
-			err = d.Status(ctx, req, config)
+		if c.Status != nil {
+			err = c.Status(ctx, req, config)
 		}
 		return errors.Join(err, req.IPAM.Status(ctx))
 	})
 }
 
-func (d Definition[C]) gc(ctx context.Context, args *skel.CmdArgs) error {
-	config, req := d.prepareRemoval(args)
+func (c command) gc(ctx context.Context, args *skel.CmdArgs) error {
+	config, req := c.prepareRemoval(args)
 	valid := NewAttachments(req.Network, base(config).ValidAttachments)
 	err := protect(func() error {
-		if d.GC == nil {
+		if c.GC == nil {
 			return nil
 		}
-		return d.GC(ctx, req, config, valid)
+		return c.GC(ctx, req, config, valid)
 	})
 	return errors.Join(err, protect(func() error { return req.IPAM.GC(ctx) }))
 }
 
 // prepare decodes and validates for ADD, CHECK and STATUS. Everything that is
 // wrong with the configuration is in the one error it returns.
-func (d Definition[C]) prepare(args *skel.CmdArgs, warn bool) (*C, *Request, error) {
+func (c command) prepare(args *skel.CmdArgs, warn bool) (any, *Request, error) {
 	var problems conf.Problems
-	config := newConfig[C]()
+	config := c.newConfig()
 	unknown, err := conf.Decode(args.StdinData, config, &problems)
 	if err != nil {
 		return nil, nil, err
 	}
 	req := newRequest(args, base(config))
-	if d.Args != nil {
-		req.Args = conf.ParseEnvArgs(args.Args, d.Args, &problems)
+	if c.Args != nil {
+		req.Args = conf.ParseEnvArgs(args.Args, c.Args, &problems)
 	}
-	d.validate(config, req, &problems)
-	req.Prev = d.decodePrevious(base(config), &problems)
+	c.validate(config, req, &problems)
+	req.Prev = c.decodePrevious(base(config), &problems)
 	if err := problems.Err(); err != nil {
 		return nil, nil, err
 	}
 	if warn {
-		d.warn(unknown)
+		c.warn(unknown)
 	}
-	req.IPAM = d.delegate(config, args)
+	req.IPAM = c.delegate(config, args)
 	return config, req, nil
 }
 
-func (d Definition[C]) validate(config *C, req *Request, problems *conf.Problems) {
-	if d.IPAM == RequiredIPAM && base(config).IPAM.Type == "" {
+func (c command) validate(config any, req *Request, problems *conf.Problems) {
+	if c.IPAM == RequiredIPAM && base(config).IPAM.Type == "" {
 		problems.Add("ipam.type", "missing; name the IPAM plugin that assigns addresses, such as host-local")
 	}
-	if v, ok := any(config).(conf.Validator); ok {
+	if v, ok := config.(conf.Validator); ok {
 		v.Validate(problems, req.Args)
 	}
 }
 
 // prepareRemoval decodes for DEL and GC: whatever can be decoded is used, and
 // nothing that is wrong stops them.
-func (d Definition[C]) prepareRemoval(args *skel.CmdArgs) (*C, *Request) {
+func (c command) prepareRemoval(args *skel.CmdArgs) (any, *Request) {
 	var ignored conf.Problems
-	config := newConfig[C]()
+	config := c.newConfig()
 	_, _ = conf.Decode(args.StdinData, config, &ignored)
 	req := newRequest(args, base(config))
 	req.Undo = new(undo.Stack)
-	if d.Args != nil {
-		req.Args = conf.ParseEnvArgs(args.Args, d.Args, &ignored)
+	if c.Args != nil {
+		req.Args = conf.ParseEnvArgs(args.Args, c.Args, &ignored)
 	}
-	req.Prev = d.decodePrevious(base(config), &ignored)
-	req.IPAM = d.delegate(config, args)
+	req.Prev = c.decodePrevious(base(config), &ignored)
+	req.IPAM = c.delegate(config, args)
 	return config, req
 }
 
-func (d Definition[C]) delegate(config *C, args *skel.CmdArgs) ipam.Delegate {
-	if !d.delegates() || base(config).IPAM.Type == "" {
+func (c command) delegate(config any, args *skel.CmdArgs) ipam.Delegate {
+	if !c.delegates() || base(config).IPAM.Type == "" {
 		return ipam.Delegate{}
 	}
 	return ipam.NewDelegate(base(config).IPAM.Type, args.StdinData)
 }
 
 // delegates tells whether "ipam" may name an IPAM plugin to call.
-func (d Definition[C]) delegates() bool {
-	return d.IPAM == OptionalIPAM || d.IPAM == RequiredIPAM || d.IPAM == HostIPAM
+func (c command) delegates() bool {
+	return c.IPAM == OptionalIPAM || c.IPAM == RequiredIPAM || c.IPAM == HostIPAM
 }
 
 // lint is prepare for somebody who writes a configuration.
-func (d Definition[C]) lint(data []byte) error {
+func (c command) lint(data []byte) error {
 	var problems conf.Problems
-	config := newConfig[C]()
+	config := c.newConfig()
 	unknown, err := conf.Decode(data, config, &problems)
 	if err != nil {
-		return edgeError(d.Name, types.ErrDecodingFailure, err)
+		return edgeError(c.Name, types.ErrDecodingFailure, err)
 	}
 	req := newRequest(&skel.CmdArgs{StdinData: data}, base(config))
-	d.validate(config, req, &problems)
-	for _, key := range d.own(unknown) {
+	c.validate(config, req, &problems)
+	for _, key := range c.own(unknown) {
 		problems.Add(key.Path, "unknown key%s", strings.TrimPrefix(key.String(), fmt.Sprintf("%q", key.Path)))
 	}
-	return edgeError(d.Name, types.ErrInvalidNetworkConfig, problems.Err())
+	return edgeError(c.Name, types.ErrInvalidNetworkConfig, problems.Err())
 }
 
 // warn writes one line about keys nobody will look at. A runtime may well add
 // keys of its own, so using such a configuration is no error.
-func (d Definition[C]) warn(unknown []conf.UnknownKey) {
+func (c command) warn(unknown []conf.UnknownKey) {
 	var names []string
-	for _, key := range d.own(unknown) {
+	for _, key := range c.own(unknown) {
 		names = append(names, key.String())
 	}
 	if len(names) > 0 {
-		Logf(d.Name, "unknown configuration keys are ignored: %s", strings.Join(names, ", "))
+		Logf(c.Name, "unknown configuration keys are ignored: %s", strings.Join(names, ", "))
 	}
 }
 
@@ -231,8 +231,8 @@ func Logf(name, format string, args ...any) {
 
 // own drops the keys that this plugin could not know. An IPAM plugin reads the
 // configuration of its caller, of which only "ipam" is its own.
-func (d Definition[C]) own(unknown []conf.UnknownKey) []conf.UnknownKey {
-	if d.IPAM != IsIPAM {
+func (c command) own(unknown []conf.UnknownKey) []conf.UnknownKey {
+	if c.IPAM != IsIPAM {
 		return unknown
 	}
 	var own []conf.UnknownKey
@@ -246,11 +246,11 @@ func (d Definition[C]) own(unknown []conf.UnknownKey) []conf.UnknownKey {
 
 // checkConvertible refuses, before anything is done, an ADD whose result could
 // not be expressed in the version the runtime asked for.
-func (d Definition[C]) checkConvertible(config *C, req *Request) error {
-	if err := d.needPrevious("ADD", req, false); err != nil {
+func (c command) checkConvertible(config any, req *Request) error {
+	if err := c.needPrevious("ADD", req, false); err != nil {
 		return err
 	}
-	layer2 := d.IPAM == OptionalIPAM && !req.IPAM.Configured() && (req.Prev == nil || len(req.Prev.IPs) == 0)
+	layer2 := c.IPAM == OptionalIPAM && !req.IPAM.Configured() && (req.Prev == nil || len(req.Prev.IPs) == 0)
 	if layer2 && singleAddressVersion(base(config).CNIVersion) {
 		return Errorf(types.ErrIncompatibleCNIVersion,
 			"cannot convert: no valid IP addresses: cniVersion %q cannot describe an interface without one, use 0.3.0 or newer or configure ipam",
@@ -265,8 +265,8 @@ func singleAddressVersion(v string) bool {
 	return v == "" || v == "0.1.0" || v == "0.2.0"
 }
 
-func (d Definition[C]) needPrevious(verb string, req *Request, needed bool) error {
-	if req.Prev == nil && (d.Chained || needed) {
+func (c command) needPrevious(verb string, req *Request, needed bool) error {
+	if req.Prev == nil && (c.Chained || needed) {
 		return Errorf(types.ErrInvalidNetworkConfig, "prevResult: missing, %s needs the result of the ADD before it", verb)
 	}
 	return nil
@@ -274,7 +274,7 @@ func (d Definition[C]) needPrevious(verb string, req *Request, needed bool) erro
 
 // decodePrevious converts prevResult to the current version. The library's
 // conversions panic on null entries, so those are looked for first.
-func (d Definition[C]) decodePrevious(common *conf.Common, problems *conf.Problems) *current.Result {
+func (c command) decodePrevious(common *conf.Common, problems *conf.Problems) *current.Result {
 	if len(common.PrevResult) == 0 || string(common.PrevResult) == "null" {
 		return nil
 	}
@@ -355,8 +355,8 @@ func printResult(result *current.Result, confVersion string, stdout io.Writer) e
 // openNetns opens the container's namespace for ADD and CHECK, which need it
 // unless the plugin only assigns addresses, and makes sure that it is not the
 // one we are in.
-func (d Definition[C]) openNetns(args *skel.CmdArgs, req *Request) error {
-	if d.foreignNetns() {
+func (c command) openNetns(args *skel.CmdArgs, req *Request) error {
+	if c.foreignNetns() {
 		req.Netns = ns.RefTo(nil, args.Netns)
 		return nil
 	}
@@ -369,7 +369,7 @@ func (d Definition[C]) openNetns(args *skel.CmdArgs, req *Request) error {
 			"CNI_NETNS: plugin's netns and netns from CNI_NETNS should not be the same (%s)", args.Netns)
 	}
 	args.NetnsOverride = "1" // skel asks the same question again, after the work is done
-	if d.IPAM == IsIPAM {
+	if c.IPAM == IsIPAM {
 		return nil
 	}
 	handle, err := ns.GetNS(args.Netns)
@@ -382,13 +382,13 @@ func (d Definition[C]) openNetns(args *skel.CmdArgs, req *Request) error {
 
 // foreignNetns tells whether CNI_NETNS is not for us to open: the plugin says so,
 // or this system has no network namespaces.
-func (d Definition[C]) foreignNetns() bool { return d.ForeignNetns || runtime.GOOS != "linux" }
+func (c command) foreignNetns() bool { return c.ForeignNetns || runtime.GOOS != "linux" }
 
 // netnsToLeave opens the container's namespace for DEL. One that is gone, or is
 // no namespace any more, or has become our own (the path of a process whose
 // number was reused), holds nothing of the container.
-func (d Definition[C]) netnsToLeave(args *skel.CmdArgs) (ns.Ref, error) {
-	if d.foreignNetns() {
+func (c command) netnsToLeave(args *skel.CmdArgs) (ns.Ref, error) {
+	if c.foreignNetns() {
 		return ns.RefTo(nil, args.Netns), nil
 	}
 	same, err := sameNetns(args)
@@ -417,14 +417,6 @@ func protect(fn func() error) (err error) {
 	return fn()
 }
 
-func newConfig[C any]() *C {
-	config := new(C)
-	if d, ok := any(config).(conf.Defaulter); ok {
-		d.Default()
-	}
-	return config
-}
-
-func base[C any](config *C) *conf.Common {
-	return any(config).(interface{ Base() *conf.Common }).Base()
+func base(config any) *conf.Common {
+	return config.(interface{ Base() *conf.Common }).Base()
 }
