@@ -71,8 +71,12 @@ func TestGoCNI(t *testing.T) {
 		for _, version := range []string{"1.0.0", ""} {
 			t.Run(way+" "+version, func(t *testing.T) {
 				leaveNothing(t, "e2e0", "e2e1")
+				first := []object{capable("e2e0", twoNetworks["eth0"]...)}
+				if version != "" { // 0.1.0 knows no chains
+					first = chain(t, first[0])
+				}
 				lists := [][]byte{
-					confList(t, "first", version, chain(t, capable("e2e0", twoNetworks["eth0"]...))...),
+					confList(t, "first", version, first...),
 					confList(t, "second", version, capable("e2e1", twoNetworks["eth1"]...)),
 				}
 				client, netns := newGoCNI(t, lists...), newNetns(t, "e2e-gocni")

@@ -192,8 +192,9 @@ func rules(t testing.TB) []string {
 	signs := []string{"comment", "elements", "owner", "masquerade", "MASQUERADE", "dnat", "snat"}
 	for line := range strings.Lines(run(t, "nft", "list", "ruleset")) {
 		line = strings.TrimSpace(line)
-		// Rules that look packets up in sets are shared; what belongs to a container are the elements of those.
-		if !strings.HasPrefix(line, "table ") && !strings.Contains(line, " @") && slices.ContainsFunc(signs, func(sign string) bool { return strings.Contains(line, sign) }) {
+		// Rules that look packets up in sets, or see that others have, are shared; what belongs to a container are the elements of those.
+		shared := strings.Contains(line, " @") || strings.HasPrefix(line, "ct status dnat ")
+		if !strings.HasPrefix(line, "table ") && !shared && slices.ContainsFunc(signs, func(sign string) bool { return strings.Contains(line, sign) }) {
 			found = append(found, "nft "+line)
 		}
 	}

@@ -15,6 +15,7 @@ var _ = conformance.Run(suite())
 
 func suite() conformance.Suite {
 	return conformance.Suite{
+		Name:    "in the container",
 		Plugin:  Plugin,
 		Dir:     "plugins/meta/vrf",
 		IPAM:    plugin.NoIPAM,
