@@ -405,7 +405,7 @@ func (h *Host) Run(call Call) Answer {
 	if call.Stdout != nil {
 		cmd.Stdout = call.Stdout
 	}
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 10 * time.Second
 	err := h.onHost(cmd.Run)
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
