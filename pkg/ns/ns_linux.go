@@ -9,6 +9,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
 // Magic numbers of the file systems that namespaces are files of: their own
@@ -30,7 +32,7 @@ func GetNS(nspath string) (NetNS, error) {
 	if err := IsNSorErr(nspath); err != nil {
 		return nil, err
 	}
-	file, err := os.Open(nspath)
+	file, err := plainfile.Open(nspath, os.O_RDONLY, 0)
 	if isNothingThere(err) {
 		return nil, notExist(nspath, err)
 	}
@@ -68,7 +70,7 @@ func GetCurrentNS() (NetNS, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	path := threadPath()
-	file, err := os.Open(path)
+	file, err := plainfile.Open(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open current network namespace: %w", err)
 	}
@@ -182,7 +184,7 @@ func verify(file *os.File) error {
 // kernelTellsKinds tells whether NS_GET_NSTYPE works, as it does since 4.11,
 // by asking about a file that is a namespace for certain.
 func kernelTellsKinds() bool {
-	file, err := os.Open("/proc/self/ns/net")
+	file, err := plainfile.Open("/proc/self/ns/net", os.O_RDONLY, 0)
 	if err != nil {
 		return false
 	}

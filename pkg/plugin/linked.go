@@ -13,6 +13,7 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 
 	"github.com/containernetworking/plugins/pkg/ipam"
+	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
 // Linked is a plugin that is part of an executable beside the one it is named
@@ -59,7 +60,7 @@ func isSelf(path string) bool {
 // the first page of the file. The ID is a hash of everything that went into the
 // executable.
 func hasBuildID(path, id string) bool {
-	file, err := os.Open(path)
+	file, err := plainfile.Open(path, os.O_RDONLY, 0)
 	if err != nil {
 		return false
 	}

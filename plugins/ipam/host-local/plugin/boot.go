@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
 // host names the files in which a machine says who it is and when it started.
@@ -95,7 +97,7 @@ func oldestEntry(dir string) (oldest time.Time, ok bool) {
 
 // firstLine returns the first line of a file, or nothing.
 func firstLine(path string) string {
-	data, _ := os.ReadFile(path)
+	data, _ := plainfile.Read(path)
 	line, _, _ := strings.Cut(string(data), "\n")
 	return strings.TrimSpace(line)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/containernetworking/plugins/internal/filelock"
 	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
 const (
@@ -91,7 +92,7 @@ func (d directory) release(ip netip.Addr, owner string) error {
 // acquire opens and locks a file, waiting until nobody else has it locked.
 func acquire(path string) (*os.File, error) {
 	for {
-		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, lockMode)
+		file, err := plainfile.Open(path, os.O_CREATE|os.O_RDONLY, lockMode)
 		if wholefile.IsAbsent(err) {
 			return nil, fmt.Errorf("%w: %w", errAbsent, err)
 		}

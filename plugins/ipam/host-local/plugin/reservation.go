@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/containernetworking/cni/pkg/utils"
+
+	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
 const (
@@ -59,7 +61,7 @@ func (r reservation) ofContainer() bool {
 
 // readReservation reads the reservation at path.
 func readReservation(path string) (reservation, error) {
-	file, err := os.Open(path)
+	file, err := plainfile.Open(path, os.O_RDONLY, 0)
 	if err != nil {
 		return reservation{}, err
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/containernetworking/plugins/internal/wholefile"
+	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
 // pointerPrefix is what the names of the files begin with that hold the address
@@ -234,7 +235,7 @@ func (s *store) note(err error) {
 // lastReserved returns the address that range set n gave out last; the zero
 // Addr, if there is none or nobody can read it.
 func (s *store) lastReserved(n int) (netip.Addr, error) {
-	content, err := os.ReadFile(s.file(pointerName(n)))
+	content, err := plainfile.Read(s.file(pointerName(n)))
 	if err != nil {
 		return netip.Addr{}, ignoreNotExist(err)
 	}
@@ -244,7 +245,7 @@ func (s *store) lastReserved(n int) (netip.Addr, error) {
 // setLastReserved writes in place: a pointer that was torn is worth as much as
 // none, and replacing the file would cost more.
 func (s *store) setLastReserved(n int, ip netip.Addr) error {
-	file, err := os.OpenFile(s.file(pointerName(n)), os.O_CREATE|os.O_WRONLY, fileMode)
+	file, err := plainfile.Open(s.file(pointerName(n)), os.O_CREATE|os.O_WRONLY, fileMode)
 	if err != nil {
 		return ioError(err)
 	}
