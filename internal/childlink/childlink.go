@@ -134,17 +134,16 @@ func Connect(ctx context.Context, req *plugin.Request, l netlink.Link, c *conf.C
 func Configure(ctx context.Context, req *plugin.Request, l netlink.Link, result *current.Result, c *conf.Common) error {
 	containerlink.Complete(result, link.Describe(l, req.Netns.Path()), c)
 	return req.InNetns(func() error {
-		announce(req.IfName)
-		return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, ipam.Options{})
+		announceIPv6(req.IfName)
+		return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, ipam.Options{Link: l, Announce: true})
 	})
 }
 
-// announce has the kernel tell the neighbours about the addresses as the
-// interface comes up: they may have known another one with these. The kernel may
+// announceIPv6 has the kernel tell the neighbours about the IPv6 addresses as
+// the interface comes up, as ipam.Options.Announce does for IPv4. The kernel may
 // have no IPv6, and /proc/sys may be read-only.
-func announce(ifName string) {
-	_ = sysctl.Set("net/ipv4/conf/"+ifName+"/arp_notify", "1")
-	_ = sysctl.Set("net/ipv6/conf/"+ifName+"/ndisc_notify", "1")
+func announceIPv6(ifName string) {
+	_ = sysctl.Write("net/ipv6/conf/"+ifName+"/ndisc_notify", "1")
 }
 
 // Del releases the link; one of another kind or owner stays.

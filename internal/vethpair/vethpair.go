@@ -23,7 +23,6 @@ import (
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
-	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
 // Pair is a veth pair as the kernel sees it.
@@ -57,7 +56,6 @@ func Create(req *plugin.Request, mtu int, mac net.HardwareAddr) (*Pair, error) {
 		return nil, err
 	}
 	req.Undo.Push("veth pair", func() error { return link.Delete(name) })
-	silenceIPv6(name)
 	return &Pair{host, container}, nil
 }
 
@@ -75,16 +73,6 @@ func deleteStale(owner plugin.Owner, name string) error {
 		return fmt.Errorf("%s, the name for the host's end of the veth pair, belongs to %q", name, stale.Attrs().Alias)
 	}
 	return link.Delete(name)
-}
-
-// silenceIPv6 keeps the host's end from being configured by a router
-// advertisement, and from detecting duplicates of its link-local address: until
-// that is over, a second or two, the kernel sends no neighbour solicitation and
-// so forwards nothing to the container. The kernel may have no IPv6, and
-// /proc/sys may be read-only.
-func silenceIPv6(name string) {
-	_ = sysctl.Set("net/ipv6/conf/"+name+"/accept_ra", "0")
-	_ = sysctl.Set("net/ipv6/conf/"+name+"/accept_dad", "0")
 }
 
 // Silence takes the addresses off the container's interface, so that IPAM may

@@ -19,7 +19,6 @@ import (
 	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
-	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
 // Link compares the link that want names with what want says about it: its MAC
@@ -215,16 +214,16 @@ func leadsThrough(have *netlink.Route, linkIndex int) bool {
 // Forwarding notes it if the kernel does not forward packets of family's
 // family.
 func (r *Report) Forwarding(family net.IP) {
-	key := "net/ipv6/conf/all/forwarding"
+	version, key := netlink.FAMILY_V6, "net/ipv6/conf/all/forwarding"
 	if family.To4() != nil {
-		key = "net/ipv4/ip_forward"
+		version, key = netlink.FAMILY_V4, "net/ipv4/ip_forward"
 	}
-	value, err := sysctl.Sysctl(key)
+	on, err := netlinksafe.Forwards(version)
 	if err != nil {
 		r.Fail(key, err)
 		return
 	}
-	if value == "0" {
+	if !on {
 		r.Addf("%s: forwarding is off, expected 1", key)
 	}
 }

@@ -20,7 +20,6 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/pkg/link"
-	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
@@ -37,10 +36,15 @@ const settleTimeout = 5 * time.Second
 
 // Options say how an interface is configured.
 type Options struct {
+	// Link is the interface, where the caller knows it already.
+	Link netlink.Link
 	// NoDAD adds IPv6 addresses without duplicate address detection, for
 	// interfaces whose addresses are unique by construction: they are usable at
 	// once.
 	NoDAD bool
+	// Announce has the kernel tell the neighbours about the IPv4 addresses as the
+	// interface comes up, where it can.
+	Announce bool
 	// BeforeRoutes, if not nil, runs when the addresses are there and the
 	// interface is up, before the routes of the result are added.
 	BeforeRoutes func() error
@@ -64,33 +68,39 @@ func ConfigureIfaceWithOptions(ctx context.Context, ifName string, res *current.
 	if err != nil {
 		return err
 	}
-	l, err := link.Find(ifName)
+	l := options.Link
+	if l == nil {
+		if l, err = link.Find(ifName); err != nil {
+			return err
+		}
+	}
+	changes, err := addressChanges(l, addresses, options)
 	if err != nil {
 		return err
 	}
-	// One socket for all messages: opening one takes as long as a message.
-	handle, err := netlinksafe.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
-		return fmt.Errorf("open a netlink socket: %w", err)
+	if detects := gateways.v6 != nil && !options.NoDAD; detects || options.BeforeRoutes != nil {
+		if err := link.Apply(changes...); err != nil {
+			return err
+		}
+		if err := beforeRoutes(ctx, l, detects, options); err != nil {
+			return err
+		}
+		changes = nil
 	}
-	defer handle.Close()
-	if err := addAddresses(handle, l, addresses, options.NoDAD); err != nil {
-		return err
-	}
-	if err := handle.LinkSetUp(l); err != nil {
-		return fmt.Errorf("set %s up: %w", ifName, err)
-	}
-	if gateways.v6 != nil && !options.NoDAD {
+	return link.Apply(append(changes, routeChanges(l, routes)...)...)
+}
+
+// beforeRoutes does what has to be done before routes are added.
+func beforeRoutes(ctx context.Context, l netlink.Link, detects bool, options Options) error {
+	if detects {
 		if err := settle(ctx, l); err != nil {
 			return err
 		}
 	}
 	if options.BeforeRoutes != nil {
-		if err := options.BeforeRoutes(); err != nil {
-			return err
-		}
+		return options.BeforeRoutes()
 	}
-	return addRoutes(handle, l, routes)
+	return nil
 }
 
 // addressesFor returns the addresses of res that are meant for ifName. One that
@@ -123,20 +133,24 @@ func nameOf(iface *current.Interface) string {
 	return iface.Name
 }
 
-func addAddresses(handle netlinksafe.Handle, l netlink.Link, addresses []*current.IPConfig, noDAD bool) error {
+// addressChanges returns what gives l its addresses and sets it up. Before an
+// IPv6 address there has to be IPv6.
+func addressChanges(l netlink.Link, addresses []*current.IPConfig, options Options) ([]link.Change, error) {
+	var changes []link.Change
+	if options.Announce {
+		changes = append(changes, link.Announce(l))
+	}
 	sawIPv6 := false
 	for _, ip := range addresses {
 		if !isIPv4(ip.Address.IP) && !sawIPv6 {
 			sawIPv6 = true
 			if err := enableIPv6(l.Attrs().Name); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		if err := link.AddAddressThrough(handle.Handle, l, &net.IPNet{IP: ip.Address.IP, Mask: ip.Address.Mask}, noDAD); err != nil {
-			return err
-		}
+		changes = append(changes, link.Address(l, &net.IPNet{IP: ip.Address.IP, Mask: ip.Address.Mask}, options.NoDAD))
 	}
-	return nil
+	return append(changes, link.SetUp(l)), nil
 }
 
 // enableIPv6 switches IPv6 on where a default has switched it off, and has the
@@ -205,14 +219,13 @@ func planRoutes(routes []*types.Route, gateways gatewayPair) ([]netlink.Route, e
 	return plan, nil
 }
 
-func addRoutes(handle netlinksafe.Handle, l netlink.Link, routes []netlink.Route) error {
-	for _, route := range routes {
+func routeChanges(l netlink.Link, routes []netlink.Route) []link.Change {
+	changes := make([]link.Change, len(routes))
+	for i, route := range routes {
 		route.LinkIndex = l.Attrs().Index
-		if err := handle.RouteAddEcmp(&route); err != nil {
-			return fmt.Errorf("add the route to %s through %s: %w", describeRoute(route), l.Attrs().Name, err)
-		}
+		changes[i] = link.Route(route, fmt.Sprintf("%s through %s", describeRoute(route), l.Attrs().Name))
 	}
-	return nil
+	return changes
 }
 
 func kernelRoute(route *types.Route, gateways gatewayPair) (netlink.Route, error) {

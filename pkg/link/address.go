@@ -14,22 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AddAddress gives l an address. With noDAD, an IPv6 address is usable at once,
-// rather than after the second or two that duplicate address detection takes.
+// AddAddress makes the change Address.
 func AddAddress(l netlink.Link, address *net.IPNet, noDAD bool) error {
-	return AddAddressThrough(&netlink.Handle{}, l, address, noDAD) // opens a socket for the call
-}
-
-// AddAddressThrough is AddAddress through an open handle.
-func AddAddressThrough(handle *netlink.Handle, l netlink.Link, address *net.IPNet, noDAD bool) error {
-	addr := &netlink.Addr{IPNet: address}
-	if noDAD && address.IP.To4() == nil {
-		addr.Flags = unix.IFA_F_NODAD
-	}
-	if err := handle.AddrAdd(l, addr); err != nil {
-		return fmt.Errorf("add the address %s to %s: %w", address, l.Attrs().Name, err)
-	}
-	return nil
+	return Apply(Address(l, address, noDAD))
 }
 
 // RemoveAddresses takes addresses off l, with one system call: a process that
@@ -56,10 +43,7 @@ func RemoveAddresses(l netlink.Link, addresses []*net.IPNet) error {
 }
 
 func removal(l netlink.Link, address *net.IPNet) *nl.NetlinkRequest {
-	ip, family := address.IP.To4(), unix.AF_INET
-	if ip == nil {
-		ip, family = address.IP.To16(), unix.AF_INET6
-	}
+	ip, family := wire(address.IP)
 	ones, _ := address.Mask.Size()
 	request := nl.NewNetlinkRequest(unix.RTM_DELADDR, unix.NLM_F_ACK)
 	msg := nl.NewIfAddrmsg(family)

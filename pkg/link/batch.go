@@ -5,11 +5,10 @@
 package link
 
 import (
-	"fmt"
-
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 )
 
 // Batch sends messages that change something to the kernel with one system
@@ -19,35 +18,30 @@ import (
 // Only the last one is acknowledged; to the others, the kernel answers if it
 // refuses them. Hundreds of acknowledgements would not fit into the socket.
 func Batch(requests ...*nl.NetlinkRequest) ([]error, error) {
-	socket, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+	conn, err := netlinksafe.Dial()
 	if err != nil {
-		return nil, fmt.Errorf("open a netlink socket: %w", err)
+		return nil, err
 	}
-	defer socket.Close()
-	var data []byte
+	defer conn.Close()
 	places := map[uint32]int{}
 	for i, request := range requests {
 		places[request.Seq] = i
 		if i < len(requests)-1 {
 			request.Flags &^= unix.NLM_F_ACK
 		}
-		data = append(data, request.Serialize()...)
 	}
-	if len(data) > 1<<16 { // what does not fit is refused; the privilege for the rest allows this, too
-		_ = unix.SetsockoptInt(socket.GetFd(), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 2*len(data))
-	}
-	if err := unix.Sendto(socket.GetFd(), data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if err := conn.Send(requests...); err != nil {
 		return nil, err
 	}
-	return answers(socket, places)
+	return answers(conn, places)
 }
 
 // answers reads what the kernel says to the messages with the sequence numbers
 // in places, until it has come to the last one.
-func answers(socket *nl.NetlinkSocket, places map[uint32]int) ([]error, error) {
+func answers(conn *netlinksafe.Conn, places map[uint32]int) ([]error, error) {
 	errs := make([]error, len(places))
 	for {
-		messages, _, err := socket.Receive()
+		messages, err := conn.Receive()
 		if err != nil {
 			return nil, err
 		}
@@ -56,9 +50,7 @@ func answers(socket *nl.NetlinkSocket, places map[uint32]int) ([]error, error) {
 			if !ours || message.Header.Type != unix.NLMSG_ERROR {
 				continue
 			}
-			if code := int32(nl.NativeEndian().Uint32(message.Data)); code != 0 {
-				errs[i] = unix.Errno(-code)
-			}
+			errs[i] = netlinksafe.Refusal(message)
 			if i == len(errs)-1 {
 				return errs, nil
 			}

@@ -7,6 +7,8 @@ package link
 import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 )
 
 // SetVLANFiltering switches VLAN filtering on or off for the bridge with the
@@ -21,6 +23,6 @@ func SetVLANFiltering(index int, on bool) error {
 	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
 	info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.IFLA_BR_VLAN_FILTERING, boolByte(on))
 	request.AddData(info)
-	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+	_, err := netlinksafe.Execute(request)
 	return err
 }

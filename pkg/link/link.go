@@ -40,14 +40,45 @@ func (notFoundError) Is(target error) bool { return target == ErrNotFound }
 
 // Find returns the link called name.
 func Find(name string) (netlink.Link, error) {
-	found, err := netlinksafe.LinkByName(name)
+	attribute := nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name))
+	if len(name) >= unix.IFNAMSIZ {
+		attribute.Type = unix.IFLA_ALT_IFNAME
+	}
+	found, err := get(0, attribute)
+	if errors.Is(err, unix.EINVAL) { // a kernel that finds links by index only
+		found, err = netlinksafe.LinkByName(name)
+	}
 	return found, describeError(fmt.Sprintf("%q", name), err)
 }
 
 // FindByIndex returns the link with the given index.
 func FindByIndex(index int) (netlink.Link, error) {
-	found, err := netlink.LinkByIndex(index) // one link, no dump
+	found, err := get(index)
 	return found, describeError(fmt.Sprintf("#%d", index), err)
+}
+
+// skipStatistics (RTEXT_FILTER_SKIP_STATS) leaves counters out of an answer,
+// which take longer than everything else in it.
+const skipStatistics = 1 << 3
+
+// get asks for one link.
+func get(index int, attributes ...*nl.RtAttr) (netlink.Link, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
+	message := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	message.Index = int32(index)
+	request.AddData(message)
+	request.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStatistics)))
+	for _, attribute := range attributes {
+		request.AddData(attribute)
+	}
+	answer, err := netlinksafe.Execute(request)
+	if err != nil {
+		return nil, err
+	}
+	if len(answer) != 1 {
+		return nil, fmt.Errorf("the kernel answers with %d links", len(answer))
+	}
+	return netlink.LinkDeserialize(nil, answer[0])
 }
 
 func describeError(what string, err error) error {
@@ -114,7 +145,7 @@ func deletion(index int) *nl.NetlinkRequest {
 }
 
 func remove(request *nl.NetlinkRequest, what string) error {
-	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+	_, err := netlinksafe.Execute(request)
 	if err != nil && !IsNotFound(err) {
 		return fmt.Errorf("delete link %s: %w", what, err)
 	}

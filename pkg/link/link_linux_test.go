@@ -283,7 +283,7 @@ var _ = Describe("links", func() {
 		It("lists those with the prefix, with their aliases", func() {
 			inside(host, func() {
 				hostEnd, _ := create()
-				Expect(link.Attach(hostEnd.Attrs().Index, 0, "net/ctr/eth0")).To(Succeed())
+				Expect(link.Own(hostEnd.Attrs().Index, "net/ctr/eth0")).To(Succeed())
 				other := spec()
 				other.Host.Name, other.Container.Name = "other0", "eth1"
 				_, _, err := link.CreateVeth(other)
@@ -309,28 +309,29 @@ var _ = Describe("links", func() {
 			})
 		})
 
-		It("gets master, alias and state at once", func() {
+		It("gets master, alias and state at once, and no link-local address", func() {
 			inside(host, func() {
 				hostEnd, _ := create()
-				Expect(link.Attach(hostEnd.Attrs().Index, bridge.Attrs().Index, "who/whose/eth0")).To(Succeed())
+				Expect(link.Join(hostEnd.Attrs().Index, link.Port{Bridge: bridge.Attrs().Index, Alias: "who/whose/eth0"})).To(Succeed())
 				attrs := mustFind("veth0").Attrs()
 				Expect(attrs.MasterIndex).To(Equal(bridge.Attrs().Index))
 				Expect(attrs.Alias).To(Equal("who/whose/eth0"))
 				Expect(attrs.Flags & net.FlagUp).NotTo(BeZero())
-				Expect(link.Attach(hostEnd.Attrs().Index, 0, "")).To(Succeed())
-				Expect(mustFind("veth0").Attrs().MasterIndex).To(Equal(bridge.Attrs().Index))
-				Expect(mustFind("veth0").Attrs().Alias).To(Equal("who/whose/eth0"))
+				inside(container, func() { Expect(netlink.LinkSetUp(mustFind("eth0"))).To(Succeed()) })
+				Expect(link.WaitUp(soon(), hostEnd.Attrs().Index)).To(Succeed())
+				Expect(link.Addresses(hostEnd, netlink.FAMILY_ALL)).To(BeEmpty())
+				inside(container, func() {
+					Eventually(func() ([]netlink.Addr, error) { return link.Addresses(mustFind("eth0"), netlink.FAMILY_V6) }).ShouldNot(BeEmpty())
+				})
 			})
 		})
 
 		It("gets hairpin mode and isolation, and loses them", func() {
 			inside(host, func() {
 				hostEnd, _ := create()
-				index := hostEnd.Attrs().Index
-				Expect(link.SetBridgePort(index, true, true)).NotTo(Succeed(), "it is no port yet")
-				Expect(link.Attach(index, bridge.Attrs().Index, "x")).To(Succeed())
 				for _, want := range []struct{ hairpin, isolated bool }{{true, false}, {false, true}, {true, true}, {false, false}} {
-					Expect(link.SetBridgePort(index, want.hairpin, want.isolated)).To(Succeed())
+					settings := link.Port{Bridge: bridge.Attrs().Index, Alias: "x", Hairpin: want.hairpin, Isolated: want.isolated}
+					Expect(link.Join(hostEnd.Attrs().Index, settings)).To(Succeed())
 					port, err := netlinksafe.LinkGetProtinfo(hostEnd)
 					Expect(err).NotTo(HaveOccurred())
 					Expect(port.Hairpin).To(Equal(want.hairpin))
@@ -339,11 +340,20 @@ var _ = Describe("links", func() {
 			})
 		})
 
+		It("says what is wrong when it cannot be one", func() {
+			inside(host, func() {
+				hostEnd, _ := create()
+				err := link.Join(hostEnd.Attrs().Index, link.Port{Bridge: 4711, Alias: "x"})
+				Expect(err).To(MatchError(ContainSubstring("attach it: ")))
+				Expect(link.Join(4711, link.Port{Bridge: bridge.Attrs().Index, Alias: "x"})).To(MatchError(unix.ENODEV))
+			})
+		})
+
 		It("is up as soon as WaitUp returns, and passes packets", func() {
 			inside(host, func() {
 				hostEnd, _ := create()
 				Expect(netlink.AddrAdd(bridge, mustParse("10.9.0.1/24"))).To(Succeed())
-				Expect(link.Attach(hostEnd.Attrs().Index, bridge.Attrs().Index, "x")).To(Succeed())
+				Expect(link.Join(hostEnd.Attrs().Index, link.Port{Bridge: bridge.Attrs().Index, Alias: "x"})).To(Succeed())
 				inside(container, func() {
 					Expect(netlink.AddrAdd(mustFind("eth0"), mustParse("10.9.0.2/24"))).To(Succeed())
 					Expect(netlink.LinkSetUp(mustFind("eth0"))).To(Succeed())

@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 )
 
 // Move moves the link with the given index to another namespace, where it gets
@@ -29,7 +31,7 @@ func Move(index int, to Netns, name, alias string) error {
 	if alias != "" {
 		request.AddData(nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)))
 	}
-	if _, err := request.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+	if _, err := netlinksafe.Execute(request); err != nil {
 		return fmt.Errorf("move link #%d to another namespace as %s: %w", index, name, err)
 	}
 	return nil
@@ -60,7 +62,7 @@ func changeAltNames(verb, index int, names []string) error {
 		list.AddRtAttr(unix.IFLA_ALT_IFNAME, nl.ZeroTerminated(name))
 	}
 	request.AddData(list)
-	if _, err := request.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+	if _, err := netlinksafe.Execute(request); err != nil {
 		return fmt.Errorf("change the alternative names of link #%d: %w", index, err)
 	}
 	return nil

@@ -7,40 +7,77 @@ package link
 import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 )
 
-// Attach enslaves the link with the given index to master (0: leaves it as it
-// is), gives it the alias (empty: likewise) and sets it up, all in one message.
-func Attach(index, master int, alias string) error {
-	request := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
-	message := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	message.Index = int32(index)
-	message.Flags, message.Change = unix.IFF_UP, unix.IFF_UP
-	request.AddData(message)
-	if master != 0 {
-		request.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(master))))
-	}
-	if alias != "" {
-		request.AddData(nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)))
-	}
-	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+// Own gives the link with the given index an alias and sets it up, both in one
+// message.
+func Own(index int, alias string) error {
+	_, err := netlinksafe.Execute(owning(index, alias))
 	return err
 }
 
-// SetBridgePort sets two properties of the bridge port with the given index, in
-// one message: a hairpin port sends frames back where they came from, an
-// isolated one (Linux 4.18) reaches only ports that are not.
-func SetBridgePort(index int, hairpin, isolated bool) error {
+func owning(index int, alias string) *nl.NetlinkRequest {
+	request, message := change(index)
+	message.Flags, message.Change = unix.IFF_UP, unix.IFF_UP
+	request.AddData(nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)))
+	return request
+}
+
+// Port is what a link is to be like as a port of a bridge.
+type Port struct {
+	Bridge   int    // index of the bridge
+	Alias    string // of the link
+	Hairpin  bool   // frames may go back where they came from
+	Isolated bool   // it reaches only ports that are not (Linux 4.18)
+}
+
+// Join makes the link with the given index a port of a bridge and sets it up,
+// with one system call.
+//
+// A port gets no link-local address: the bridge takes all that comes in, so
+// nothing is ever received there, and the kernel would solicit routers and look
+// for duplicates among the containers in the name of the port.
+func Join(index int, port Port) error {
+	attach := owning(index, port.Alias)
+	attach.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(port.Bridge))))
+	return Apply(
+		Change{Request: noLinkLocal(index), Optional: true}, // the kernel may have no IPv6
+		Change{Request: attach, What: "attach it"},
+		Change{Request: bridgePort(index, port), What: "configure it"},
+	)
+}
+
+// noLinkLocal has the kernel generate no IPv6 addresses for a link
+// (Linux 3.17).
+func noLinkLocal(index int) *nl.NetlinkRequest {
+	request, _ := change(index)
+	families := nl.NewRtAttr(unix.IFLA_AF_SPEC|unix.NLA_F_NESTED, nil)
+	families.AddRtAttr(unix.AF_INET6|unix.NLA_F_NESTED, nil).AddRtAttr(unix.IFLA_INET6_ADDR_GEN_MODE, []byte{nl.IN6_ADDR_GEN_MODE_NONE})
+	request.AddData(families)
+	return request
+}
+
+func bridgePort(index int, port Port) *nl.NetlinkRequest {
 	request := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
 	message := nl.NewIfInfomsg(unix.AF_BRIDGE)
 	message.Index = int32(index)
 	request.AddData(message)
-	port := nl.NewRtAttr(unix.IFLA_PROTINFO|unix.NLA_F_NESTED, nil)
-	port.AddRtAttr(nl.IFLA_BRPORT_MODE, boolByte(hairpin))
-	port.AddRtAttr(nl.IFLA_BRPORT_ISOLATED, boolByte(isolated))
-	request.AddData(port)
-	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
-	return err
+	info := nl.NewRtAttr(unix.IFLA_PROTINFO|unix.NLA_F_NESTED, nil)
+	info.AddRtAttr(nl.IFLA_BRPORT_MODE, boolByte(port.Hairpin))
+	info.AddRtAttr(nl.IFLA_BRPORT_ISOLATED, boolByte(port.Isolated))
+	request.AddData(info)
+	return request
+}
+
+// change is a message that changes the link with the given index.
+func change(index int) (*nl.NetlinkRequest, *nl.IfInfomsg) {
+	request := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
+	message := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	message.Index = int32(index)
+	request.AddData(message)
+	return request, message
 }
 
 func boolByte(b bool) []byte {

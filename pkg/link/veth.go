@@ -84,7 +84,7 @@ func CreateVeth(spec VethSpec) (host, container netlink.Link, err error) {
 // createPair creates the pair and returns its ends. Linux 6.2 and newer send
 // the new link back to who asked for an echo; older kernels are asked for it.
 func createPair(near, far VethEnd, mtu int) (netlink.Link, netlink.Link, error) {
-	echo, err := vethRequest(near, far, mtu).Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+	echo, err := netlinksafe.Execute(vethRequest(near, far, mtu))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,13 +3,11 @@
 package netlinksafe
 
 import (
-	"fmt"
 	"net"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,19 +40,18 @@ func addressesOf(index, family int) ([]netlink.Addr, error) {
 
 // addressMessages returns what the kernel answers.
 func addressMessages(index, family int) ([][]byte, error) {
-	socket, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+	conn, err := Dial()
 	if err != nil {
-		return nil, fmt.Errorf("open a netlink socket: %w", err)
+		return nil, err
 	}
-	defer socket.Close()
+	defer conn.Close()
 	// Older kernels do not know the option, and list all.
-	_ = unix.SetsockoptInt(socket.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
+	_ = unix.SetsockoptInt(conn.fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
 	request := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
-	request.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
 	filter := nl.NewIfAddrmsg(family)
 	filter.Index = uint32(index)
 	request.AddData(filter)
-	return request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWADDR)
+	return conn.Execute(request)
 }
 
 // address is what netlink makes of such a message. An address with a peer has

@@ -7,6 +7,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -38,8 +39,9 @@ const portTimeout = 5 * time.Second
 func configureContainer(ctx context.Context, req *plugin.Request, c *Config, pair *vethpair.Pair, result *current.Result) error {
 	return req.InNetns(func() error {
 		if c.layer3() {
-			setSysctls(req.IfName, c.EnableDAD)
-			return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, ipam.Options{NoDAD: !c.EnableDAD})
+			setSysctls(req.IfName, c.EnableDAD, result.IPs)
+			options := ipam.Options{Link: pair.Container, NoDAD: !c.EnableDAD, Announce: true}
+			return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, options)
 		}
 		if c.DisableContainerInterface {
 			return nil
@@ -52,19 +54,20 @@ func configureContainer(ctx context.Context, req *plugin.Request, c *Config, pai
 }
 
 // setSysctls configures duplicate address detection, which is off unless asked
-// for, since IPAM hands an address out once; and has the kernel announce the
+// for, since IPAM hands an address out once; and has the kernel announce IPv6
 // addresses as the interface comes up. All of it is best effort: the kernel may
 // have no IPv6, and /proc/sys may be read-only.
-func setSysctls(ifName string, dad bool) {
-	ipv4, ipv6 := "net/ipv4/conf/"+ifName, "net/ipv6/conf/"+ifName
+func setSysctls(ifName string, dad bool, ips []*current.IPConfig) {
+	ipv6 := "net/ipv6/conf/" + ifName
 	if dad {
-		_ = sysctl.Set(ipv6+"/enhanced_dad", "1")
-		_ = sysctl.Set(ipv6+"/accept_dad", "1")
+		_ = sysctl.Write(ipv6+"/enhanced_dad", "1")
+		_ = sysctl.Write(ipv6+"/accept_dad", "1")
 	} else {
-		_ = sysctl.Set(ipv6+"/accept_dad", "0")
+		_ = sysctl.Write(ipv6+"/accept_dad", "0")
 	}
-	_ = sysctl.Set(ipv6+"/ndisc_notify", "1")
-	_ = sysctl.Set(ipv4+"/arp_notify", "1")
+	if slices.ContainsFunc(ips, func(ip *current.IPConfig) bool { return !isIPv4(ip.Address.IP) }) {
+		_ = sysctl.Write(ipv6+"/ndisc_notify", "1")
+	}
 }
 
 // waitForPort waits until the bridge forwards what the container sends.

@@ -18,11 +18,9 @@ import (
 
 // attachPort makes the host end a port of the bridge, as configured.
 func attachPort(req *plugin.Request, c *Config, bridge *netlink.Bridge, pair *vethpair.Pair) error {
-	if err := link.Attach(pair.Host.Attrs().Index, bridge.Index, req.Owner().Comment()); err != nil {
-		return fmt.Errorf("attach %s to %s: %w", pair.Host.Attrs().Name, c.Bridge, err)
-	}
-	if err := link.SetBridgePort(pair.Host.Attrs().Index, c.HairpinMode, c.PortIsolation); err != nil {
-		return fmt.Errorf("configure port %s of %s: %w", pair.Host.Attrs().Name, c.Bridge, err)
+	port := link.Port{Bridge: bridge.Index, Alias: req.Owner().Comment(), Hairpin: c.HairpinMode, Isolated: c.PortIsolation}
+	if err := link.Join(pair.Host.Attrs().Index, port); err != nil {
+		return fmt.Errorf("make %s a port of %s: %w", pair.Host.Attrs().Name, c.Bridge, err)
 	}
 	plan, any := planVLANs(c)
 	if !any {

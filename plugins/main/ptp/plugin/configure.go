@@ -34,7 +34,8 @@ const (
 // traffic would go on to a device nobody listens at.
 func configureHost(req *plugin.Request, pair *vethpair.Pair, plan routePlan) error {
 	host := pair.Host.Attrs()
-	if err := link.Attach(host.Index, 0, req.Owner().Comment()); err != nil {
+	silenceIPv6(host.Name)
+	if err := link.Own(host.Index, req.Owner().Comment()); err != nil {
 		return fmt.Errorf("set %s up: %w", host.Name, err)
 	}
 	for _, addr := range plan.hostAddrs {
@@ -51,6 +52,16 @@ func configureHost(req *plugin.Request, pair *vethpair.Pair, plan routePlan) err
 	return nil
 }
 
+// silenceIPv6 keeps the host's end from being configured by a router
+// advertisement of the container's, and from detecting duplicates of its
+// link-local address: until that is over, a second or two, the kernel sends no
+// neighbour solicitation and so forwards nothing to the container. The kernel
+// may have no IPv6, and /proc/sys may be read-only.
+func silenceIPv6(name string) {
+	_ = sysctl.Write("net/ipv6/conf/"+name+"/accept_ra", "0")
+	_ = sysctl.Write("net/ipv6/conf/"+name+"/accept_dad", "0")
+}
+
 // configureContainer gives the container's end its addresses and routes. The
 // connected routes make way for those through the gateway, in the place where
 // IPAM's routes, which need the gateway, come after.
@@ -61,8 +72,8 @@ func configureContainer(ctx context.Context, req *plugin.Request, pair *vethpair
 	}
 	return req.InNetns(func() error {
 		// Nobody else is on the link. The kernel may have no IPv6.
-		_ = sysctl.Set("net/ipv6/conf/"+req.IfName+"/accept_dad", "0")
-		options := ipam.Options{NoDAD: true, BeforeRoutes: func() error { return installRoutes(pair.Container, plan, result.IPs) }}
+		_ = sysctl.Write("net/ipv6/conf/"+req.IfName+"/accept_dad", "0")
+		options := ipam.Options{Link: pair.Container, NoDAD: true, BeforeRoutes: func() error { return installRoutes(pair.Container, plan, result.IPs) }}
 		return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, options)
 	})
 }

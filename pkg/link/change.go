@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package link
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Change is a message to the kernel that changes something.
+type Change struct {
+	Request  *nl.NetlinkRequest
+	What     string // for the error: "add the address 10.1.2.3/24 to eth0"
+	Optional bool   // it may fail
+}
+
+// Apply makes changes in their order with one system call, see Batch. The error
+// is that of the first one that failed and had no right to; those after it
+// probably failed because of it.
+func Apply(changes ...Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	requests := make([]*nl.NetlinkRequest, len(changes))
+	for i, change := range changes {
+		requests[i] = change.Request
+	}
+	answers, err := Batch(requests...)
+	if err != nil {
+		return fmt.Errorf("%s: %w", changes[0].What, err)
+	}
+	for i, change := range changes {
+		if answers[i] != nil && !change.Optional {
+			return fmt.Errorf("%s: %w", change.What, answers[i])
+		}
+	}
+	return nil
+}
+
+// SetUp sets l up.
+func SetUp(l netlink.Link) Change {
+	request, message := change(l.Attrs().Index)
+	message.Flags, message.Change = unix.IFF_UP, unix.IFF_UP
+	return Change{Request: request, What: fmt.Sprintf("set %s up", l.Attrs().Name)}
+}
+
+// Announce has the kernel tell the neighbours of l about its IPv4 addresses as
+// it comes up: they may have known another interface with these. It is the
+// parameter arp_notify, without a way through /proc/sys, which may be read-only
+// and gets slower with every network namespace of the host.
+func Announce(l netlink.Link) Change {
+	request, _ := change(l.Attrs().Index)
+	families := nl.NewRtAttr(unix.IFLA_AF_SPEC|unix.NLA_F_NESTED, nil)
+	parameters := families.AddRtAttr(unix.AF_INET|unix.NLA_F_NESTED, nil).AddRtAttr(unix.IFLA_INET_CONF|unix.NLA_F_NESTED, nil)
+	parameters.AddRtAttr(arpNotify, nl.Uint32Attr(1))
+	request.AddData(families)
+	return Change{Request: request, What: fmt.Sprintf("set arp_notify of %s", l.Attrs().Name), Optional: true}
+}
+
+// arpNotify is IPV4_DEVCONF_ARP_NOTIFY of linux/ip.h.
+const arpNotify = 22
+
+// Address gives l an address. With noDAD, an IPv6 address is usable at once,
+// rather than after the second or two that duplicate address detection takes.
+func Address(l netlink.Link, address *net.IPNet, noDAD bool) Change {
+	local, family := wire(address.IP)
+	request := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	message := nl.NewIfAddrmsg(family)
+	message.Index = uint32(l.Attrs().Index)
+	ones, bits := address.Mask.Size()
+	message.Prefixlen = uint8(ones)
+	request.AddData(message)
+	request.AddData(nl.NewRtAttr(unix.IFA_LOCAL, local))
+	request.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, local))
+	if family == unix.AF_INET6 && noDAD {
+		message.Flags = unix.IFA_F_NODAD
+	}
+	if family == unix.AF_INET && ones < bits-1 { // RFC 3021: two addresses and no broadcast in a /31
+		request.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast(local, address.Mask)))
+	}
+	return Change{Request: request, What: fmt.Sprintf("add the address %s to %s", address, l.Attrs().Name)}
+}
+
+func broadcast(local net.IP, mask net.IPMask) net.IP {
+	last := make(net.IP, len(local))
+	for i := range local {
+		last[i] = local[i] | ^mask[len(mask)-len(local)+i]
+	}
+	return last
+}
+
+// Route adds a route: its destination, link, gateway, table, priority, scope,
+// MTU and AdvMSS. One to the same destination may be there with another gateway
+// (IPv6 then uses both). what describes it.
+func Route(route netlink.Route, what string) Change {
+	destination, family := wire(route.Dst.IP)
+	request := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_ACK)
+	message := nl.NewRtMsg()
+	message.Family = uint8(family)
+	ones, _ := route.Dst.Mask.Size()
+	message.Dst_len = uint8(ones)
+	message.Scope = uint8(route.Scope)
+	request.AddData(message)
+	request.AddData(nl.NewRtAttr(unix.RTA_DST, destination))
+	if route.Gw != nil {
+		gateway, _ := wire(route.Gw)
+		request.AddData(nl.NewRtAttr(unix.RTA_GATEWAY, gateway))
+	}
+	addNumber(request, unix.RTA_OIF, route.LinkIndex)
+	message.Table = unix.RT_TABLE_UNSPEC // it stands in an attribute of its own
+	addNumber(request, unix.RTA_TABLE, route.Table)
+	addNumber(request, unix.RTA_PRIORITY, route.Priority)
+	addMetrics(request, route)
+	return Change{Request: request, What: "add the route to " + what}
+}
+
+func addNumber(request *nl.NetlinkRequest, attribute, value int) {
+	if value != 0 {
+		request.AddData(nl.NewRtAttr(attribute, nl.Uint32Attr(uint32(value))))
+	}
+}
+
+func addMetrics(request *nl.NetlinkRequest, route netlink.Route) {
+	if route.MTU == 0 && route.AdvMSS == 0 {
+		return
+	}
+	metrics := nl.NewRtAttr(unix.RTA_METRICS, nil)
+	if route.MTU != 0 {
+		metrics.AddRtAttr(unix.RTAX_MTU, nl.Uint32Attr(uint32(route.MTU)))
+	}
+	if route.AdvMSS != 0 {
+		metrics.AddRtAttr(unix.RTAX_ADVMSS, nl.Uint32Attr(uint32(route.AdvMSS)))
+	}
+	request.AddData(metrics)
+}
+
+// wire returns an address as it stands in messages, and its family.
+func wire(ip net.IP) (net.IP, int) {
+	if v4 := ip.To4(); v4 != nil {
+		return v4, unix.AF_INET
+	}
+	return ip.To16(), unix.AF_INET6
+}

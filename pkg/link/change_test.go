@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package link_test
+
+import (
+	"net"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
+)
+
+var _ = Describe("Apply", func() {
+	var left netlink.Link
+
+	here := func(fn func()) {
+		GinkgoHelper()
+		testutils.Need(GinkgoT(), "root", "veth", "ipv6")
+		netns, err := ns.TempNetNS()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(netns.Close)
+		Expect(netns.Do(func(ns.NetNS) error {
+			defer GinkgoRecover()
+			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"})).To(Succeed())
+			left, err = link.Find("left")
+			Expect(err).NotTo(HaveOccurred())
+			fn()
+			return nil
+		})).To(Succeed())
+	}
+
+	address := func(text string) *net.IPNet {
+		GinkgoHelper()
+		ip, network, err := net.ParseCIDR(text)
+		Expect(err).NotTo(HaveOccurred())
+		return &net.IPNet{IP: ip, Mask: network.Mask}
+	}
+
+	It("makes changes in their order", func() {
+		here(func() {
+			right, err := link.Find("right")
+			Expect(err).NotTo(HaveOccurred())
+			gateway := netlink.Route{LinkIndex: left.Attrs().Index, Dst: address("10.2.0.0/16"), Gw: net.IPv4(10, 1, 0, 1), Table: unix.RT_TABLE_MAIN}
+			Expect(link.Apply(
+				link.Announce(left),
+				link.Address(left, address("10.1.0.2/24"), true),
+				link.Address(left, address("2001:db8::2/64"), true),
+				link.SetUp(left),
+				link.SetUp(right),
+				link.Route(gateway, "10.2.0.0/16"), // which the gateway's own network has to precede
+			)).To(Succeed())
+			Expect(sysctl.Sysctl("net/ipv4/conf/left/arp_notify")).To(Equal("1"))
+			addresses, err := link.Addresses(left, netlink.FAMILY_ALL)
+			Expect(err).NotTo(HaveOccurred())
+			var global []string
+			for _, addr := range addresses {
+				if addr.IP.IsGlobalUnicast() {
+					Expect(addr.Flags & unix.IFA_F_TENTATIVE).To(BeZero())
+					global = append(global, addr.IPNet.String())
+				}
+			}
+			Expect(global).To(ConsistOf("10.1.0.2/24", "2001:db8::2/64"))
+			routes, err := netlink.RouteGet(net.IPv4(10, 2, 3, 4))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(routes[0].Gw.String()).To(Equal("10.1.0.1"))
+		})
+	})
+
+	It("gives the error of the first change that had to succeed, and makes the others", func() {
+		here(func() {
+			nowhere := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: "nowhere", Index: 4711}}
+			err := link.Apply(
+				link.Announce(nowhere),
+				link.Address(nowhere, address("10.1.0.2/24"), true),
+				link.Address(nowhere, address("10.1.0.3/24"), true),
+				link.SetUp(left),
+			)
+			Expect(err).To(And(MatchError(unix.ENODEV), MatchError(ContainSubstring("add the address 10.1.0.2/24 to nowhere: "))))
+			up, err := link.Find("left")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(up.Attrs().Flags & net.FlagUp).NotTo(BeZero())
+			Expect(link.Apply()).To(Succeed())
+		})
+	})
+
+	DescribeTable("gives an IPv4 address the broadcast address of its network",
+		func(text, want string) {
+			here(func() {
+				Expect(link.Apply(link.Address(left, address(text), true))).To(Succeed())
+				addresses, err := link.Addresses(left, netlink.FAMILY_V4)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(addresses).To(HaveLen(1))
+				if want == "" {
+					Expect(addresses[0].Broadcast).To(BeNil())
+					return
+				}
+				Expect(addresses[0].Broadcast.String()).To(Equal(want))
+			})
+		},
+		Entry("of many", "10.1.2.3/22", "10.1.3.255"),
+		Entry("of two", "10.1.2.5/30", "10.1.2.7"),
+		Entry("but for a link of two (RFC 3021)", "10.1.2.4/31", ""),
+		Entry("or of one", "10.1.2.4/32", ""),
+	)
+})
