@@ -40,7 +40,8 @@ func checkHost(report *check.Report, req *plugin.Request, container netlink.Link
 		report.Addf("%s: the host's end of the veth pair is %s, which prevResult does not name", req.IfName, host.Attrs().Name)
 		return host
 	}
-	return report.Link(want, "veth")
+	report.Attributes(host, want, "veth")
+	return host
 }
 
 func previousHost(req *plugin.Request, name string) *current.Interface {

@@ -34,6 +34,12 @@ func (r *Report) Link(want *current.Interface, kind string) netlink.Link {
 		r.Fail(want.Name, err)
 		return nil
 	}
+	r.Attributes(found, want, kind)
+	return found
+}
+
+// Attributes compares a link with what want says about it, as Link does.
+func (r *Report) Attributes(found netlink.Link, want *current.Interface, kind string) {
 	attrs := found.Attrs()
 	if kind != "" {
 		r.Equal(want.Name, "type", kind, found.Type())
@@ -44,7 +50,6 @@ func (r *Report) Link(want *current.Interface, kind string) netlink.Link {
 	if want.Mtu != 0 {
 		r.Equal(want.Name, "mtu", want.Mtu, attrs.MTU)
 	}
-	return found
 }
 
 // Up notes a link that is administratively down.

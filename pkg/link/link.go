@@ -61,8 +61,17 @@ func FindByIndex(index int) (netlink.Link, error) {
 // which take longer than everything else in it.
 const skipStatistics = 1 << 3
 
-// get asks for one link.
+// get returns one link.
 func get(index int, attributes ...*nl.RtAttr) (netlink.Link, error) {
+	message, err := ask(index, attributes...)
+	if err != nil {
+		return nil, err
+	}
+	return netlink.LinkDeserialize(nil, message)
+}
+
+// ask returns the kernel's message about one link.
+func ask(index int, attributes ...*nl.RtAttr) ([]byte, error) {
 	request := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
 	message := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	message.Index = int32(index)
@@ -75,10 +84,10 @@ func get(index int, attributes ...*nl.RtAttr) (netlink.Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(answer) != 1 {
+	if len(answer) != 1 || len(answer[0]) < unix.SizeofIfInfomsg {
 		return nil, fmt.Errorf("the kernel answers with %d links", len(answer))
 	}
-	return netlink.LinkDeserialize(nil, answer[0])
+	return answer[0], nil
 }
 
 func describeError(what string, err error) error {

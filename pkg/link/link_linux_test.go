@@ -332,10 +332,10 @@ var _ = Describe("links", func() {
 				for _, want := range []struct{ hairpin, isolated bool }{{true, false}, {false, true}, {true, true}, {false, false}} {
 					settings := link.Port{Bridge: bridge.Attrs().Index, Alias: "x", Hairpin: want.hairpin, Isolated: want.isolated}
 					Expect(link.Join(hostEnd.Attrs().Index, settings)).To(Succeed())
+					Expect(link.PortOf(hostEnd.Attrs().Index)).To(Equal(settings))
 					port, err := netlinksafe.LinkGetProtinfo(hostEnd)
 					Expect(err).NotTo(HaveOccurred())
-					Expect(port.Hairpin).To(Equal(want.hairpin))
-					Expect(port.Isolated).To(Equal(want.isolated))
+					Expect([]bool{port.Hairpin, port.Isolated}).To(Equal([]bool{want.hairpin, want.isolated}))
 				}
 			})
 		})
@@ -345,6 +345,8 @@ var _ = Describe("links", func() {
 				hostEnd, _ := create()
 				err := link.Join(hostEnd.Attrs().Index, link.Port{Bridge: 4711, Alias: "x"})
 				Expect(err).To(MatchError(ContainSubstring("attach it: ")))
+				_, err = link.PortOf(hostEnd.Attrs().Index)
+				Expect(err).To(MatchError("veth0 is no port of a bridge"))
 				Expect(link.Join(4711, link.Port{Bridge: bridge.Attrs().Index, Alias: "x"})).To(MatchError(unix.ENODEV))
 			})
 		})

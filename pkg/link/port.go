@@ -5,6 +5,10 @@
 package link
 
 import (
+	"fmt"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -49,6 +53,65 @@ func Join(index int, port Port) error {
 	)
 }
 
+// PortOf returns what the link with the given index is like as a port of a
+// bridge. What the netlink library has for that lists all ports of all bridges.
+func PortOf(index int) (Port, error) {
+	message, err := ask(index)
+	if err != nil {
+		return Port{}, err
+	}
+	l, err := netlink.LinkDeserialize(nil, message)
+	if err != nil {
+		return Port{}, err
+	}
+	port := Port{Bridge: l.Attrs().MasterIndex, Alias: l.Attrs().Alias}
+	kind, settings, err := slaveInfo(message)
+	if err != nil {
+		return Port{}, err
+	}
+	if kind != "bridge" {
+		return Port{}, fmt.Errorf("%s is no port of a bridge", l.Attrs().Name)
+	}
+	for _, setting := range settings {
+		switch setting.Attr.Type {
+		case nl.IFLA_BRPORT_MODE:
+			port.Hairpin = isOn(setting.Value)
+		case nl.IFLA_BRPORT_ISOLATED:
+			port.Isolated = isOn(setting.Value)
+		}
+	}
+	return port, nil
+}
+
+// slaveInfo returns what a link message says about the link as a part of
+// another: the kind of that, and the attributes of its kind.
+func slaveInfo(message []byte) (kind string, settings []syscall.NetlinkRouteAttr, err error) {
+	attributes, err := nl.ParseRouteAttr(message[unix.SizeofIfInfomsg:])
+	if err != nil {
+		return "", nil, err
+	}
+	for _, attribute := range attributes {
+		if attribute.Attr.Type != unix.IFLA_LINKINFO {
+			continue
+		}
+		infos, err := nl.ParseRouteAttr(attribute.Value)
+		if err != nil {
+			return "", nil, err
+		}
+		for _, info := range infos {
+			switch info.Attr.Type {
+			case nl.IFLA_INFO_SLAVE_KIND:
+				kind = unix.ByteSliceToString(info.Value)
+			case nl.IFLA_INFO_SLAVE_DATA:
+				if settings, err = nl.ParseRouteAttr(info.Value); err != nil {
+					return "", nil, err
+				}
+			}
+		}
+	}
+	return kind, settings, nil
+}
+
 // noLinkLocal has the kernel generate no IPv6 addresses for a link
 // (Linux 3.17).
 func noLinkLocal(index int) *nl.NetlinkRequest {
@@ -79,6 +142,8 @@ func change(index int) (*nl.NetlinkRequest, *nl.IfInfomsg) {
 	request.AddData(message)
 	return request, message
 }
+
+func isOn(value []byte) bool { return len(value) > 0 && value[0] != 0 }
 
 func boolByte(b bool) []byte {
 	if b {

@@ -17,7 +17,7 @@ import (
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/vethpair"
 	"github.com/containernetworking/plugins/pkg/check"
-	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -74,7 +74,7 @@ func checkPort(report *check.Report, c *Config, bridge *netlink.Bridge, host net
 		report.Addf("%s: the interface is no port of %s", name, c.Bridge)
 		return
 	}
-	port, err := netlinksafe.LinkGetProtinfo(host)
+	port, err := link.PortOf(host.Attrs().Index)
 	if err != nil {
 		report.Fail(name, err)
 		return
