@@ -81,15 +81,18 @@ func passageRules(addr netip.Prefix) []ruleWords {
 	}
 }
 
-// Open starts, for each family of the addresses, one iptables-save and, if there
-// is something to do, one iptables-restore.
+// Open starts, for each family of the addresses for which it cannot do without
+// (see openDirectly), one iptables-save and, if there is something to do, one
+// iptables-restore.
 func (iptablesGate) Open(ctx context.Context, owner plugin.Owner, p Passage) error {
 	return locked(ctx, func() error {
 		for _, f := range families() {
-			if addrs := f.singles(p.Addrs); len(addrs) > 0 {
-				if err := f.change(ctx, func(d *draft) { d.open(owner, p, addrs) }); err != nil {
-					return err
-				}
+			addrs := f.singles(p.Addrs)
+			if len(addrs) == 0 || f.openDirectly(ctx, owner, p, addrs) {
+				continue
+			}
+			if err := f.change(ctx, func(d *draft) { d.open(owner, p, addrs) }); err != nil {
+				return err
 			}
 		}
 		return nil

@@ -3,9 +3,9 @@
 package ip
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 
 	"github.com/vishvananda/netlink"
@@ -48,11 +48,7 @@ func SetupVethWithName(contVethName, hostVethName string, mtu int, contVethMac s
 // RandomVethName returns a name for an end of a veth pair. Network managers
 // know by its first letters that the link is not theirs.
 func RandomVethName() (string, error) {
-	random := make([]byte, 4)
-	if _, err := rand.Read(random); err != nil {
-		return "", fmt.Errorf("random veth name: %w", err)
-	}
-	return fmt.Sprintf("veth%x", random), nil
+	return fmt.Sprintf("veth%08x", rand.Uint32()), nil
 }
 
 // parseMAC returns the MAC address that text is, nil for an empty one.

@@ -118,7 +118,9 @@ func Main(p Plugin, linked ...Linked) {
 	}
 	// One thing at a time: more processors mean more threads, memory and time
 	// to start, and what waits for the kernel does not need one.
-	runtime.GOMAXPROCS(1)
+	if os.Getenv("CNI_COMMAND") != "VERSION" { // which is over before it pays
+		runtime.GOMAXPROCS(1)
+	}
 	if p.isHelper() {
 		if err := p.helper(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
