@@ -30,7 +30,6 @@ func (c command) run(ctx context.Context, verb string, args *skel.CmdArgs, stdou
 		defaultCode = ErrNotAvailable
 	}
 	defer func() { err = edgeError(c.Name, defaultCode, err) }()
-	roomyStack(false)
 	switch verb {
 	case "ADD":
 		return c.add(ctx, args, stdout)
