@@ -28,23 +28,23 @@ type budget struct{ add, check, del, status, gc int }
 func budgets() map[string]budget {
 	return map[string]budget{
 		"bandwidth":   {add: 170, check: 140, del: 120, status: 90, gc: 40},
-		"bridge":      {add: 380, check: 230, del: 370, status: 80, gc: 340},
+		"bridge":      {add: 280, check: 195, del: 370, status: 80, gc: 340},
 		"dhcp":        {add: 70, check: 60, del: 50, status: 40, gc: 50},
-		"dummy":       {add: 230, check: 100, del: 150, status: 50, gc: 70},
+		"dummy":       {add: 190, check: 100, del: 150, status: 50, gc: 70},
 		"firewall":    {add: 140, check: 100, del: 190, status: 190, gc: 290},
-		"flannel":     {add: 300, check: 170, del: 290, status: 60, gc: 280},
-		"host-device": {add: 240, check: 90, del: 200, status: 50, gc: 80},
+		"flannel":     {add: 210, check: 170, del: 290, status: 60, gc: 280},
+		"host-device": {add: 190, check: 90, del: 200, status: 50, gc: 80},
 		"host-local":  {add: 90, check: 50, del: 80, status: 30, gc: 70},
-		"ipvlan":      {add: 230, check: 100, del: 150, status: 50, gc: 70},
-		"loopback":    {add: 70, check: 50, del: 60, status: 30, gc: 30},
-		"macvlan":     {add: 230, check: 100, del: 150, status: 50, gc: 70},
+		"ipvlan":      {add: 190, check: 100, del: 150, status: 50, gc: 70},
+		"loopback":    {add: 60, check: 50, del: 60, status: 30, gc: 30},
+		"macvlan":     {add: 190, check: 100, del: 150, status: 50, gc: 70},
 		"portmap":     {add: 280, check: 170, del: 260, status: 220, gc: 270},
-		"ptp":         {add: 340, check: 190, del: 320, status: 70, gc: 310},
+		"ptp":         {add: 285, check: 190, del: 320, status: 70, gc: 310},
 		"sbr":         {add: 170, check: 60, del: 200, status: 30, gc: 30},
 		"static":      {add: 30, check: 30, del: 30, status: 30, gc: 30},
-		"tap":         {add: 240, check: 100, del: 150, status: 40, gc: 70},
+		"tap":         {add: 185, check: 100, del: 150, status: 40, gc: 70},
 		"tuning":      {add: 130, check: 60, del: 110, status: 30, gc: 30},
-		"vlan":        {add: 230, check: 100, del: 150, status: 50, gc: 70},
+		"vlan":        {add: 190, check: 100, del: 150, status: 50, gc: 70},
 	}
 }
 
