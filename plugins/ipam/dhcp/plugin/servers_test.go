@@ -6,7 +6,9 @@ package dhcp
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,16 +57,32 @@ type timing struct{ t1, t2, lease int }
 // kea starts a server with leases from 10.77.0.<first> on.
 func (n *lan) kea(first int, t timing) process {
 	GinkgoHelper()
+	return n.keaWith(first, t, nil)
+}
+
+// keaWith is kea with more in its configuration. Times that are 0 are left out.
+func (n *lan) keaWith(first int, t timing, more map[string]any) process {
+	GinkgoHelper()
 	program := needProgram("kea-dhcp4", "kea-dhcp4-server")
+	option := func(name, data string) any { return map[string]any{"name": name, "data": data} }
+	server := map[string]any{
+		"interfaces-config": map[string]any{"interfaces": []any{"eth0"}},
+		"lease-database":    map[string]any{"type": "memfile", "persist": false},
+		"valid-lifetime":    t.lease, "authoritative": true,
+		"subnet4": []any{map[string]any{
+			"subnet": "10.77.0.0/24", "pools": []any{map[string]any{"pool": fmt.Sprintf("10.77.0.%d - 10.77.0.%d", first, first+9)}},
+			"option-data": []any{option("routers", serverAddress), option("domain-name-servers", serverAddress)},
+		}},
+		"loggers": []any{map[string]any{"name": "kea-dhcp4", "severity": "INFO", "output_options": []any{map[string]any{"output": "stdout"}}}},
+	}
+	if t.t1 != 0 {
+		server["renew-timer"], server["rebind-timer"] = t.t1, t.t2
+	}
+	maps.Copy(server, more)
+	data, err := json.Marshal(map[string]any{"Dhcp4": server})
+	Expect(err).NotTo(HaveOccurred())
 	config := filepath.Join(n.dir, "kea.json")
-	Expect(os.WriteFile(config, fmt.Appendf(nil, `{"Dhcp4": {
-		"interfaces-config": {"interfaces": ["eth0"]},
-		"lease-database": {"type": "memfile", "persist": false},
-		"renew-timer": %d, "rebind-timer": %d, "valid-lifetime": %d, "authoritative": true,
-		"subnet4": [{"subnet": "10.77.0.0/24", "pools": [{"pool": "10.77.0.%d - 10.77.0.%d"}],
-			"option-data": [{"name": "routers", "data": "10.77.0.1"}, {"name": "domain-name-servers", "data": "10.77.0.1"}]}],
-		"loggers": [{"name": "kea-dhcp4", "severity": "INFO", "output_options": [{"output": "stdout"}]}]}}`,
-		t.t1, t.t2, t.lease, first, first+9), 0o644)).To(Succeed())
+	Expect(os.WriteFile(config, data, 0o644)).To(Succeed())
 	cmd := exec.Command(program, "-c", config)
 	cmd.Env = append(os.Environ(), "KEA_PIDFILE_DIR="+n.dir, "KEA_LOCKFILE_DIR="+n.dir)
 	p := startCommand(n.server, cmd)

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package dhcp
+
+import (
+	"encoding/binary"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/d2g/dhcp4"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+)
+
+// sent is a message of a client that arrived where the server is.
+type sent struct {
+	at      time.Time
+	dst     net.IP
+	from    net.IP // ciaddr
+	options options
+}
+
+// traffic collects what clients send.
+type traffic struct {
+	mu  sync.Mutex
+	all []sent
+}
+
+// listen collects the messages that reach the server's interface.
+func (n *lan) listen() *traffic {
+	GinkgoHelper()
+	var socket *packetSocket
+	within := &testrig.Container{Netns: n.server}
+	within.Do(func() {
+		var err error
+		socket, err = openPacketSocket(testrig.Find("eth0").Attrs().Index, unix.ETH_P_IP, everything())
+		Expect(err).NotTo(HaveOccurred())
+	})
+	t := new(traffic)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			packet, _, err := socket.receive()
+			if err != nil {
+				return
+			}
+			t.note(packet)
+		}
+	}()
+	DeferCleanup(func() {
+		Expect(socket.Close()).To(Succeed())
+		Eventually(ended).Should(BeClosed())
+	})
+	return t
+}
+
+func (t *traffic) note(packet []byte) {
+	datagram, ok := parseUDP(packet)
+	header := int(packet[0]&0xf) * 4
+	if !ok || binary.BigEndian.Uint16(packet[header+2:]) != serverPort || checkMessage(datagram.payload) != nil {
+		return
+	}
+	message := dhcp4.Packet(slices.Clone(datagram.payload))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all = append(t.all, sent{time.Now(), slices.Clone(datagram.dst), message.CIAddr(), parseOptions(message)})
+}
+
+// of returns the messages of a kind that came from a client.
+func (t *traffic) of(c *testrig.Container, kind dhcp4.MessageType) []sent {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var list []sent
+	for _, s := range t.all {
+		if string(s.options[optClientID]) == "\x00"+c.ID+"/test/eth0" && s.options.messageType() == kind {
+			list = append(list, s)
+		}
+	}
+	return list
+}
