@@ -26,6 +26,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
@@ -49,7 +50,7 @@ type client6 struct {
 
 // newClient6 opens a client in the network namespace of the calling thread. It
 // waits for the link-local address to be usable, and keeps the kernel from
-// making addresses of its own, of which nobody would know.
+// making addresses and routes of its own, of which nobody would know.
 func newClient6(ctx context.Context, at station, id identity) (client, error) {
 	own, err := linkLocal(ctx, at)
 	if err != nil {
@@ -73,15 +74,14 @@ func newClient6(ctx context.Context, at station, id identity) (client, error) {
 
 // linkLocal returns the link-local address of the interface once it is usable.
 func linkLocal(ctx context.Context, at station) (net.IP, error) {
-	for key, value := range map[string]string{"disable_ipv6": "0", "autoconf": "0"} {
-		if err := sysctl.Set("net/ipv6/conf/"+at.IfName+"/"+key, value); err != nil {
-			return nil, err
-		}
+	l := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: at.Index, Name: at.IfName}}
+	if err := takeOver(l); err != nil {
+		return nil, err
 	}
 	if err := link.WaitDAD(ctx, at.Index); err != nil {
 		return nil, err
 	}
-	addresses, err := link.Addresses(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: at.Index, Name: at.IfName}}, netlink.FAMILY_V6)
+	addresses, err := link.Addresses(l, netlink.FAMILY_V6)
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +91,27 @@ func linkLocal(ctx context.Context, at station) (net.IP, error) {
 		}
 	}
 	return nil, fmt.Errorf("%s has no usable link-local address", at.IfName)
+}
+
+// takeOver keeps the kernel from acting on what routers announce. A default
+// route that it has already would keep the plugins from adding theirs.
+func takeOver(l netlink.Link) error {
+	for key, value := range map[string]string{"disable_ipv6": "0", "autoconf": "0", "accept_ra_defrtr": "0"} {
+		if err := sysctl.Set("net/ipv6/conf/"+l.Attrs().Name+"/"+key, value); err != nil {
+			return err
+		}
+	}
+	routes, err := netlinksafe.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{LinkIndex: l.Attrs().Index, Protocol: unix.RTPROT_RA},
+		netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
+	for _, route := range routes {
+		if ones, _ := route.Dst.Mask.Size(); ones > 0 {
+			continue
+		}
+		if removeErr := netlink.RouteDel(&route); !errors.Is(removeErr, unix.ESRCH) {
+			err = errors.Join(err, removeErr)
+		}
+	}
+	return err
 }
 
 func (c *client6) Close() error { return errors.Join(c.conn.Close(), c.routers.Close()) }

@@ -105,6 +105,19 @@ var _ = Describe("IPv6", func() {
 		n.Del(c, config)
 	})
 
+	It("is configured by an interface plugin, on a link that a router has been heard on before", func() {
+		n.dnsmasq6("fd77::,ra-only")
+		n.daemon()
+		config := fmt.Sprintf(`{"cniVersion":"1.1.0","name":"test","type":"bridge","bridge":"br0","ipam":{"type":"dhcp","family":"ipv6","daemonSocketPath":%q}}`, n.socket())
+		c := n.Container("c2")
+		silence := n.announce(n.container("router"), managedRouter())
+		printed, err := n.run(interfacePlugin("bridge"), "ADD", c, config)
+		Expect(err).NotTo(HaveOccurred(), printed)
+		silence()
+		routes := testrig.Lines(testrig.IP(c.Netns, "-6 route show default"), "^$")
+		Expect(routes).To(HaveExactElements(MatchRegexp("^default via fe80::[0-9a-f:]+ dev eth0 metric 1024$")), "one, and not the kernel's")
+	})
+
 	It("declines an address that somebody has", func() {
 		server := n.dnsmasq6("fd77::100,fd77::1ff,64,120")
 		n.daemon()

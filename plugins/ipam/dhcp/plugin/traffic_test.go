@@ -6,6 +6,7 @@ package dhcp
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"slices"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/d2g/dhcp4"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/internal/testrig"
@@ -85,4 +87,67 @@ func (t *traffic) of(c *testrig.Container, kind dhcp4.MessageType) []sent {
 		}
 	}
 	return list
+}
+
+// managedRouter is the announcement of a default router of a network in which
+// addresses are had by DHCPv6.
+func managedRouter() []byte {
+	return []byte{routerAdvertisement, 0, 0, 0, 64, 0x80, 0, 100, 0, 0, 0, 0, 0, 0, 0, 0}
+}
+
+// announce has a container say something to everybody, as a router does, again
+// and again until the returned function is called.
+func (n *lan) announce(c *testrig.Container, message []byte) (silence func()) {
+	GinkgoHelper()
+	own := net.ParseIP(linkLocalOf(c))
+	var socket *packetSocket
+	c.Do(func() {
+		var err error
+		socket, err = openPacketSocket(testrig.Find("eth0").Attrs().Index, unix.ETH_P_IPV6, everything())
+		Expect(err).NotTo(HaveOccurred())
+	})
+	all := net.ParseIP("ff02::1")
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer GinkgoRecover()
+		defer close(stopped)
+		for {
+			Expect(socket.send(icmp6(own, all, slices.Clone(message)), multicastMAC(all))).To(Succeed())
+			select {
+			case <-stop:
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}()
+	silence = sync.OnceFunc(func() {
+		close(stop)
+		<-stopped
+		Expect(socket.Close()).To(Succeed())
+	})
+	DeferCleanup(silence)
+	return silence
+}
+
+// linkLocalOf returns the link-local address of a container's eth0, which it sets
+// up.
+func linkLocalOf(c *testrig.Container) string {
+	GinkgoHelper()
+	var ip net.IP
+	c.Do(func() {
+		Expect(netlink.LinkSetUp(testrig.Find("eth0"))).To(Succeed())
+		Eventually(func() error {
+			addresses, err := netlink.AddrList(testrig.Find("eth0"), netlink.FAMILY_V6)
+			for _, a := range addresses {
+				if a.IP.IsLinkLocalUnicast() && a.Flags&unix.IFA_F_TENTATIVE == 0 {
+					ip = a.IP
+				}
+			}
+			if err == nil && ip == nil {
+				err = errors.New("it has none that is usable yet")
+			}
+			return err
+		}).Should(Succeed())
+	})
+	return ip.String()
 }
