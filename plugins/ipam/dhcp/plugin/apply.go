@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -15,22 +17,60 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
-// apply makes the link follow a change of the terms. Its address and routes are
-// the plugins' to configure, but the server may grant another address to a
-// container that runs: the former one is not its any more then.
+// apply makes the link follow a change of the terms. To configure it is the
+// plugins' business, but they have gone, and the server may change its mind
+// while the container runs. What is new comes before what was goes, and nothing
+// else is touched.
 func (l *lease) apply(found netlink.Link, before, now *grant) error {
-	err := setMTU(found, now.terms.mtu)
-	if before == nil || before.terms.address.IP.Equal(now.terms.address.IP) {
-		return err
+	if before == nil {
+		return setMTU(found, now.terms.mtu)
 	}
-	l.logf("%s: %s is replaced by %s; the runtime does not know", l.family, &before.terms.address, &now.terms.address)
-	return errors.Join(err,
-		link.RemoveAddresses(found, []*net.IPNet{&before.terms.address}), // takes others of its subnet along
-		link.AddAddress(found, &now.terms.address, false),
-		l.replaceRoutes(found, before.terms.routes, now.terms.routes),
-	)
+	l.report(before.terms, now.terms)
+	var errs []error
+	if before.terms.mtu != now.terms.mtu { // else it may be somebody's decision that the link has another
+		errs = append(errs, setMTU(found, now.terms.mtu))
+	}
+	moved := !sameNetwork(before.terms.address, now.terms.address)
+	if moved {
+		errs = append(errs, addAddress(found, now.terms.address))
+	}
+	if moved || !reflect.DeepEqual(before.terms.routes, now.terms.routes) {
+		errs = append(errs, l.followRoutes(found, before.terms.routes, now.terms.routes))
+	}
+	if moved {
+		errs = append(errs, removeAddress(found, before.terms.address))
+	}
+	return errors.Join(errs...)
+}
+
+// report logs what changes: nobody else gets to know of it.
+func (l *lease) report(before, now terms) {
+	for _, change := range []struct {
+		what     string
+		was, now any
+	}{
+		{"the address", before.address.String(), now.address.String()},
+		{"the gateway", before.gateway.String(), now.gateway.String()},
+		{"the routes", describeRoutes(before.routes), describeRoutes(now.routes)},
+		{"the MTU", before.mtu, now.mtu},
+		{"the DNS configuration", before.dns, now.dns},
+	} {
+		if !reflect.DeepEqual(change.was, change.now) {
+			l.logf("%s: the server changes %s from %v to %v; the runtime does not know", l.family, change.what, change.was, change.now)
+		}
+	}
+}
+
+func describeRoutes(routes []*types.Route) []string {
+	var list []string
+	for _, route := range routes {
+		list = append(list, fmt.Sprintf("%s via %s", &route.Dst, route.GW))
+	}
+	return list
 }
 
 func setMTU(found netlink.Link, mtu int) error {
@@ -43,27 +83,108 @@ func setMTU(found netlink.Link, mtu int) error {
 	return nil
 }
 
-// replaceRoutes removes routes, of which some went with the address, and adds
-// others.
-func (l *lease) replaceRoutes(found netlink.Link, before, now []*types.Route) error {
+func sameNetwork(a, b net.IPNet) bool {
+	return a.IP.Equal(b.IP) && slices.Equal(a.Mask, b.Mask)
+}
+
+func addAddress(found netlink.Link, address net.IPNet) error {
+	if err := link.AddAddress(found, &address, false); !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	return nil
+}
+
+// removeAddress takes a former address off the link. For the kernel, others of
+// the same subnet are secondary to it: they, and routes with them, go along
+// unless they may be promoted. The one that has just been added is one of them.
+func removeAddress(found netlink.Link, address net.IPNet) error {
+	key := "net/ipv4/conf/" + found.Attrs().Name + "/promote_secondaries"
+	setting, err := sysctl.Sysctl(key)
+	if err == nil {
+		err = sysctl.Set(key, "1")
+	}
+	err = errors.Join(err, link.RemoveAddresses(found, []*net.IPNet{&address}))
+	if setting != "" {
+		err = errors.Join(err, sysctl.Set(key, setting))
+	}
+	return err
+}
+
+// followRoutes adds the routes that are missing and removes those that were of
+// the lease and are not any more.
+func (l *lease) followRoutes(found netlink.Link, before, now []*types.Route) error {
+	was, wanted := l.kernelRoutes(found, before), l.kernelRoutes(found, now)
 	var errs []error
-	for _, route := range before {
-		if err := netlink.RouteDel(l.route(found, route)); err != nil && !errors.Is(err, unix.ESRCH) {
-			errs = append(errs, fmt.Errorf("remove the route to %s: %w", &route.Dst, err))
+	for _, route := range wanted {
+		if err := addRoute(route, was); err != nil {
+			errs = append(errs, fmt.Errorf("add the route to %s via %s: %w", route.Dst, route.Gw, err))
 		}
 	}
-	for _, route := range now {
-		if err := netlink.RouteReplace(l.route(found, route)); err != nil {
-			errs = append(errs, fmt.Errorf("add the route to %s: %w", &route.Dst, err))
+	for _, route := range slices.Backward(was) {
+		if slices.ContainsFunc(wanted, sameRoute(route)) {
+			continue
+		}
+		if err := netlink.RouteDel(&route); err != nil && !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, fmt.Errorf("remove the route to %s via %s: %w", route.Dst, route.Gw, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (l *lease) route(found netlink.Link, route *types.Route) *netlink.Route {
-	r := &netlink.Route{LinkIndex: found.Attrs().Index, Dst: &route.Dst, Gw: route.GW, Priority: l.config.IPAM.Priority}
-	if route.Scope != nil { // on the link: there is no gateway
-		r.Scope, r.Gw = netlink.Scope(*route.Scope), nil
+// addRoute adds a route next to others to the same destination. It comes first
+// only where one of the lease did: the container may have another interface
+// whose routes are preferred.
+func addRoute(route netlink.Route, former []netlink.Route) error {
+	others, err := competitors(route)
+	if err != nil || slices.ContainsFunc(others, sameRoute(route)) {
+		return err
 	}
-	return r
+	if len(others) > 0 && slices.ContainsFunc(former, sameRoute(others[0])) && route.Dst.IP.To4() != nil {
+		return netlink.RouteAddEcmp(&route) // puts it in front
+	}
+	if err := netlink.RouteAppend(&route); !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	return nil
 }
+
+// competitors returns the routes with the destination and the metric of route,
+// in the order in which the kernel prefers them.
+func competitors(route netlink.Route) ([]netlink.Route, error) {
+	family := netlink.FAMILY_V4
+	if route.Dst.IP.To4() == nil {
+		family = netlink.FAMILY_V6
+	}
+	routes, err := netlinksafe.RouteListFiltered(family, &route, netlink.RT_FILTER_DST|netlink.RT_FILTER_TABLE)
+	return slices.DeleteFunc(routes, func(other netlink.Route) bool { return other.Priority != route.Priority }), err
+}
+
+func sameRoute(a netlink.Route) func(netlink.Route) bool {
+	return func(b netlink.Route) bool {
+		return a.LinkIndex == b.LinkIndex && a.Dst.String() == b.Dst.String() && a.Gw.Equal(b.Gw) && a.Priority == b.Priority
+	}
+}
+
+// kernelRoutes returns routes of a lease as the kernel has them: those to what
+// is on the link first, by which it reaches the gateways of others.
+func (l *lease) kernelRoutes(found netlink.Link, routes []*types.Route) []netlink.Route {
+	var list []netlink.Route
+	for _, route := range routes {
+		r := netlink.Route{
+			LinkIndex: found.Attrs().Index, Dst: &route.Dst, Gw: route.GW,
+			Table: unix.RT_TABLE_MAIN, Priority: l.config.IPAM.Priority,
+		}
+		if r.Priority == 0 && l.family == inet6 {
+			r.Priority = defaultMetric6
+		}
+		if route.Scope != nil { // on the link: there is no gateway
+			r.Scope, r.Gw = netlink.Scope(*route.Scope), nil
+		}
+		list = append(list, r)
+	}
+	slices.SortStableFunc(list, func(a, b netlink.Route) int { return int(b.Scope) - int(a.Scope) })
+	return list
+}
+
+// defaultMetric6 is what the kernel makes of the metric 0 of a route of IPv6.
+const defaultMetric6 = 1024

@@ -156,7 +156,7 @@ func (c *client6) extend(ctx context.Context, g *grant, kind dhcpv6.MessageType)
 		if err != nil {
 			return nil, err
 		}
-		return c.request(ctx, message, next)
+		return c.withRouter(ctx, message, next)
 	}
 	announced, router, err := c.routers.solicit(ctx)
 	if err != nil {
@@ -167,6 +167,21 @@ func (c *client6) extend(ctx context.Context, g *grant, kind dhcpv6.MessageType)
 	}
 	next.RA, next.Router, next.Server = announced, router, router
 	return next, terms6(next, c.identity)
+}
+
+// withRouter sends a message that extends a lease, and then asks what routers
+// have to say by now. That they say nothing changes nothing.
+func (c *client6) withRouter(ctx context.Context, message *dhcpv6.Message, next *grant) (*grant, error) {
+	g, err := c.request(ctx, message, next)
+	if err != nil {
+		return nil, err
+	}
+	announced, router, err := c.routers.solicit(ctx)
+	if err != nil || announced == nil {
+		return g, nil
+	}
+	g.RA, g.Router = announced, router
+	return g, terms6(g, c.identity)
 }
 
 // release waits a moment for the server to confirm: a release that got lost

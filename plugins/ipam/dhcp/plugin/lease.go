@@ -71,7 +71,7 @@ type lease struct {
 	failures int           // in a row
 	nextTry  time.Duration // bootTime before which nothing is sent
 	verify   bool          // ask ahead of time: who knows what the link is connected to now
-	former   *grant        // what the server took away, until there is another
+	former   *grant        // what the link is configured for, if not for grant
 	lastErr  error
 }
 
@@ -207,7 +207,10 @@ func (l *lease) extend(ctx context.Context, left time.Duration, ask func(client,
 	case errors.Is(err, errRefused):
 		l.logf("%s: %v; starting over", l.family, err)
 		l.hold(nil)
-		l.former, l.started, l.failures, l.nextTry = g, bootTime(), 0, 0
+		if l.former == nil {
+			l.former = g
+		}
+		l.started, l.failures, l.nextTry = bootTime(), 0, 0
 		return 0, nil
 	}
 	l.logf("%s: %v", l.family, err)
@@ -246,9 +249,9 @@ func (l *lease) open(ctx context.Context) (c client, err error) {
 // adopt takes a grant. The interface follows it: what the plugins configured
 // may not be what this says.
 func (l *lease) adopt(g *grant) error {
-	before := l.held()
+	before := l.former
 	if before == nil {
-		before = l.former
+		before = l.held()
 	}
 	l.former, l.failures, l.nextTry, l.verify = nil, 0, 0, false
 	if err := l.place.visit(l.hostPrefix, func(found netlink.Link) error { return l.apply(found, before, g) }); err != nil {
@@ -256,6 +259,7 @@ func (l *lease) adopt(g *grant) error {
 			return err
 		}
 		l.logf("%s: %v", l.family, err)
+		l.former = before
 	}
 	l.hold(g)
 	if before == nil {

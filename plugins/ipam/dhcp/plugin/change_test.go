@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package dhcp
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+// What the containers reach by way of either router, and of no other.
+const (
+	behindFirst  = "192.0.2.1"
+	behindSecond = "192.0.2.2"
+)
+
+var _ = Describe("what a server changes of a lease", func() {
+	var n *lan
+	var c, second *testrig.Container // the container, and another router
+	var config string
+
+	BeforeEach(func() {
+		n = newLAN()
+		second = n.container("router")
+		second.Do(func() { address("eth0", "10.77.0.2/24") })
+		second.Do(func() { address("lo", behindSecond+"/32") })
+		(&testrig.Container{Netns: n.server}).Do(func() { address("lo", behindFirst+"/32") })
+		c = n.Container("c1")
+		config = fmt.Sprintf(`{"cniVersion":"1.1.0","name":"test","type":"bridge","bridge":"br0","mtu":1400,"ipam":{"type":"dhcp","daemonSocketPath":%q,
+			"request":[{"option":"6"},{"option":"26"},{"option":"121"}]}}`, n.socket())
+	})
+
+	add := func() {
+		GinkgoHelper()
+		printed, err := n.run(interfacePlugin("bridge"), "ADD", c, config)
+		Expect(err).NotTo(HaveOccurred(), printed)
+	}
+	// serve starts a server that has leases renewed every second.
+	serve := func(options ...string) process {
+		GinkgoHelper()
+		return n.dnsmasq(append(options, "--dhcp-option-force=58,1", "--dhcp-option-force=59,3")...)
+	}
+	reach := func(target string) error {
+		_, err := testrig.Run(c.Netns, "ping", "-c", "3", "-i", "0.2", "-w", "2", target)
+		return err
+	}
+	routes := func() []string { return testrig.Lines(testrig.IP(c.Netns, "-4 route"), "^$") }
+	mtu := func() (mtu int) {
+		c.Do(func() { mtu = testrig.Find("eth0").Attrs().MTU })
+		return mtu
+	}
+
+	It("reaches the container that has it: router, routes and MTU, without a gap and without what is not the lease's", func() {
+		server := serve("--dhcp-option=3,"+serverAddress, "--dhcp-option=26,1400")
+		first := n.daemon()
+		add()
+		Expect(reach(behindFirst)).To(Succeed())
+		foreign := []string{
+			"198.51.100.0/24 via 10.77.0.1 dev eth0", "default via 10.77.0.1 dev eth0 metric 50", "10.77.0.0/24 dev eth0 proto kernel scope link src",
+		}
+		testrig.IP(c.Netns, "route add 198.51.100.0/24 via 10.77.0.1")
+		testrig.IP(c.Netns, "route add default via 10.77.0.1 metric 50")
+		testrig.IP(c.Netns, "link set eth0 mtu 1390")
+		events := start(c.Netns, "ip", "monitor", "route")
+		Expect(server.Err.Clear()).To(Succeed())
+		Eventually(server.Err).Should(gbytes.Say("DHCPACK"))
+		Eventually(server.Err).Should(gbytes.Say("DHCPACK"))
+		Expect(mtu()).To(Equal(1390), "what the server has not changed is not set again")
+
+		By("another router, MTU and name server")
+		server.end(syscall.SIGKILL)
+		server = serve("--dhcp-option=3,10.77.0.2", "--dhcp-option=26,1300", "--dhcp-option=6,10.77.0.53")
+		Eventually(routes).Should(ContainElement("default via 10.77.0.2 dev eth0"))
+		Eventually(routes).ShouldNot(ContainElement("default via 10.77.0.1 dev eth0"))
+		Eventually(mtu).Should(Equal(1300))
+		Expect(reach(behindSecond)).To(Succeed())
+		Expect(reach(behindFirst)).NotTo(Succeed())
+		for _, other := range foreign {
+			Expect(routes()).To(ContainElement(HavePrefix(other)))
+		}
+		Expect(events.Out).To(gbytes.Say("(?m)^default via 10.77.0.2 dev eth0"))
+		Expect(events.Out).To(gbytes.Say("(?m)^Deleted default via 10.77.0.1 dev eth0"))
+		Eventually(first.Err).Should(gbytes.Say("the server changes the gateway from 10.77.0.1 to 10.77.0.2; the runtime does not know"))
+		Eventually(first.Err).Should(gbytes.Say("the server changes the DNS configuration"))
+		again := n.Add(c, config)
+		Expect(again.IPs[0].Gateway.String()).To(Equal("10.77.0.2"))
+		Expect(again.DNS.Nameservers).To(Equal([]string{"10.77.0.53"}))
+
+		By("classless routes, while the daemon is away")
+		first.end(syscall.SIGKILL)
+		server.end(syscall.SIGKILL)
+		server = serve("--dhcp-option=121,192.0.2.0/24,10.77.0.5,10.77.0.5/32,0.0.0.0,0.0.0.0/0,10.77.0.1")
+		n.daemon()
+		Eventually(routes).Should(ContainElements("default via 10.77.0.1 dev eth0", "10.77.0.5 dev eth0 scope link", "192.0.2.0/24 via 10.77.0.5 dev eth0"))
+		Eventually(routes).ShouldNot(ContainElement("default via 10.77.0.2 dev eth0"))
+
+		By("fewer of them")
+		server.end(syscall.SIGKILL)
+		serve("--dhcp-option=121,0.0.0.0/0,10.77.0.1")
+		Eventually(routes).Should(HaveLen(1 + len(foreign)))
+		for _, other := range append(foreign, "default via 10.77.0.1 dev eth0") {
+			Expect(routes()).To(ContainElement(HavePrefix(other)))
+		}
+		Expect(reach(behindFirst)).To(Succeed())
+	})
+
+	It("does not override another interface, nor another decision", func() {
+		server := serve("--dhcp-option=3," + serverAddress)
+		n.daemon()
+		add()
+		another := n.container("other")
+		another.Do(func() {
+			moved := testrig.Find("eth0")
+			Expect(netlink.LinkSetName(moved, "net1")).To(Succeed())
+			Expect(netlink.LinkSetNsFd(moved, int(c.Netns.Fd()))).To(Succeed())
+		})
+		c.Do(func() { address("net1", "10.78.0.5/24") })
+		testrig.IP(c.Netns, "route prepend default via 10.78.0.1 dev net1")
+		server.end(syscall.SIGKILL)
+		serve("--dhcp-option=3,10.77.0.2")
+		Eventually(routes).Should(ContainElement("default via 10.77.0.2 dev eth0"))
+		Eventually(routes).Should(And(HaveLen(4), HaveExactElements("default via 10.78.0.1 dev net1", "default via 10.77.0.2 dev eth0", ContainSubstring("proto kernel"), ContainSubstring("proto kernel"))))
+	})
+
+	It("is another address, and others of its subnet stay, with their routes", func() {
+		server := serve("--dhcp-option=3," + serverAddress)
+		d := n.daemon()
+		add()
+		c.Do(func() { address("eth0", "10.77.0.200/24") })
+		testrig.IP(c.Netns, "route add 198.51.100.0/24 via 10.77.0.1")
+		events := start(c.Netns, "ip", "-4", "monitor", "address", "route")
+		server.end(syscall.SIGKILL)
+		serve("--dhcp-range=10.77.0.100,10.77.0.100,255.255.255.0,120", "--dhcp-option=3,10.77.0.2")
+		Eventually(d.Err).Should(gbytes.Say("starting over"))
+		addresses := func() []string {
+			var list []string
+			c.Do(func() {
+				all, err := netlink.AddrList(testrig.Find("eth0"), netlink.FAMILY_V4)
+				Expect(err).NotTo(HaveOccurred())
+				for _, a := range all {
+					list = append(list, a.IPNet.String())
+				}
+			})
+			return list
+		}
+		Eventually(addresses).Should(ConsistOf("10.77.0.100/24", "10.77.0.200/24"))
+		Eventually(routes).Should(ConsistOf("default via 10.77.0.2 dev eth0", "198.51.100.0/24 via 10.77.0.1 dev eth0", HavePrefix("10.77.0.0/24 dev eth0 proto kernel scope link src 10.77.0.")))
+		log := string(events.Out.Contents())
+		Expect(log).To(MatchRegexp(`(?s)inet 10\.77\.0\.100/24.*\ndefault via 10\.77\.0\.2.*Deleted default via 10\.77\.0\.1.*Deleted .*inet 10\.77\.0\.`), "what is new comes first")
+		Expect(log).NotTo(ContainSubstring("Deleted 198.51.100.0/24"))
+		Expect(reach(behindSecond)).To(Succeed())
+		Expect(reach(behindFirst)).NotTo(Succeed())
+		out, err := testrig.Run(c.Netns, "cat", "/proc/sys/net/ipv4/conf/eth0/promote_secondaries")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(strings.TrimSpace(out)).To(Equal("0"))
+	})
+
+	It("is a router of IPv6, too", func() {
+		testutils.Need(GinkgoT(), "ipv6")
+		n.kea6(timing{1, 6, 12})
+		silence := n.announce(second, managedRouter())
+		n.daemon()
+		config = fmt.Sprintf(`{"cniVersion":"1.1.0","name":"test","type":"bridge","bridge":"br0","ipam":{"type":"dhcp","family":"ipv6","daemonSocketPath":%q}}`, n.socket())
+		add()
+		defaults := func() string { return testrig.IP(c.Netns, "-6 route show default") }
+		Expect(defaults()).To(ContainSubstring("via " + linkLocalOf(second)))
+		silence()
+		third := n.container("third")
+		n.announce(third, managedRouter())
+		Eventually(defaults).Should(And(ContainSubstring("via "+linkLocalOf(third)), Not(ContainSubstring(linkLocalOf(second)))))
+	})
+})
