@@ -70,12 +70,8 @@ type settings struct {
 }
 
 // newAttachment describes the attachment that args are about.
-func newAttachment(s settings, args *skel.CmdArgs) (*attachment, error) {
-	config, err := decodeConfig(args.StdinData)
-	if err != nil {
-		return nil, err
-	}
-	a := &attachment{
+func newAttachment(s settings, config *Config, args *skel.CmdArgs) *attachment {
+	return &attachment{
 		settings: s,
 		owner:    ownerOf(config, args),
 		args:     args,
@@ -83,7 +79,6 @@ func newAttachment(s settings, args *skel.CmdArgs) (*attachment, error) {
 		ready:    make(chan struct{}),
 		done:     make(chan struct{}),
 	}
-	return a, nil
 }
 
 func decodeConfig(data []byte) (*Config, error) {
@@ -131,7 +126,7 @@ func clientIDOf(owner plugin.Owner) string {
 func (a *attachment) start() {
 	a.running.Store(int32(len(a.leases)))
 	for _, l := range a.leases {
-		if l.held() == nil {
+		if !l.announced.Load() {
 			a.pending.Add(1)
 		}
 	}

@@ -5,7 +5,9 @@
 package dhcp
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -19,6 +21,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gbytes"
+	"github.com/onsi/gomega/gexec"
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -42,6 +45,52 @@ func (n *lan) run(executable, verb string, c *testrig.Container, config string) 
 	return string(out), err
 }
 
+// anotherBuild builds the executable with another version.
+func anotherBuild() string {
+	GinkgoHelper()
+	path, err := gexec.Build("github.com/containernetworking/plugins/plugins/ipam/dhcp",
+		"-ldflags", "-X github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=next")
+	Expect(err).NotTo(HaveOccurred())
+	return path
+}
+
+func versionOf(program string) string {
+	GinkgoHelper()
+	cmd := exec.Command(program)
+	cmd.Env = []string{"CNI_COMMAND="}
+	out, err := cmd.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), "%s", out)
+	return string(out)
+}
+
+func copyFile(from, to string) {
+	GinkgoHelper()
+	data, err := os.ReadFile(from)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.WriteFile(to, data, 0o755)).To(Succeed())
+}
+
+// record is the file of the journal for a container.
+func (n *lan) record(id string) string {
+	j := &journal{dir: filepath.Join(n.dir, "dhcp.leases")}
+	return j.path(plugin.Owner{Network: "test", ContainerID: id, IfName: "eth0"})
+}
+
+// edit changes the record of a container.
+func (n *lan) edit(c *testrig.Container, change func(map[string]any)) {
+	GinkgoHelper()
+	data, err := os.ReadFile(n.record(c.ID))
+	Expect(err).NotTo(HaveOccurred())
+	var r map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber() // the numbers of namespaces are large
+	Expect(decoder.Decode(&r)).To(Succeed())
+	change(r)
+	data, err = json.Marshal(r)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.WriteFile(n.record(c.ID), data, 0o600)).To(Succeed())
+}
+
 var _ = Describe("the daemon", func() {
 	var n *lan
 	var c *testrig.Container
@@ -56,11 +105,13 @@ var _ = Describe("the daemon", func() {
 	for _, another := range []bool{false, true} {
 		title := "goes on with every lease after SIGKILL"
 		if another {
-			title = "goes on with every lease in another executable after SIGTERM"
+			title = "goes on with every lease as another build that took its place"
 		}
 		It(title, func() {
 			server := n.kea(10, timing{2, 15, 30})
-			first := n.daemon()
+			program := filepath.Join(n.dir, "dhcp")
+			copyFile(executable, program)
+			first := n.daemonOf(program)
 			var results []string
 			containers := []*testrig.Container{c, n.container("c2"), n.mortal("c3")}
 			for _, each := range containers {
@@ -68,13 +119,11 @@ var _ = Describe("the daemon", func() {
 				configure(each, result)
 				results = append(results, addressOf(result))
 			}
-			program := executable
 			if another {
+				Expect(os.Rename(anotherBuild(), program)).To(Succeed()) // as a package manager does
+				Expect(versionOf(program)).NotTo(Equal(versionOf(executable)))
+				Eventually(server.Out).Should(gbytes.Say("DHCP4_LEASE_ALLOC"), "that the file has gone is nothing to a daemon")
 				first.end(syscall.SIGTERM)
-				program = filepath.Join(n.dir, "dhcp-next")
-				data, err := os.ReadFile(executable)
-				Expect(err).NotTo(HaveOccurred())
-				Expect(os.WriteFile(program, data, 0o755)).To(Succeed())
 			} else {
 				first.end(syscall.SIGKILL)
 			}
@@ -83,6 +132,7 @@ var _ = Describe("the daemon", func() {
 			Expect(server.Out.Clear()).To(Succeed())
 
 			second := n.daemonOf(program)
+			Expect(os.Readlink(fmt.Sprintf("/proc/%d/exe", second.Command.Process.Pid))).To(Equal(program))
 			Eventually(func() string { return string(second.Err.Contents()) }).Should(And(
 				MatchRegexp("[23] leases taken up"), ContainSubstring("c3/eth0: ended: the interface is gone")))
 			log := func() string { return string(server.Out.Contents()) }
@@ -97,6 +147,41 @@ var _ = Describe("the daemon", func() {
 			Eventually(server.Out).Should(gbytes.Say("DHCP4_RELEASE .*" + results[0]))
 		})
 	}
+
+	It("takes what it can out of a journal: of other releases, and with damaged records", func() {
+		server := n.kea(10, timing{2, 15, 30})
+		first := n.daemon()
+		result := n.Add(c, config)
+		configure(c, result)
+		first.end(syscall.SIGKILL)
+		n.edit(c, func(r map[string]any) {
+			r["version"], r["later"] = 9, []any{"what", "ever"}
+			r["place"].(map[string]any)["later"] = true
+			r["grants"].(map[string]any)["4"].(map[string]any)["later"] = map[string]any{}
+			r["grants"].(map[string]any)["46"] = map[string]any{"message": "AA=="}
+			r["args"].(map[string]any)["StdinData"] = []byte(strings.Replace(testrig.Config(config), `"ipam":{`, `"ipam":{"later":{"option":7},`, 1))
+		})
+		damaged := n.record("c9")
+		whole, err := os.ReadFile(n.record(c.ID))
+		Expect(err).NotTo(HaveOccurred())
+		for path, content := range map[string]string{
+			damaged: string(whole[:len(whole)/2]), n.record("c8"): "", n.record("c7"): `{"args":{}}`,
+			n.record("c6"): strings.Replace(string(whole), `"message":"`, `"message":"AAAA`, 1),
+		} {
+			Expect(os.WriteFile(path, []byte(content), 0o600)).To(Succeed())
+		}
+		Expect(server.Out.Clear()).To(Succeed())
+
+		second := n.daemon()
+		Eventually(second.Err).Should(gbytes.Say("read the journal: " + damaged))
+		Eventually(second.Err).Should(gbytes.Say("1 leases taken up"))
+		Eventually(server.Out).Should(gbytes.Say("DHCP4_LEASE_ALLOC .*" + addressOf(result) + " has been"))
+		Expect(n.Check(c, config, result)).To(Succeed())
+		n.Del(&testrig.Container{ID: "c9", IfName: "eth0"}, config)
+		Expect(damaged).NotTo(BeAnExistingFile())
+		n.Del(c, config)
+		Expect(n.record(c.ID)).NotTo(BeAnExistingFile())
+	})
 
 	It("forgets what another container has taken the place of", func() {
 		n.dnsmasq()
@@ -354,9 +439,7 @@ var _ = Describe("the daemon", func() {
 			}
 		}
 		program := filepath.Join(n.dir, "dhcp")
-		data, err := os.ReadFile(executable)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(os.WriteFile(program, data, 0o755)).To(Succeed())
+		copyFile(executable, program)
 		cmd := exec.Command(program)
 		cmd.Env = []string{"CNI_COMMAND=STATUS", "CNI_PATH=/nowhere"}
 		cmd.Stdin = strings.NewReader(testrig.Config(config))

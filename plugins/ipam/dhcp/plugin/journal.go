@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -125,7 +126,7 @@ func (j *journal) Close() error { return j.lock.Close() }
 func recordOf(a *attachment) record {
 	r := record{Args: a.args, Place: a.place, Grants: map[family]*grant{}}
 	for _, l := range a.leases {
-		if g := l.held(); g != nil {
+		if g := l.latest(); g != nil {
 			r.Grants[l.family] = g
 		}
 	}
@@ -133,24 +134,35 @@ func recordOf(a *attachment) record {
 }
 
 // revive makes an attachment of a record. The grants are as good as they were;
-// whether the interface is still there, is for the caller to ask.
+// whether the interface is still there, is for the caller to ask. That another
+// release of the plugin accepted another configuration must not lose a lease.
 func revive(s settings, r record) (*attachment, error) {
-	a, err := newAttachment(s, r.Args)
-	if err != nil {
-		return nil, err
-	}
+	a := newAttachment(s, decodeAnyway(r.Args.StdinData), r.Args)
 	a.settle(r.Place)
+	var errs []error
 	for _, l := range a.leases {
-		g := r.Grants[l.family]
-		if g == nil {
-			return nil, fmt.Errorf("%s: it has no grant for %s", a.owner.Comment(), l.family)
-		}
-		if err := l.family.parse(g, a.identity); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", a.owner.Comment(), l.family, err)
-		}
-		l.hold(g)
-		l.announced.Store(true)
-		l.look.Store(true)
+		errs = append(errs, l.revive(r.Grants[l.family]))
+	}
+	if !slices.Contains(errs, nil) {
+		return nil, fmt.Errorf("%s: %w", a.owner.Comment(), errors.Join(errs...))
+	}
+	if err := errors.Join(errs...); err != nil {
+		a.logf("%v; starting over", err)
 	}
 	return a, nil
+}
+
+// revive takes a grant of the journal. Without one the lease is in the state in
+// which a server has refused it.
+func (l *lease) revive(g *grant) error {
+	l.announced.Store(true)
+	l.look.Store(true)
+	if g == nil {
+		return fmt.Errorf("%s: the journal has no grant", l.family)
+	}
+	if err := l.family.parse(g, l.identity); err != nil {
+		return fmt.Errorf("%s: %w", l.family, err)
+	}
+	l.hold(g)
+	return nil
 }

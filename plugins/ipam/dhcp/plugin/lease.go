@@ -63,15 +63,15 @@ type lease struct {
 	isDown    atomic.Bool   // what the last event said
 	wasUp     atomic.Bool   // an event said that it came back
 
-	mu    sync.Mutex
-	grant *grant // nil: none yet, or none any more
+	mu     sync.Mutex
+	grant  *grant // nil: none yet, or none any more
+	former *grant // what the link is configured for, if not for grant
 
 	// For run alone:
 	started  time.Duration // bootTime at which the search for a server began
 	failures int           // in a row
 	nextTry  time.Duration // bootTime before which nothing is sent
 	verify   bool          // ask ahead of time: who knows what the link is connected to now
-	former   *grant        // what the link is configured for, if not for grant
 	lastErr  error
 }
 
@@ -85,10 +85,32 @@ func (l *lease) held() *grant {
 	return l.grant
 }
 
-func (l *lease) hold(g *grant) {
+// latest returns what is held, or was.
+func (l *lease) latest() *grant {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.grant = g
+	if l.grant != nil {
+		return l.grant
+	}
+	return l.former
+}
+
+// configured returns what the link is configured for.
+func (l *lease) configured() *grant {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.former != nil {
+		return l.former
+	}
+	return l.grant
+}
+
+func (l *lease) hold(g *grant) { l.set(g, nil) }
+
+func (l *lease) set(held, former *grant) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.grant, l.former = held, former
 }
 
 // run keeps the lease until there is a reason to end it, which it returns.
@@ -206,10 +228,7 @@ func (l *lease) extend(ctx context.Context, left time.Duration, ask func(client,
 		return 0, err
 	case errors.Is(err, errRefused):
 		l.logf("%s: %v; starting over", l.family, err)
-		l.hold(nil)
-		if l.former == nil {
-			l.former = g
-		}
+		l.set(nil, l.configured())
 		l.started, l.failures, l.nextTry = bootTime(), 0, 0
 		return 0, nil
 	}
@@ -249,19 +268,17 @@ func (l *lease) open(ctx context.Context) (c client, err error) {
 // adopt takes a grant. The interface follows it: what the plugins configured
 // may not be what this says.
 func (l *lease) adopt(g *grant) error {
-	before := l.former
-	if before == nil {
-		before = l.held()
-	}
-	l.former, l.failures, l.nextTry, l.verify = nil, 0, 0, false
+	before := l.configured()
+	var unfinished *grant // what the link could not be made to give up
+	l.failures, l.nextTry, l.verify = 0, 0, false
 	if err := l.place.visit(l.hostPrefix, func(found netlink.Link) error { return l.apply(found, before, g) }); err != nil {
 		if errors.Is(err, errGone) {
 			return err
 		}
 		l.logf("%s: %v", l.family, err)
-		l.former = before
+		unfinished = before
 	}
-	l.hold(g)
+	l.set(g, unfinished)
 	if before == nil {
 		l.logf("%s: leased %s from %s for %v", l.family, &g.terms.address, g.Server, g.terms.times)
 	}

@@ -6,7 +6,9 @@ package dhcp
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"log"
 	"net"
 	"os"
 	"path/filepath"
@@ -226,6 +228,43 @@ var _ = Describe("the journal", func() {
 		j, err = openJournal(dir)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(j.Close()).To(Succeed())
+	})
+})
+
+var _ = Describe("the record of a lease", func() {
+	// What releases have written is to be read by all later ones.
+	It("is what it has been", func() {
+		r, err := readRecord("testdata/record.json")
+		Expect(err).NotTo(HaveOccurred())
+		a, err := revive(settings{log: log.New(GinkgoWriter, "", 0)}, r)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(a.owner).To(Equal(plugin.Owner{Network: "lan", ContainerID: "c1", IfName: "eth0"}))
+		Expect(a.place.same(place{Device: 4, Inode: 4026532200, Cookie: 4107, station: station{Index: 7, MAC: net.HardwareAddr{10, 88, 10, 77, 0, 10}}})).To(BeTrue())
+		g := a.leases[0].held()
+		Expect(g.terms.address.String()).To(Equal("10.77.0.10/24"))
+		Expect(g.terms.gateway.String()).To(Equal("10.77.0.1"))
+		Expect(g.terms.times).To(Equal(times{time.Minute, 105 * time.Second, 2 * time.Minute}))
+		Expect(g.Since).To(Equal(90 * time.Minute))
+		Expect(g.Via.String()).To(Equal("02:00:00:00:00:01"))
+		data, err := os.ReadFile("testdata/record.json")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(json.Marshal(recordOf(a))).To(MatchJSON(data))
+	})
+
+	It("of two families may have one grant", func() {
+		r, err := readRecord("testdata/record.json")
+		Expect(err).NotTo(HaveOccurred())
+		r.Args.StdinData = []byte(`{"name":"lan","ipam":{"type":"dhcp","family":"dual"}}`)
+		a, err := revive(settings{log: log.New(GinkgoWriter, "", 0)}, r)
+		Expect(err).NotTo(HaveOccurred())
+		_, err = a.result()
+		Expect(err).To(MatchError(ContainSubstring("IPv6: a server has taken the address away")))
+		held := a.leases[0].held()
+		a.leases[0].set(nil, held)
+		Expect(recordOf(a).Grants).To(Equal(map[family]*grant{inet4: held}), "until there is another")
+		delete(r.Grants, inet4)
+		_, err = revive(settings{}, r)
+		Expect(err).To(MatchError(ContainSubstring("lan/c1/eth0: IPv4: the journal has no grant")))
 	})
 })
 

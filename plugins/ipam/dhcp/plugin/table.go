@@ -88,10 +88,11 @@ func (d *daemon) allocate(ctx context.Context, args *skel.CmdArgs) (answer, erro
 // find returns the attachment that args are about, which it enters if it is not
 // there. One of that name on another interface is over.
 func (d *daemon) find(ctx context.Context, args *skel.CmdArgs) (found *attachment, isNew bool, err error) {
-	a, err := newAttachment(d.settings, args)
+	config, err := decodeConfig(args.StdinData)
 	if err != nil {
 		return nil, false, err
 	}
+	a := newAttachment(d.settings, config, args)
 	at, err := findPlace(d.hostPrefix, args.Netns, args.IfName)
 	if err != nil {
 		return nil, false, err
@@ -148,11 +149,22 @@ func (d *daemon) remove(a *attachment) {
 // release ends an attachment. That there is none, is fine.
 func (d *daemon) release(ctx context.Context, args *skel.CmdArgs) (answer, error) {
 	released := answer{reply: struct{}{}}
-	a := d.get(ownerOf(decodeAnyway(args.StdinData), args))
-	if a == nil {
-		return released, nil
+	owner := ownerOf(decodeAnyway(args.StdinData), args)
+	if a := d.get(owner); a != nil {
+		return released, a.stop(ctx, errReleased)
 	}
-	return released, a.stop(ctx, errReleased)
+	return released, d.forget(owner)
+}
+
+// forget removes a record that could not be read, unless there is an attachment
+// by now.
+func (d *daemon) forget(owner plugin.Owner) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.attachments[owner] != nil {
+		return nil
+	}
+	return d.journal.remove(owner)
 }
 
 // collect ends the attachments of a network that are not among the valid ones.
