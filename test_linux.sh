@@ -25,6 +25,7 @@ if ! [ "$(command -v dnsmasq kea-dhcp4 kea-dhcp6 dhcpd | wc -l)" -eq 4 ]; then
 	need dnsmasq=dnsmasq-base kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server dhcpd=isc-dhcp-server
 	systemctl disable --now kea-dhcp4-server kea-dhcp6-server isc-dhcp-server >/dev/null 2>&1 || true # where there is systemd
 fi
+need /lib/systemd/systemd=systemd # as a user manager, for the units of dhcp
 [ -e /usr/include/features.h ] || apt_install libc6-dev
 need_without_service firewalld=firewalld dbus-daemon=dbus
 if [ "$(uname -m)" = x86_64 ]; then # for scripts/wine; no 32-bit architecture, no display
