@@ -5,11 +5,13 @@
 package dhcp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -22,12 +24,15 @@ import (
 )
 
 // apply makes the link follow a change of the terms. To configure it is the
-// plugins' business, but they have gone, and the server may change its mind
-// while the container runs. What is new comes before what was goes, and nothing
-// else is touched.
+// plugins' business, but after the first grant they have gone, and the server may
+// change its mind while the container runs. What is new comes before what was
+// goes, and nothing else is touched.
 func (l *lease) apply(found netlink.Link, before, now *grant) error {
-	if before == nil {
+	if !l.announced.Load() {
 		return setMTU(found, now.terms.mtu)
+	}
+	if before == nil { // it was taken off
+		return errors.Join(setMTU(found, now.terms.mtu), addAddress(found, now.terms.address), l.followRoutes(found, nil, now.terms.routes))
 	}
 	l.report(before.terms, now.terms)
 	var errs []error
@@ -45,6 +50,11 @@ func (l *lease) apply(found netlink.Link, before, now *grant) error {
 		errs = append(errs, removeAddress(found, before.terms.address))
 	}
 	return errors.Join(errs...)
+}
+
+// takeOff removes the address of a grant, and its routes.
+func (l *lease) takeOff(found netlink.Link, g *grant) error {
+	return errors.Join(l.followRoutes(found, g.terms.routes, nil), removeAddress(found, g.terms.address))
 }
 
 // report logs what changes: nobody else gets to know of it.
@@ -87,12 +97,22 @@ func sameNetwork(a, b net.IPNet) bool {
 	return a.IP.Equal(b.IP) && slices.Equal(a.Mask, b.Mask)
 }
 
+// addAddress returns when the address is usable, or cannot become so.
 func addAddress(found netlink.Link, address net.IPNet) error {
-	if err := link.AddAddress(found, &address, false); !errors.Is(err, unix.EEXIST) {
+	if err := link.AddAddress(found, &address, false); err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	return nil
+	if address.IP.To4() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), usableTimeout)
+	defer cancel()
+	return link.WaitDAD(ctx, found.Attrs().Index)
 }
+
+// usableTimeout is longer than the kernel takes to find out whether somebody
+// else has an address of IPv6.
+const usableTimeout = 5 * time.Second
 
 // removeAddress takes a former address off the link. For the kernel, others of
 // the same subnet are secondary to it: they, and routes with them, go along

@@ -247,7 +247,7 @@ func (a *attachment) result() (*current.Result, error) {
 	for _, l := range a.leases {
 		g := l.held()
 		if g == nil {
-			return nil, fmt.Errorf("%s: a server has taken the address away; another one is being asked for", l.family)
+			return nil, fmt.Errorf("%s: the address has run out, or a server has taken it away; another one is being asked for", l.family)
 		}
 		result.IPs = append(result.IPs, &current.IPConfig{Address: g.terms.address, Gateway: g.terms.gateway})
 		for _, route := range g.terms.routes {

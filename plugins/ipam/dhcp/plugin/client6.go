@@ -119,14 +119,16 @@ func (c *client6) Close() error { return errors.Join(c.conn.Close(), c.routers.C
 // acquire asks the routers first what kind of network it is.
 func (c *client6) acquire(ctx context.Context) (*grant, error) {
 	since := bootTime()
-	announced, router, err := c.routers.solicit(ctx)
+	announced, router, err := c.routers.solicit(ctx, func(routerAdvert) bool { return true })
 	if err != nil {
 		return nil, err
 	}
 	g := &grant{Since: since, RA: announced, Router: router}
-	if ra := parseRA(announced); ra.autonomous() != nil && !ra.managed {
-		g.Server = router
-		return g, terms6(g, c.identity)
+	if ra := parseRA(announced); !ra.managed {
+		if prefix := ra.autonomous(); prefix != nil {
+			g.Server, g.Prefix = router, prefix.network.IP
+			return g, terms6(g, c.identity)
+		}
 	}
 	advertise, err := c.ask(ctx, c.solicitation(), dhcpv6.MessageTypeAdvertise)
 	if err != nil {
@@ -150,23 +152,50 @@ func (c *client6) rebind(ctx context.Context, g *grant) (*grant, error) {
 // extend asks for more time. For an address out of a router's prefix that is
 // the router's next announcement.
 func (c *client6) extend(ctx context.Context, g *grant, kind dhcpv6.MessageType) (*grant, error) {
-	next := &grant{Since: bootTime(), RA: g.RA, Router: g.Router}
-	if len(g.Message) > 0 {
-		message, err := c.about(g, kind)
-		if err != nil {
-			return nil, err
-		}
-		return c.withRouter(ctx, message, next)
+	if len(g.Message) == 0 {
+		return c.extendPrefix(ctx, g)
 	}
-	announced, router, err := c.routers.solicit(ctx)
+	message, err := c.about(g, kind)
 	if err != nil {
 		return nil, err
 	}
-	if prefix := parseRA(announced).autonomous(); prefix == nil || !prefix.network.Contains(g.terms.address.IP) {
-		return nil, fmt.Errorf("%w: no router announces the prefix of %s", errNoAnswer, g.terms.address.IP)
+	return c.withRouter(ctx, message, &grant{Since: bootTime(), RA: g.RA, Router: g.Router})
+}
+
+// extendPrefix asks the routers for the prefix of the address. One that has
+// another prefix may be one of several routers; its prefix is taken when ours is
+// announced to be out of date, or by nobody in time.
+func (c *client6) extendPrefix(ctx context.Context, g *grant) (*grant, error) {
+	next := &grant{Since: bootTime()}
+	prefixOf := func(ra routerAdvert) *prefixInfo { return ra.prefixOf(g.terms.address.IP) }
+	announced, router, err := c.routers.solicit(ctx, func(ra routerAdvert) bool { return prefixOf(ra) != nil })
+	if err != nil {
+		return nil, err
 	}
-	next.RA, next.Router, next.Server = announced, router, router
-	return next, terms6(next, c.identity)
+	ra := parseRA(announced)
+	ours, other := prefixOf(ra), ra.autonomous()
+	age := bootTime() - g.Since
+	late := age >= g.terms.times.t2
+	switch {
+	case ours != nil && ours.preferred > 0 && ours.valid > 0:
+		next.RA, next.Router, next.Server, next.Prefix = announced, router, router, ours.network.IP
+		next.Valid = believable(ours.valid, g.terms.times.lifetime-age)
+		return next, terms6(next, c.identity)
+	case other != nil && (ours != nil || late):
+		return nil, fmt.Errorf("%w: the router %s has %s instead", errRefused, router, &other.network)
+	}
+	return nil, fmt.Errorf("%w: no router announces the prefix of %s for use", errNoAnswer, g.terms.address.IP)
+}
+
+// believable returns how long an address is valid that an announcement gives so
+// much time, when so much is left: anybody on the link can announce something
+// (RFC 4862, 5.5.3, e). 0 means the announced time.
+func believable(announced, left time.Duration) time.Duration {
+	const atLeast = 2 * time.Hour
+	if announced > atLeast || announced >= left {
+		return 0
+	}
+	return min(left, atLeast)
 }
 
 // withRouter sends a message that extends a lease, and then asks what routers
@@ -176,7 +205,7 @@ func (c *client6) withRouter(ctx context.Context, message *dhcpv6.Message, next 
 	if err != nil {
 		return nil, err
 	}
-	announced, router, err := c.routers.solicit(ctx)
+	announced, router, err := c.routers.solicit(ctx, func(routerAdvert) bool { return true })
 	if err != nil || announced == nil {
 		return g, nil
 	}
@@ -341,10 +370,17 @@ func terms6(g *grant, id identity) error {
 	dns, search := ra.dns, ra.search
 	if len(g.Message) == 0 {
 		prefix := ra.autonomous()
-		if prefix == nil {
+		if g.Prefix != nil {
+			prefix = ra.prefixOf(g.Prefix)
+		}
+		if prefix == nil || prefix.valid <= 0 {
 			return fmt.Errorf("no prefix to make an address of: %w", errUnusable)
 		}
-		g.terms.times = times{lifetime: prefix.valid, t1: prefix.preferred / 2, t2: prefix.preferred / 10 * 8}.sane()
+		valid := prefix.valid
+		if g.Valid > 0 {
+			valid = g.Valid
+		}
+		g.terms.times = times{lifetime: valid, t1: prefix.preferred / 2, t2: prefix.preferred / 10 * 8}.sane()
 		g.terms.address = net.IPNet{IP: stableAddress(prefix.network, id.clientID), Mask: prefix.network.Mask}
 	} else {
 		reply, err := dhcpv6.MessageFromBytes(g.Message)

@@ -7,6 +7,8 @@ package dhcp
 import (
 	"fmt"
 	"net"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -139,6 +141,153 @@ var _ = Describe("IPv6", func() {
 		Expect(n.leases()).To(BeEmpty())
 	})
 })
+
+// announcer has dnsmasq announce the prefixes of the server's addresses, for as
+// long as these are valid.
+func (n *lan) announcer() process {
+	GinkgoHelper()
+	testrig.IP(n.server, "-6 address flush dev eth0 scope global")
+	p := n.dnsmasq("--dhcp-range=10.77.0.10,10.77.0.250,255.255.255.0,120", "--enable-ra", "--ra-param=eth0,5,30", "--dhcp-range=::,constructor:eth0,ra-only")
+	return p
+}
+
+// advertise gives the server an address, and its prefix to the link, for some
+// seconds, over and over until the returned function is called.
+func (n *lan) advertise(cidr string, valid, preferred int) (stop func()) {
+	GinkgoHelper()
+	give := func() error {
+		_, err := testrig.Run(n.server, "ip", strings.Fields(fmt.Sprintf("address replace %s dev eth0 nodad valid_lft %d preferred_lft %d", cidr, valid, preferred))...)
+		return err
+	}
+	Expect(give()).To(Succeed())
+	ended, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(500 * time.Millisecond):
+				_ = give()
+			}
+		}
+	}()
+	stop = sync.OnceFunc(func() {
+		close(ended)
+		<-stopped
+	})
+	DeferCleanup(stop)
+	return stop
+}
+
+var _ = Describe("an address out of a router's prefix", func() {
+	var n *lan
+	var c *testrig.Container
+
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), "ipv6")
+		n = newLAN()
+		c = n.container("c1")
+	})
+
+	reach := func(target string) error {
+		_, err := testrig.Run(c.Netns, "ping", "-c", "3", "-i", "0.2", "-w", "2", target)
+		return err
+	}
+	configured := func() []string {
+		return testrig.Lines(testrig.IP(c.Netns, "-br -6 address show dev eth0 scope global -tentative"), "^$")
+	}
+	// add attaches the container as an interface plugin does.
+	add := func(config string) *current.Result {
+		GinkgoHelper()
+		result := n.Add(c, config)
+		c.Do(func() {
+			for _, ip := range result.IPs {
+				address("eth0", ip.Address.String())
+			}
+			for _, route := range result.Routes {
+				testrig.IP(c.Netns, "route add %s via %s dev eth0", &route.Dst, route.GW)
+			}
+		})
+		return result
+	}
+
+	It("is valid for as long as the router announces it, beyond the daemon's death", func() {
+		n.announcer()
+		n.advertise("fd77::1/64", 5, 4)
+		first := n.daemon()
+		config := n.config(`,"family":"ipv6"`)
+		result := add(config)
+		Eventually(first.Err).Should(gbytes.Say(`leased fd77:.*/64 from fe80.* for [45]s \(T1`))
+		began := time.Now()
+		first.end(syscall.SIGKILL)
+		d := n.daemon()
+		Eventually(func() bool {
+			Expect(n.Check(c, config, result)).To(Succeed())
+			return time.Since(began) > 7*time.Second // longer than it was valid
+		}).Should(BeTrue())
+		Expect(string(d.Err.Contents())).NotTo(Or(ContainSubstring("ended"), ContainSubstring("changes")))
+		Expect(configured()).To(ConsistOf(ContainSubstring(addressOf(result))))
+		Expect(reach("fd77::1")).To(Succeed())
+	})
+
+	It("is replaced when the router announces another prefix instead", func() {
+		n.announcer()
+		stop := n.advertise("fd77::1/64", 60, 4)
+		d := n.daemon()
+		config := n.config(`,"family":"ipv6"`)
+		result := add(config)
+		Expect(result.IPs[0].Address.String()).To(HavePrefix("fd77::"))
+		stop()
+		n.advertise("fd78::1/64", 60, 40)
+		testrig.IP(n.server, "address del fd77::1/64 dev eth0")
+		Eventually(d.Err).Should(gbytes.Say(`refuses the address: the router fe80.* has fd78::/64 instead; starting over`))
+		Eventually(configured).Should(ConsistOf(And(ContainSubstring("fd78::"), Not(ContainSubstring("fd77::")))))
+		Expect(n.Check(c, config, result)).To(MatchError(ContainSubstring("the lease is now for fd78:")))
+		Expect(reach("fd78::1")).To(Succeed())
+	})
+
+	It("runs out when nobody announces it: alone with the interface, else without it, until it is announced again", func() {
+		n.announcer()
+		stop := n.advertise("fd77::1/64", 4, 3)
+		d := n.daemon("-timeout", "300ms", "-resendtimeout", "2s")
+		both := n.config(`,"family":"dual"`)
+		result := add(both)
+		lonely, alone := n.container("c2"), n.config(`,"family":"ipv6"`)
+		configure(lonely, n.Add(lonely, alone))
+		Expect(configured()).NotTo(BeEmpty())
+
+		stop()
+		testrig.IP(n.server, "address del fd77::1/64 dev eth0")
+		Eventually(func() string { return string(d.Err.Contents()) }).Should(And(
+			ContainSubstring("test/c2/eth0: ended: the lease has run out"), MatchRegexp("test/c1/eth0: IPv6: the lease has run out; fd77:.* is taken off the interface")))
+		Eventually(configured).Should(BeEmpty())
+		Expect(testrig.IP(c.Netns, "-6 route show default")).To(BeEmpty())
+		Eventually(func() string { return testrig.IP(lonely.Netns, "link show eth0") }).Should(ContainSubstring("state DOWN"))
+		Expect(n.leases()).To(HaveLen(1))
+		Expect(n.Check(c, both, result)).To(MatchError(ContainSubstring("IPv6: the address has run out")))
+		Expect(testrig.Reach(n.Host, c.Netns, result.IPs[0].Address.IP.String())).To(Equal(hostAddress), "IPv4 goes on")
+		Eventually(func() string { return string(d.Err.Contents()) }).Should(MatchRegexp("(?s)taken off.*test/c1/eth0: IPv6: no DHCP server answered"))
+
+		n.advertise("fd77::1/64", 60, 40)
+		Eventually(configured).Should(ConsistOf(ContainSubstring(result.IPs[1].Address.String())))
+		Eventually(func() error { return n.Check(c, both, result) }).Should(Succeed())
+		Expect(testrig.IP(c.Netns, "-6 route show default")).To(ContainSubstring("via fe80:"))
+		Expect(reach("fd77::1")).To(Succeed())
+		n.Del(c, both)
+		Expect(n.leases()).To(BeEmpty())
+	})
+})
+
+var _ = DescribeTable("the time that an announcement leaves", func(announced, left, want time.Duration) {
+	Expect(believable(announced, left)).To(Equal(want))
+},
+	Entry("more", time.Minute, time.Second, time.Duration(0)),
+	Entry("the same", time.Minute, time.Minute, time.Duration(0)),
+	Entry("much, though less", 3*time.Hour, 9*time.Hour, time.Duration(0)),
+	Entry("little, of much", time.Second, 9*time.Hour, 2*time.Hour),
+	Entry("little, of little", time.Second, time.Hour, time.Hour),
+)
 
 var _ = Describe("a router's announcement", func() {
 	It("is read", func() {

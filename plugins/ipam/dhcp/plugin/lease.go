@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -150,7 +151,7 @@ func (l *lease) step(ctx context.Context) (time.Duration, error) {
 	now, until := g.terms.times.at(age)
 	switch {
 	case now == expired:
-		return 0, errExpired
+		return 0, l.lost(errExpired)
 	case l.isDown.Load():
 		return until - age, nil
 	case now == bound && !l.verify:
@@ -161,6 +162,32 @@ func (l *lease) step(ctx context.Context) (time.Duration, error) {
 		return l.extend(ctx, until-age, client.rebind)
 	}
 	return l.extend(ctx, until-age, client.renew)
+}
+
+// lost handles the end of a lease: it is that of the attachment, unless the
+// container still has an address of the other family. Then it loses this one,
+// and the search for another goes on.
+func (l *lease) lost(why error) error {
+	if !l.announced.Load() || !l.hasCompany() {
+		return why
+	}
+	if g := l.configured(); g != nil {
+		l.logf("%s: %v; %s is taken off the interface", l.family, why, &g.terms.address)
+		if err := l.place.visit(l.hostPrefix, func(found netlink.Link) error { return l.takeOff(found, g) }); errors.Is(err, errGone) {
+			return err
+		} else if err != nil {
+			l.logf("%s: %v", l.family, err)
+		}
+		l.set(nil, nil)
+		l.saved(l.attachment)
+	}
+	l.started = bootTime()
+	return nil
+}
+
+// hasCompany tells whether another lease of the attachment is held.
+func (l *lease) hasCompany() bool {
+	return slices.ContainsFunc(l.leases, func(other *lease) bool { return other != l && other.held() != nil })
 }
 
 // lookAtLink returns an error if the link is gone. Other troubles may pass.
@@ -183,7 +210,7 @@ func (l *lease) obtain(ctx context.Context) (time.Duration, error) {
 		return wait, nil
 	}
 	if left <= 0 {
-		return 0, fmt.Errorf("%w: %w", errNoMore, l.lastErr)
+		return 0, l.lost(fmt.Errorf("%w: %w", errNoMore, l.lastErr))
 	}
 	g, err := l.exchange(ctx, left, func(ctx context.Context, c client) (*grant, error) { return l.acquire(ctx, c) })
 	if err == nil {

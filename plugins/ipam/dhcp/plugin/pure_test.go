@@ -258,7 +258,7 @@ var _ = Describe("the record of a lease", func() {
 		a, err := revive(settings{log: log.New(GinkgoWriter, "", 0)}, r)
 		Expect(err).NotTo(HaveOccurred())
 		_, err = a.result()
-		Expect(err).To(MatchError(ContainSubstring("IPv6: a server has taken the address away")))
+		Expect(err).To(MatchError(ContainSubstring("IPv6: the address has run out, or a server has taken it away")))
 		held := a.leases[0].held()
 		a.leases[0].set(nil, held)
 		Expect(recordOf(a).Grants).To(Equal(map[family]*grant{inet4: held}), "until there is another")

@@ -89,8 +89,9 @@ const (
 )
 
 // solicit returns the announcement of a router and who it is, or nothing if
-// there is no router.
-func (n *neighbourhood) solicit(ctx context.Context) (announced []byte, router net.IP, err error) {
+// there is no router. One that is not the wanted one is only returned where no
+// other comes.
+func (n *neighbourhood) solicit(ctx context.Context, wanted func(routerAdvert) bool) (announced []byte, router net.IP, err error) {
 	all := net.ParseIP("ff02::2")
 	question := append([]byte{routerSolicitation, 0, 0, 0, 0, 0, 0, 0, 1, 1}, n.mac...)
 	defer n.interruptBy(ctx)()
@@ -101,17 +102,27 @@ func (n *neighbourhood) solicit(ctx context.Context) (announced []byte, router n
 		if err := n.until(time.Now().Add(solicitInterval)); err != nil {
 			return nil, nil, err
 		}
-		announced, router, err = n.awaitRouter()
-		if announced != nil || err != nil {
-			return announced, router, err
+		for {
+			message, sender, err := n.awaitRouter()
+			if err != nil {
+				return nil, nil, err
+			}
+			if message == nil {
+				break
+			}
+			announced, router = message, sender
+			if wanted(parseRA(message)) {
+				return announced, router, nil
+			}
 		}
 		if ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
 	}
-	return nil, nil, nil
+	return announced, router, nil
 }
 
+// awaitRouter returns the next announcement, or nothing if there is none in time.
 func (n *neighbourhood) awaitRouter() (announced []byte, router net.IP, err error) {
 	for {
 		packet, _, err := n.receive()
@@ -232,20 +243,28 @@ func seconds(data []byte) time.Duration {
 
 // autonomous returns the prefix to make an address of, or nil.
 func (ra routerAdvert) autonomous() *prefixInfo {
-	for i, p := range ra.prefixes {
-		if ones, _ := p.network.Mask.Size(); p.forAddresses && ones == 64 && p.valid > 0 && p.preferred > 0 && !p.network.IP.IsLinkLocalUnicast() {
-			return &ra.prefixes[i]
-		}
-	}
-	return nil
+	return ra.find(func(p prefixInfo) bool { return p.isAutonomous() && p.valid > 0 && p.preferred > 0 })
+}
+
+// prefixOf returns the prefix of an address that was made of one, or nil. It may
+// not be one for new addresses any more.
+func (ra routerAdvert) prefixOf(ip net.IP) *prefixInfo {
+	return ra.find(func(p prefixInfo) bool { return p.isAutonomous() && p.network.Contains(ip) })
+}
+
+func (p prefixInfo) isAutonomous() bool {
+	ones, _ := p.network.Mask.Size()
+	return p.forAddresses && ones == 64 && !p.network.IP.IsLinkLocalUnicast()
 }
 
 // onLink returns the prefix of an address, or nil.
 func (ra routerAdvert) onLink(ip net.IP) *prefixInfo {
-	for i, p := range ra.prefixes {
-		if p.local && p.network.Contains(ip) {
-			return &ra.prefixes[i]
-		}
+	return ra.find(func(p prefixInfo) bool { return p.local && p.network.Contains(ip) })
+}
+
+func (ra routerAdvert) find(wanted func(prefixInfo) bool) *prefixInfo {
+	if at := slices.IndexFunc(ra.prefixes, wanted); at >= 0 {
+		return &ra.prefixes[at]
 	}
 	return nil
 }
