@@ -19,6 +19,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -65,6 +66,7 @@ type attachment struct {
 type settings struct {
 	limits     limits
 	hostPrefix string
+	netns      ns.NetNS // its own
 	broadcast  bool
 	log        *log.Logger
 }

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"syscall"
 	"time"
 
@@ -155,7 +154,7 @@ func newClient4(at station, id identity) (client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client4{identity: id, wire: &wire{socket: socket, mac: at.MAC}}
+	c := &client4{identity: id, wire: newWire(socket, at.MAC)}
 	if id.probe {
 		c.arp, err = openPacketSocket(at.Index, unix.ETH_P_ARP, everything())
 	}
@@ -319,20 +318,62 @@ func (c *client4) ask(ctx context.Context, message dhcp4.Packet, get func(*dhcp4
 // wire carries messages between the library and a packet socket. It shows the
 // library nothing but answers to what was asked.
 type wire struct {
-	host   net.Conn // instead of socket, to send only
-	socket *packetSocket
-	mac    net.HardwareAddr
+	host     net.Conn // instead of socket, to send only
+	socket   *packetSocket
+	others   []*packetSocket // on which answers may arrive, too
+	arrivals chan arrival    // from all of them
+	closed   chan struct{}
+	mac      net.HardwareAddr
 
 	src, dst  net.IP
 	neighbour net.HardwareAddr
 
-	ctx    context.Context
-	xid    []byte
-	kinds  []dhcp4.MessageType
-	server net.IP // nil: any
+	ctx      context.Context
+	xid      []byte
+	kinds    []dhcp4.MessageType
+	server   net.IP    // nil: any
+	deadline time.Time // for an answer
 
 	sender net.IP // of the last message
 	via    net.HardwareAddr
+}
+
+// arrival is a packet that a socket has received, or why there are no more.
+type arrival struct {
+	packet []byte
+	from   net.HardwareAddr
+	err    error
+}
+
+func newWire(socket *packetSocket, mac net.HardwareAddr) *wire {
+	w := &wire{socket: socket, arrivals: make(chan arrival), closed: make(chan struct{}), mac: mac}
+	go w.collect(socket)
+	return w
+}
+
+// listenOn has answers accepted that arrive on another socket, which is the
+// wire's from then on.
+func (w *wire) listenOn(other *packetSocket) {
+	w.others = append(w.others, other)
+	go w.collect(other)
+}
+
+// collect passes on what a socket receives, until it is closed.
+func (w *wire) collect(socket *packetSocket) {
+	for {
+		packet, from, err := socket.receive()
+		if errors.Is(err, unix.ENETDOWN) {
+			continue // noted once by the kernel; the link may come back
+		}
+		select {
+		case w.arrivals <- arrival{packet, from, err}:
+		case <-w.closed:
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 var _ dhcp4client.ConnectionInt = (*wire)(nil)
@@ -370,29 +411,25 @@ func (w *wire) Write(message []byte) error {
 // ReadFrom implements dhcp4client.ConnectionInt. The library takes EAGAIN for
 // the end of the time it has set.
 func (w *wire) ReadFrom() ([]byte, net.IP, error) {
-	stop := w.socket.interruptBy(w.ctx)
-	defer stop()
+	deadline := time.NewTimer(time.Until(w.deadline))
+	defer deadline.Stop()
 	for {
-		packet, from, err := w.socket.receive()
-		if errors.Is(err, unix.ENETDOWN) {
-			continue // noted once by the kernel; the link may come back
-		}
-		if err != nil {
-			return nil, nil, asTimeout(err)
-		}
-		datagram, ok := parseUDP(packet)
-		if ok && w.isAnswer(datagram.payload) {
-			w.sender, w.via = datagram.src, from
-			return datagram.payload, datagram.src, nil
+		select {
+		case <-w.ctx.Done():
+			return nil, nil, syscall.EAGAIN
+		case <-deadline.C:
+			return nil, nil, syscall.EAGAIN
+		case got := <-w.arrivals:
+			if got.err != nil {
+				return nil, nil, got.err
+			}
+			datagram, ok := parseUDP(got.packet)
+			if ok && w.isAnswer(datagram.payload) {
+				w.sender, w.via = datagram.src, got.from
+				return datagram.payload, datagram.src, nil
+			}
 		}
 	}
-}
-
-func asTimeout(err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return syscall.EAGAIN
-	}
-	return err
 }
 
 func (w *wire) isAnswer(message dhcp4.Packet) bool {
@@ -418,11 +455,16 @@ func (w *wire) isAnswer(message dhcp4.Packet) bool {
 
 // SetReadTimeout implements dhcp4client.ConnectionInt.
 func (w *wire) SetReadTimeout(t time.Duration) error {
-	if w.ctx.Err() != nil {
-		t = 0
-	}
-	return w.socket.until(time.Now().Add(t))
+	w.deadline = time.Now().Add(t)
+	return nil
 }
 
 // Close implements dhcp4client.ConnectionInt.
-func (w *wire) Close() error { return w.socket.Close() }
+func (w *wire) Close() error {
+	close(w.closed)
+	err := w.socket.Close()
+	for _, other := range w.others {
+		err = errors.Join(err, other.Close())
+	}
+	return err
+}

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/ns"
 )
 
 // daemonFlags are the arguments of "dhcp daemon".
@@ -115,8 +117,14 @@ func runDaemon(ctx context.Context, f daemonFlags, logger *log.Logger) (err erro
 	}
 	defer func() { err = errors.Join(err, removePID()) }()
 
+	netns, err := ns.GetCurrentNS()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, netns.Close()) }()
+
 	lives, shutDown := context.WithCancelCause(context.WithoutCancel(ctx))
-	d := newDaemon(settings{limits: f.limits, hostPrefix: f.hostPrefix, broadcast: f.broadcast, log: logger}, journal)
+	d := newDaemon(settings{limits: f.limits, hostPrefix: f.hostPrefix, netns: netns, broadcast: f.broadcast, log: logger}, journal)
 	d.open(lives)
 	logger.Printf("listening on %s, %d leases taken up", listener.Addr(), d.count())
 	notifyReady(logger)

@@ -76,8 +76,6 @@ var _ = Describe("an exchange", func() {
 	for _, kind := range []string{"macvlan", "ipvlan"} {
 		It("goes through "+kind+", and the lease is renewed", func() {
 			testutils.Need(GinkgoT(), kind)
-			// Not kea: where it should broadcast, it sends to the MAC address that the
-			// interfaces of ipvlan have in common.
 			server := n.dnsmasq("--dhcp-option-force=58,1", "--dhcp-option-force=59,6")
 			n.daemon()
 			n.parent()
@@ -102,6 +100,24 @@ var _ = Describe("an exchange", func() {
 			}
 		})
 	}
+
+	It("gets through ipvlan with a server that broadcasts to a single MAC address", func() {
+		testutils.Need(GinkgoT(), "ipvlan")
+		server := n.kea(10, timing{2, 15, 30})
+		d := n.daemon()
+		n.parent()
+		for _, id := range []string{"c1", "c2"} { // of one MAC address
+			c := n.Container(id)
+			n.child(c, "ipvlan")
+			result := n.Add(c, n.config(""))
+			configure(c, result)
+			Eventually(server.Out).Should(gbytes.Say("DHCP4_LEASE_ALLOC .*" + addressOf(result) + " has been"))
+			Expect(testrig.Reach(c.Netns, n.server, serverAddress)).To(Equal(addressOf(result)))
+			Eventually(server.Out).Should(gbytes.Say("DHCP4_LEASE_ALLOC .*" + addressOf(result) + " has been"))
+		}
+		Expect(string(d.Err.Contents())).NotTo(ContainSubstring("no DHCP server answered"))
+		Expect(n.leases()).To(HaveLen(2))
+	})
 
 	// DHCP_TEST_LEASES=500 gives the figures of the documentation.
 	It("of hundreds takes no thread and no descriptor each", func() {

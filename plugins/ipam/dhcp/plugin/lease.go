@@ -288,6 +288,9 @@ func (l *lease) open(ctx context.Context) (c client, err error) {
 			}
 		}
 		c, err = l.family.open(ctx, l.place.station, l.identity)
+		if err == nil {
+			l.overhear(c, found)
+		}
 		return err
 	})
 }

@@ -86,7 +86,7 @@ func (n *lan) keaWith(first int, t timing, more map[string]any) process {
 	cmd := exec.Command(program, "-c", config)
 	cmd.Env = append(os.Environ(), "KEA_PIDFILE_DIR="+n.dir, "KEA_LOCKFILE_DIR="+n.dir)
 	p := startCommand(n.server, cmd)
-	Eventually(p.Out).Should(gbytes.Say("DHCP4_STARTED"))
+	Eventually(p.Out, "60s").Should(gbytes.Say("DHCP4_STARTED")) // emulated, it takes its time
 	return p
 }
 
