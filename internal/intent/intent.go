@@ -138,6 +138,10 @@ func read(path string) *Intent {
 	if err != nil {
 		return nil
 	}
+	return parse(content)
+}
+
+func parse(content []byte) *Intent {
 	var i Intent
 	if json.Unmarshal(content, &i) != nil || i.Version != version {
 		return nil

@@ -134,3 +134,20 @@ var _ = Describe("a store", func() {
 		Expect(s.names("")).To(BeEmpty())
 	})
 })
+
+// FuzzIntent wants no file to end in a panic, or to be another's than it says.
+func FuzzIntent(f *testing.F) {
+	f.Add([]byte(`{"version":1,"network":"net","container":"c1","interface":"eth0","netns":"/run/netns/c1","inode":4026531833,"boot":"x","content":{"backend":"nftables"}}`))
+	f.Add([]byte(`{"version":1,"network":"../..","container":"a/b:c","netns":"/dev/null","content":null}`))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		i := parse(content)
+		if i == nil {
+			return
+		}
+		i.Gone()
+		s := Of("portmap")
+		if file := s.file(i.Owner().Comment()); filepath.Dir(file) != s.dir() {
+			t.Errorf("%s is not in %s", file, s.dir())
+		}
+	})
+}

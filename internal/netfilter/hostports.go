@@ -31,7 +31,7 @@ type HostPorts struct {
 
 	// MarkBit is the bit by which iptables tells packets to be masqueraded;
 	// with ExternalSetMarkChain, somebody else's chain sets a mark of its own.
-	MarkBit              int    `json:"markBit"`
+	MarkBit              uint8  `json:"markBit"`
 	ExternalSetMarkChain string `json:"externalSetMarkChain,omitempty"`
 }
 

@@ -106,27 +106,48 @@ func ruleComment(rule *nftables.Rule) string {
 	return commentOf(rule.UserData)
 }
 
-// prefixAt returns the prefix that a rule compares with the address at offset
-// in the network header, or the zero Prefix. iptables-nft loads the leading
-// bytes only when the length of the prefix is a multiple of eight.
+// prefixAt returns the prefix that a rule wants the address at offset in the
+// network header to have, or the zero Prefix. iptables-nft loads the leading
+// bytes only when the length of the prefix is a multiple of eight. A rule that
+// wants anything else of the address, such as not to have the prefix or to be in
+// a set, is none of ours.
 func (f family) prefixAt(rule *nftables.Rule, offset uint32) netip.Prefix {
 	for i, e := range rule.Exprs {
 		load, ok := e.(*expr.Payload)
-		if !ok || load.Base != expr.PayloadBaseNetworkHeader || load.Offset != offset {
-			continue
-		}
-		bits := int(load.Len) * 8
-		for _, e := range rule.Exprs[i+1:] {
-			switch e := e.(type) {
-			case *expr.Bitwise:
-				bits, _ = net.IPMask(e.Mask).Size()
-			case *expr.Cmp:
-				addr, _ := netip.AddrFromSlice(slices.Concat(e.Data, make([]byte, int(f.address.Bytes)-len(e.Data))))
-				return netip.PrefixFrom(addr, bits)
-			}
+		if ok && load.Base == expr.PayloadBaseNetworkHeader && load.Offset == offset {
+			return f.comparison(int(load.Len)*8, rule.Exprs[i+1:])
 		}
 	}
 	return netip.Prefix{}
+}
+
+// comparison returns the prefix with which expressions compare the bits that
+// have just been loaded.
+func (f family) comparison(bits int, next []expr.Any) netip.Prefix {
+	if len(next) > 0 {
+		if masking, ok := next[0].(*expr.Bitwise); ok {
+			bits, next = leadingBits(masking.Mask), next[1:]
+		}
+	}
+	if len(next) == 0 {
+		return netip.Prefix{}
+	}
+	cmp, ok := next[0].(*expr.Cmp)
+	if !ok || cmp.Op != expr.CmpOpEq || len(cmp.Data) > int(f.address.Bytes) {
+		return netip.Prefix{}
+	}
+	addr, _ := netip.AddrFromSlice(slices.Concat(cmp.Data, make([]byte, int(f.address.Bytes)-len(cmp.Data))))
+	return netip.PrefixFrom(addr, bits)
+}
+
+// leadingBits returns the length of the prefix that a mask leaves, or -1 for a
+// mask with holes.
+func leadingBits(mask net.IPMask) int {
+	ones, size := mask.Size()
+	if size == 0 {
+		return -1
+	}
+	return ones
 }
 
 // gcNFT removes the chains of containers that have no valid attachment to the

@@ -3,7 +3,9 @@
 package netfilter
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -165,7 +167,8 @@ func (c *conn) generation() (uint32, error) {
 	var id uint32
 	err = eachAttribute(replies, func(ad *netlink.AttributeDecoder) {
 		if ad.Type() == unix.NFTA_GEN_ID {
-			id = be32(ad.Bytes())
+			ad.ByteOrder = binary.BigEndian
+			id = ad.Uint32()
 		}
 	})
 	return id, err
@@ -328,8 +331,12 @@ func into(value *[]byte) func(*netlink.AttributeDecoder) error {
 
 // eachAttribute calls f for every top-level attribute of the replies.
 func eachAttribute(replies []netlink.Message, f func(*netlink.AttributeDecoder)) error {
+	header := len(nfgenmsg(0))
 	for _, reply := range replies {
-		ad, err := netlink.NewAttributeDecoder(reply.Data[len(nfgenmsg(0)):])
+		if len(reply.Data) < header {
+			return fmt.Errorf("nftables: an answer of %d bytes", len(reply.Data))
+		}
+		ad, err := netlink.NewAttributeDecoder(reply.Data[header:])
 		if err != nil {
 			return err
 		}
@@ -343,18 +350,21 @@ func eachAttribute(replies []netlink.Message, f func(*netlink.AttributeDecoder))
 	return nil
 }
 
-func be32(b []byte) uint32 {
-	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
-}
-
 // withComment returns the user data that nft lists as a rule's comment.
 func withComment(comment string) []byte {
 	return userdata.AppendString(nil, userdata.TypeComment, comment)
 }
 
-// commentOf returns the comment in the user data of a rule or an element,
-// which use the same type number for it.
+// commentOf returns the comment in the user data of a rule or an element, which
+// use the same type number for it. User data are types, lengths and values, with
+// a byte each for the first two; but everybody can write what they want.
 func commentOf(data []byte) string {
-	comment, _ := userdata.GetString(data, userdata.TypeComment)
-	return comment
+	for len(data) >= 2 && len(data)-2 >= int(data[1]) {
+		value, rest := data[2:2+int(data[1])], data[2+int(data[1]):]
+		if userdata.Type(data[0]) == userdata.TypeComment {
+			return string(bytes.TrimSuffix(value, []byte{0}))
+		}
+		data = rest
+	}
+	return ""
 }

@@ -73,6 +73,27 @@ var _ = Describe("packets", func() {
 		Expect(filterRules(l, "CNI-")).To(Equal(before))
 	})
 
+	It("are let pass by rules of the owner's among ours, which stay", func() {
+		testutils.Need(GinkgoT(), "iptables-nft", "ip6tables-nft")
+		l = newLab()
+		preferring("nft")
+		within(l.Host, dropForwarded)
+		const iptables = `,"backend":"iptables"`
+		l.add(l.one, iptables)
+		within(l.Host, `iptables -A CNI-FORWARD ! -s 10.1.0.2 -p icmp -j ACCEPT; iptables -A CNI-FORWARD ! -s 10.1.0.2 -j ACCEPT
+			ip6tables -A CNI-FORWARD ! -s fd01::2 -j ACCEPT
+			nft add rule ip filter CNI-FORWARD ip saddr { 10.9.0.1, 10.9.0.2 } iifname eth9 accept`)
+		before := l.rules()
+		l.Del(l.one.Container, withoutPrev(iptables))
+		Expect(l.rules()).To(ContainSubstring("eth9"))
+		Expect(l.rules()).NotTo(ContainSubstring("test/one/eth0"))
+		misses(l.one, l.world())
+		gets(l.two, l.world())
+		l.add(l.one, iptables)
+		Expect(strings.Split(l.rules(), "\n")).To(ConsistOf(strings.Split(before, "\n")))
+		l.Del(l.one.Container, withoutPrev(iptables))
+	})
+
 	It("pass again after somebody has flushed the rules, with the next ADD", func() {
 		l = newLab()
 		within(l.Host, dropForwarded)

@@ -6,6 +6,7 @@ package portmap
 
 import (
 	"fmt"
+	"net"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -14,6 +15,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/conf"
@@ -124,7 +126,7 @@ var _ = Describe("the plan", func() {
 		Expect(fmt.Sprint(ports.Containers)).To(Equal("[10.0.0.2/24 fd00::2/64]"))
 		Expect(fmt.Sprint(ports.Mappings)).To(Equal("[8080/tcp]"))
 		Expect(ports.SNAT).To(BeTrue())
-		Expect(ports.MarkBit).To(Equal(13))
+		Expect(ports.MarkBit).To(BeEquivalentTo(13))
 	})
 
 	It("takes a host's address for one of its family", func() {
@@ -152,5 +154,19 @@ func FuzzParse(f *testing.F) {
 			c.Validate(&p, nil)
 		}
 		_ = p.Err()
+	})
+}
+
+// FuzzIntended wants nothing that is below /run/cni to end in a panic.
+func FuzzIntended(f *testing.F) {
+	f.Add([]byte(`{"backend":"iptables","ports":{"containers":["10.88.0.2/16"],"mappings":[{"protocol":"tcp","hostIP":"127.0.0.1","hostPort":8080,"containerPort":80}],"snat":true,"markBit":13}}`))
+	f.Add([]byte(`{"backend":7,"ports":{"containers":["","fd00::/999"],"mappings":[{"hostIP":"fe80::1%x"},null],"markBit":-1}}`))
+	f.Fuzz(func(_ *testing.T, content []byte) {
+		was := decode(intent.Intent{Content: content})
+		for _, mappings := range byPort(was.Ports) {
+			_ = isMapped(net.ParseIP("192.0.2.1"), mappings)
+			_ = mappings[0].String()
+		}
+		_, _ = loopbackSetting(was.Ports)
 	})
 }

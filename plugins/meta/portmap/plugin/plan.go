@@ -23,7 +23,7 @@ func plan(req *plugin.Request, c *Config) netfilter.HostPorts {
 		MarkBit: defaultMarkBit,
 	}
 	if c.MarkMasqBit != nil {
-		ports.MarkBit = *c.MarkMasqBit
+		ports.MarkBit = uint8(*c.MarkMasqBit)
 	}
 	if c.ExternalSetMarkChain != nil {
 		ports.ExternalSetMarkChain = *c.ExternalSetMarkChain
