@@ -6,76 +6,11 @@ package firewall
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"syscall"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-
-	"github.com/containernetworking/plugins/pkg/ns"
-	"github.com/containernetworking/plugins/pkg/testutils"
 )
-
-// busConfig lets everybody on the bus do everything.
-const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>session</type>
-  <listen>unix:path=%s</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/>
-  </policy>
-</busconfig>`
-
-// startBus starts a system bus that only this test knows.
-func (l *lab) startBus() {
-	GinkgoHelper()
-	testutils.Need(GinkgoT(), "dbus-daemon")
-	dir := GinkgoT().TempDir()
-	socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "bus.conf")
-	Expect(os.WriteFile(config, fmt.Appendf(nil, busConfig, socket), 0o644)).To(Succeed())
-	GinkgoT().Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+socket)
-	l.start(exec.Command("dbus-daemon", "--nofork", "--nopidfile", "--config-file="+config))
-	Eventually(func() error { _, err := os.Stat(socket); return err }).WithTimeout(patience).Should(Succeed())
-}
-
-const patience = 30 * time.Second
-
-// startFirewalld starts firewalld as the host's firewall, with a bus. What it
-// keeps in /run and /etc is its own.
-func (l *lab) startFirewalld() {
-	GinkgoHelper()
-	testutils.Need(GinkgoT(), "firewalld")
-	l.startBus()
-	dir := GinkgoT().TempDir()
-	l.start(exec.Command("unshare", "--mount", "/bin/sh", "-e", "-c",
-		"mount -t tmpfs tmpfs /run; exec firewalld --nofork --nopid --system-config "+dir+" --log-file "+filepath.Join(dir, "log")))
-	Eventually(func() error {
-		return withFirewalld(context.Background(), func(d daemon) error { return d.hasZone("trusted") })
-	}).WithTimeout(patience).Should(Succeed())
-	DeferCleanup(func() {
-		if CurrentSpecReport().Failed() {
-			log, _ := os.ReadFile(filepath.Join(dir, "log"))
-			AddReportEntry("firewalld", string(log))
-		}
-	})
-}
-
-// start starts a program on the host that is ended with the spec.
-func (l *lab) start(cmd *exec.Cmd) {
-	GinkgoHelper()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	Expect(l.Host.Do(func(ns.NetNS) error { return cmd.Start() })).To(Succeed())
-	DeferCleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		_ = cmd.Wait()
-	})
-}
 
 // zonesOf returns the zones of a container's addresses.
 func zonesOf(a *attached) []string {
@@ -98,7 +33,7 @@ var _ = Describe("firewalld", func() {
 	var l *lab
 	BeforeEach(func() {
 		l = newLab()
-		l.startFirewalld()
+		l.StartFirewalld("nftables")
 	})
 
 	trusted, none := []string{"trusted", "trusted"}, []string{"", ""}
