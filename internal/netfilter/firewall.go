@@ -29,6 +29,11 @@ type Gate interface {
 	// Check says where the kernel differs from what Open would write.
 	Check(ctx context.Context, owner plugin.Owner, p Passage) (differences []string, err error)
 
+	// Restore does for each attachment what Open does, as far as Check would
+	// find a difference, and returns the owners for which it did. It goes on
+	// past those that it cannot restore.
+	Restore(ctx context.Context, all []OwnedPassage) (restored []plugin.Owner, err error)
+
 	// Available says what the backend is missing on this host, with an ingress
 	// policy or with "", and where to get it, or returns nil.
 	Available(ctx context.Context, policy string) error
@@ -39,6 +44,29 @@ type Passage struct {
 	Addrs      []netip.Addr `json:"addresses"`  // what they send, and the answers
 	AdminChain string       `json:"adminChain"` // of iptables, for rules of the host's owner that come first
 	Ingress    Ingress      `json:"ingress"`
+}
+
+// OwnedPassage is what an attachment wants to have forwarded.
+type OwnedPassage struct {
+	Owner   plugin.Owner
+	Passage Passage
+}
+
+// RestoreEach restores one attachment after the other.
+func RestoreEach(ctx context.Context, gate Gate, all []OwnedPassage) (restored []plugin.Owner, err error) {
+	var errs []error
+	for _, o := range all {
+		differences, err := gate.Check(ctx, o.Owner, o.Passage)
+		if err == nil && len(differences) > 0 {
+			if err = gate.Open(ctx, o.Owner, o.Passage); err == nil {
+				restored = append(restored, o.Owner)
+			}
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", o.Owner.Comment(), err))
+		}
+	}
+	return restored, errors.Join(errs...)
 }
 
 // Ingress says which forwarded traffic reaches the containers of a bridge. The

@@ -99,6 +99,46 @@ func (iptablesGate) Open(ctx context.Context, owner plugin.Owner, p Passage) err
 	})
 }
 
+// Restore starts, for each family, one iptables-save and, if something is to be
+// restored, one iptables-restore. It is all or nothing for the latter: if it
+// fails, one attachment is restored after the other.
+func (g iptablesGate) Restore(ctx context.Context, all []OwnedPassage) (restored []plugin.Owner, err error) {
+	touched := map[plugin.Owner]bool{}
+	err = locked(ctx, func() error {
+		for _, f := range families() {
+			if err := f.restorePassages(ctx, all, touched); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return RestoreEach(ctx, g, all)
+	}
+	for _, o := range all {
+		if touched[o.Owner] {
+			restored = append(restored, o.Owner)
+		}
+	}
+	return restored, nil
+}
+
+// restorePassages notes the owners whose rules it has touched.
+func (f family) restorePassages(ctx context.Context, all []OwnedPassage, touched map[plugin.Owner]bool) error {
+	all = slices.DeleteFunc(slices.Clone(all), func(o OwnedPassage) bool { return len(f.singles(o.Passage.Addrs)) == 0 })
+	if len(all) == 0 {
+		return nil
+	}
+	return f.change(ctx, func(d *draft) {
+		for _, o := range all {
+			before := len(d.lines)
+			if d.open(o.Owner, o.Passage, f.singles(o.Passage.Addrs)); len(d.lines) > before {
+				touched[o.Owner] = true
+			}
+		}
+	})
+}
+
 // changeAttempts bounds how often a change is planned anew because others, who
 // do not care about our lock, have changed the same rules meanwhile.
 const changeAttempts = 5

@@ -164,6 +164,11 @@ func (nftGate) Check(ctx context.Context, owner plugin.Owner, p Passage) ([]stri
 	return all, err
 }
 
+// Restore is a transaction for each attachment.
+func (g nftGate) Restore(ctx context.Context, all []OwnedPassage) ([]plugin.Owner, error) {
+	return RestoreEach(ctx, g, all)
+}
+
 // Available writes all tables and deletes them again in the same transaction:
 // the kernel loads and checks everything and keeps nothing.
 func (nftGate) Available(ctx context.Context, policy string) error {

@@ -4,6 +4,7 @@ package netfilter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -110,8 +111,41 @@ type PortMapper interface {
 	// CheckPorts says where the kernel differs from what MapPorts would write.
 	CheckPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) (differences []string, err error)
 
+	// RestorePorts does for each attachment what MapPorts does, as far as
+	// CheckPorts would find a difference, and returns the owners for which it
+	// did. It goes on past those that it cannot restore.
+	RestorePorts(ctx context.Context, all []OwnedPorts, holders Holders) (restored []plugin.Owner, err error)
+
 	// CanMapPorts says what the backend is missing on this host, or returns nil.
 	CanMapPorts(ctx context.Context) error
+}
+
+// OwnedPorts are what an attachment has mapped.
+type OwnedPorts struct {
+	Owner plugin.Owner
+	Ports HostPorts
+}
+
+func (o OwnedPorts) wrap(err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", o.Owner.Comment(), err)
+	}
+	return nil
+}
+
+// restoreEach restores one attachment after the other.
+func restoreEach(ctx context.Context, mapper PortMapper, all []OwnedPorts, holders Holders) (restored []plugin.Owner, err error) {
+	var errs []error
+	for _, o := range all {
+		differences, err := mapper.CheckPorts(ctx, o.Owner, o.Ports, holders)
+		if err == nil && len(differences) > 0 {
+			if err = mapper.MapPorts(ctx, o.Owner, o.Ports, holders); err == nil {
+				restored = append(restored, o.Owner)
+			}
+		}
+		errs = append(errs, o.wrap(err))
+	}
+	return restored, errors.Join(errs...)
 }
 
 // SelectPortMapper returns the backend of that name, as Select does.

@@ -4,6 +4,7 @@ package netfilter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -100,20 +101,20 @@ func parsePortRule(words ruleWords) portRule {
 	}
 }
 
-// String returns the rule for iptables-restore.
-func (r portRule) String() string {
-	text := fmt.Sprintf("-p %s --dport %d", r.proto, r.port)
+// words returns the rule for iptables-restore.
+func (r portRule) words() ruleWords {
+	rule := ruleWords{"-p", r.proto, "--dport", strconv.Itoa(int(r.port))}
 	if r.hostIP.IsValid() {
-		text += " -d " + r.hostIP.Addr().String()
+		rule = append(rule, "-d", r.hostIP.Addr().String())
 	}
 	if r.source.IsValid() {
-		text += " -s " + r.source.String()
+		rule = append(rule, "-s", r.source.String())
 	}
-	text += " -j " + r.target
+	rule = append(rule, "-j", r.target)
 	if r.leadsTo.IsValid() {
-		text += " --to-destination " + r.leadsTo.String()
+		rule = append(rule, "--to-destination", r.leadsTo.String())
 	}
-	return text
+	return rule
 }
 
 // portRules returns the rules of a container's chain.
@@ -166,8 +167,8 @@ func (f family) entryRules(owner plugin.Owner, ports HostPorts) []ruleWords {
 	for _, proto := range slices.Sorted(maps.Keys(byProtocol)) {
 		for some := range slices.Chunk(byProtocol[proto], maxMultiport) {
 			rules = append(rules, slices.Concat(
-				ruleWords{"-m", "comment", "--comment", dnatComment(owner.Network, owner.ContainerID)},
-				ruleWords{"-m", "multiport", "-p", proto, "--destination-ports", strings.Join(some, ",")},
+				ruleWords{"-p", proto, "-m", "comment", "--comment", dnatComment(owner.Network, owner.ContainerID)},
+				ruleWords{"-m", "multiport", "--dports", strings.Join(some, ",")},
 				ports.conditions(f),
 				ruleWords{"-j", containerChain(owner, "DN-")}))
 		}
@@ -212,8 +213,8 @@ func (d *draft) shareChains(ports HostPorts) {
 		for _, chain := range []string{setMarkChain, masqChain} {
 			d.addChain(chain)
 			if d.table.index(chain, ports.marking()[chain]) < 0 || len(d.table[chain]) != 1 {
-				d.line("-F", chain)
-				d.line("-A", chain, ports.marking()[chain].String())
+				d.flush(chain)
+				d.append(chain, ports.marking()[chain])
 			}
 		}
 	}
@@ -254,19 +255,94 @@ func (f family) mapPorts(ctx context.Context, owner plugin.Owner, all []HostPort
 		if err != nil {
 			return err
 		}
-		last := all[len(all)-1]
-		evicted, err := f.heldIn(table, owner, last, holders)
+		d := &draft{table: table}
+		if err := f.planPorts(d, owner, all, holders); err != nil {
+			return err
+		}
+		return f.restore(ctx, d.input("nat"))
+	})
+}
+
+// planPorts plans what mapPorts does, or says who has one of the ports.
+func (f family) planPorts(d *draft, owner plugin.Owner, all []HostPorts, holders Holders) error {
+	last := all[len(all)-1]
+	evicted, err := f.heldIn(d.table, owner, last, holders)
+	if err != nil {
+		return err
+	}
+	d.shareChains(last)
+	for _, chain := range evicted {
+		d.dropChain(dnatChain, chain)
+	}
+	f.fillChain(d, owner, all)
+	return nil
+}
+
+// RestorePorts starts one iptables-save and, if something is to be restored, one
+// iptables-restore for each family. It is all or nothing for the latter: if it
+// fails, one attachment is restored after the other.
+func (b iptablesBackend) RestorePorts(ctx context.Context, all []OwnedPorts, holders Holders) (restored []plugin.Owner, err error) {
+	var errs []error
+	touched := map[plugin.Owner]bool{}
+	for _, f := range families() {
+		owners, problems, err := f.restorePorts(ctx, all, holders)
+		if err != nil {
+			return restoreEach(ctx, b, all, holders)
+		}
+		errs = append(errs, problems)
+		for _, owner := range owners {
+			touched[owner] = true
+		}
+	}
+	for _, o := range all {
+		if touched[o.Owner] {
+			restored = append(restored, o.Owner)
+		}
+	}
+	return restored, errors.Join(errs...)
+}
+
+// restorePorts returns whose mappings of the family it has restored, and why it
+// could not those of others.
+func (f family) restorePorts(ctx context.Context, all []OwnedPorts, holders Holders) (restored []plugin.Owner, problems, err error) {
+	all = slices.DeleteFunc(slices.Clone(all), func(o OwnedPorts) bool {
+		_, mappings := o.Ports.of(f)
+		return len(mappings) == 0
+	})
+	if len(all) == 0 {
+		return nil, nil, nil
+	}
+	err = locked(ctx, func() error {
+		table, err := f.saveNAT(ctx)
 		if err != nil {
 			return err
 		}
 		d := &draft{table: table}
-		d.shareChains(last)
-		for _, chain := range evicted {
-			d.dropChain(dnatChain, chain)
+		if restored, problems = f.planRestoration(ctx, d, all, holders); len(d.lines) == 0 {
+			return nil
 		}
-		f.fillChain(d, owner, all)
 		return f.restore(ctx, d.input("nat"))
 	})
+	return restored, problems, err
+}
+
+func (f family) planRestoration(ctx context.Context, d *draft, all []OwnedPorts, holders Holders) (restored []plugin.Owner, problems error) {
+	var errs []error
+	for _, o := range all {
+		ofContainer := append(holders.Siblings(o.Owner), o.Ports)
+		if len(f.portsDiffer(d.table, o.Owner, ofContainer)) == 0 {
+			continue
+		}
+		err := freeOfNFTables(ctx, o.Owner, o.Ports, holders)
+		if err == nil {
+			err = f.planPorts(d, o.Owner, ofContainer, holders)
+		}
+		if err == nil {
+			restored = append(restored, o.Owner)
+		}
+		errs = append(errs, o.wrap(err))
+	}
+	return restored, errors.Join(errs...)
 }
 
 func (f family) saveNAT(ctx context.Context) (savedTable, error) {
@@ -281,7 +357,7 @@ func (f family) fillChain(d *draft, owner plugin.Owner, all []HostPorts) {
 	d.addChain(chain)
 	for _, ports := range all {
 		for _, rule := range f.portRules(ports) {
-			d.line("-A", chain, rule.String())
+			d.append(chain, rule.words())
 		}
 	}
 	for _, ports := range all {
@@ -373,7 +449,7 @@ func (f family) portsDiffer(table savedTable, owner plugin.Owner, all []HostPort
 	for _, ports := range all {
 		for _, rule := range f.portRules(ports) {
 			if !there[normal(rule)] {
-				differences = append(differences, fmt.Sprintf("chain %s lacks %q", chain, rule))
+				differences = append(differences, fmt.Sprintf("chain %s lacks %q", chain, rule.words()))
 			}
 		}
 		for _, m := range ports.Mappings {

@@ -345,6 +345,11 @@ func (e mapped) describe() string {
 	return e.mapping.String() + " in map " + e.set
 }
 
+// RestorePorts is a transaction for each attachment.
+func (b nftBackend) RestorePorts(ctx context.Context, all []OwnedPorts, holders Holders) ([]plugin.Owner, error) {
+	return restoreEach(ctx, b, all, holders)
+}
+
 // CanMapPorts writes a table that maps a port and deletes it again in the same
 // transaction: the kernel loads and checks everything and keeps nothing.
 func (nftBackend) CanMapPorts(ctx context.Context) error {

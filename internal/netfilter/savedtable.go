@@ -121,6 +121,12 @@ func (d *draft) delete(chain string, rule ruleWords) {
 	}
 }
 
+// flush deletes all rules of a chain that is there.
+func (d *draft) flush(chain string) {
+	d.line("-F", chain)
+	d.table[chain] = nil
+}
+
 // deleteChain deletes a chain, with its rules, that nothing jumps to.
 func (d *draft) deleteChain(chain string) {
 	if d.table.has(chain) {

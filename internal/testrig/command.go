@@ -6,7 +6,9 @@ package testrig
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -27,6 +29,27 @@ func Run(netns ns.NetNS, name string, args ...string) (string, error) {
 		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
 	}
 	return string(out), nil
+}
+
+// RecordStarts has programs in PATH note when they are started, until the end of
+// the spec, and returns what tells which ones were during a call, in order.
+func RecordStarts(programs ...string) (during func(call func()) []string) {
+	ginkgo.GinkgoHelper()
+	dir := ginkgo.GinkgoT().TempDir()
+	started := filepath.Join(dir, "started") // a line each
+	for _, name := range programs {
+		path, err := exec.LookPath(name)
+		gomega.Expect(err).NotTo(gomega.HaveOccurred())
+		script := fmt.Sprintf("#!/bin/sh\necho %s >>%s\nexec %s \"$@\"\n", name, started, path)
+		gomega.Expect(os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755)).To(gomega.Succeed())
+	}
+	ginkgo.GinkgoT().Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	return func(call func()) []string {
+		gomega.Expect(os.RemoveAll(started)).To(gomega.Succeed())
+		call()
+		lines, _ := os.ReadFile(started)
+		return strings.Fields(string(lines))
+	}
 }
 
 // IP runs an ip command, which has to succeed, in a namespace.

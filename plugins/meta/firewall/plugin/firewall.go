@@ -148,6 +148,6 @@ func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachme
 	return errors.Join(
 		store().Collect(valid, func(owner plugin.Owner) error { return remove(ctx, owner, nil) }),
 		netfilter.GCGates(ctx, valid),
-		store().HealNetwork(valid, restorer(ctx)),
+		healNetwork(ctx, valid),
 	)
 }

@@ -73,6 +73,21 @@ func (d daemon) trust(zone string, addr netip.Addr) error {
 	return d.ask(&now, "changeZoneOfSource", zone, source(addr))
 }
 
+// restore trusts those of the addresses that are not in the zone, and tells
+// whether there were any.
+func (d daemon) restore(zone string, addrs []netip.Addr) (moved bool, err error) {
+	for _, addr := range addrs {
+		now, err := d.zoneOf(addr)
+		if err == nil && now != zone {
+			moved, err = true, d.trust(zone, addr)
+		}
+		if err != nil {
+			return moved, err
+		}
+	}
+	return moved, nil
+}
+
 // distrust takes an address out of whatever zone it is in.
 func (d daemon) distrust(addr netip.Addr) error {
 	zone, err := d.zoneOf(addr)

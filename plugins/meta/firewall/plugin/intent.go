@@ -7,9 +7,11 @@ package firewall
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/containernetworking/plugins/internal/intent"
@@ -69,23 +71,61 @@ func addressesOfOthers(owner plugin.Owner) []netip.Addr {
 // Heal puts back what live containers have lost of their rules, on the host whose
 // network namespace the calling thread is in, and returns whose they were. It may
 // be called at any time; what is in place is left alone.
-func Heal(ctx context.Context) ([]plugin.Owner, error) { return store().Heal(restorer(ctx)) }
+func Heal(ctx context.Context) ([]plugin.Owner, error) { return restore(ctx, store().Alive()) }
 
-// restorer returns what makes the rules of an attachment what they are meant to
-// be, and tells whether they were not.
-func restorer(ctx context.Context) func(intent.Intent) (lost bool, err error) {
+// healNetwork does so for the valid attachments of a network.
+func healNetwork(ctx context.Context, valid plugin.Attachments) error {
+	_, err := restore(ctx, store().AliveIn(valid))
+	return err
+}
+
+// restore makes the rules of attachments what they are meant to be, and returns
+// the owners for which they were not.
+func restore(ctx context.Context, all []intent.Intent) (restored []plugin.Owner, err error) {
 	policies := latestPolicies(store().List())
-	return func(i intent.Intent) (bool, error) {
-		was := decode(i).following(policies)
-		gate, differences, err := was.lost(ctx, i.Owner())
-		if err == nil && len(differences) > 0 {
-			err = gate.Open(ctx, i.Owner(), was.Passage)
+	var errs []error
+	for _, alike := range byGate(all) {
+		var passages []netfilter.OwnedPassage
+		for _, i := range alike {
+			passages = append(passages, netfilter.OwnedPassage{Owner: i.Owner(), Passage: decode(i).following(policies).Passage})
 		}
-		if err != nil {
-			err = fmt.Errorf("%s: %w", i.Owner().Comment(), err)
-		}
-		return len(differences) > 0, err
+		owners, err := restoreWith(ctx, decode(alike[0]), passages)
+		restored, errs = append(restored, owners...), append(errs, err)
 	}
+	return restored, errors.Join(errs...)
+}
+
+// byGate sorts intents by the gate that has opened.
+func byGate(all []intent.Intent) [][]intent.Intent {
+	var sorted [][]intent.Intent
+	at := map[[2]string]int{}
+	for _, i := range all {
+		was := decode(i)
+		gate := [2]string{was.Backend, was.Zone}
+		if _, known := at[gate]; !known {
+			at[gate] = len(sorted)
+			sorted = append(sorted, nil)
+		}
+		sorted[at[gate]] = append(sorted[at[gate]], i)
+	}
+	return sorted
+}
+
+// restoreWith restores passages with the gate that one of them was opened with.
+func restoreWith(ctx context.Context, was intended, passages []netfilter.OwnedPassage) ([]plugin.Owner, error) {
+	gate, err := selectGate(ctx, was.Backend, was.Zone)
+	if err != nil {
+		return nil, err
+	}
+	restored, err := gate.Restore(ctx, passages)
+	errs := []error{err}
+	for _, p := range passages {
+		if slices.Contains(restored, p.Owner) && store().Get(p.Owner) == nil { // a DEL has come in between
+			restored = slices.DeleteFunc(restored, func(o plugin.Owner) bool { return o == p.Owner })
+			errs = append(errs, remove(ctx, p.Owner, p.Passage.Addrs))
+		}
+	}
+	return restored, errors.Join(errs...)
 }
 
 // latestPolicies returns the ingress policies of bridges, which the ADD that was

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -79,6 +80,15 @@ func (l *lab) attach(id string, bridge, address int) *attached {
 	within(a.Netns, fmt.Sprintf("ip addr add %s/24 dev eth0; ip addr add %s/64 dev eth0 nodad; ip link set eth0 up; ip route add default via 10.%d.0.1; ip -6 route add default via fd0%d::1",
 		a.v4, a.v6, bridge+1, bridge+1))
 	return a
+}
+
+// alias is a container that is there for the plugin only, with addresses of the
+// bridge that nobody has.
+func (l *lab) alias(a *attached, id string, address int) *attached {
+	c := *a.Container
+	c.ID = id
+	bridge := strings.TrimPrefix(a.bridge, "br")
+	return &attached{&c, a.bridge, fmt.Sprintf("10.%s.1.%d", bridge, address), fmt.Sprintf("fd0%s::1:%d", bridge, address)}
 }
 
 // within runs a script in a namespace and returns what it prints.

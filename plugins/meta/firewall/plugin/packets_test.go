@@ -5,6 +5,7 @@
 package firewall
 
 import (
+	"fmt"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -144,6 +145,36 @@ var _ = Describe("packets", func() {
 		Entry("of iptables", `,"backend":"iptables"`, "for t in iptables ip6tables; do $t -F; $t -X; done"),
 		Entry("of nftables", `,"backend":"nftables"`, "nft flush ruleset"),
 	)
+
+	It("of many pass again after two programs a family", func() {
+		l = newLab()
+		within(l.Host, dropForwarded)
+		const same, crowd = `,"backend":"iptables","ingressPolicy":"same-bridge"`, 10
+		valid := `{"containerID":"one","ifname":"eth0"}`
+		l.add(l.one, same)
+		for i := range crowd {
+			c := l.alias(l.two, fmt.Sprint("c", i), 100+i)
+			l.add(c, same)
+			valid += fmt.Sprintf(`,{"containerID":%q,"ifname":"eth0"}`, c.ID)
+		}
+		before := l.rules()
+		during := testrig.RecordStarts("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
+		once := []string{"iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore"}
+		const flush = "for t in iptables ip6tables; do $t -F; $t -X; done"
+		within(l.Host, flush)
+		misses(l.one, l.world())
+		Expect(during(func() { Expect(l.heal()).To(HaveLen(crowd + 1)) })).To(Equal(once))
+		Expect(during(func() { Expect(l.heal()).To(BeEmpty()) })).To(Equal([]string{"iptables-save", "ip6tables-save"}))
+		gets(l.one, l.world())
+		Expect(strings.Split(l.rules(), "\n")).To(ConsistOf(strings.Split(before, "\n")))
+		within(l.Host, flush)
+		Expect(during(func() {
+			_, err := l.Call("GC", l.one.Container, withoutPrev(same+`,"cni.dev/valid-attachments":[`+valid+`]`))
+			Expect(err).NotTo(HaveOccurred())
+		})).To(Equal(once))
+		gets(l.one, l.world())
+		Expect(strings.Split(l.rules(), "\n")).To(ConsistOf(strings.Split(before, "\n")))
+	})
 
 	DescribeTable("go between bridges as their policies say",
 		func(backend string) {

@@ -71,6 +71,25 @@ func (g zoneGate) Check(ctx context.Context, owner plugin.Owner, p netfilter.Pas
 	})
 }
 
+// Restore implements netfilter.Gate.
+func (g zoneGate) Restore(ctx context.Context, all []netfilter.OwnedPassage) (restored []plugin.Owner, err error) {
+	restored, err = g.beside.Restore(ctx, all)
+	errs := []error{err}
+	err = withFirewalld(ctx, func(d daemon) error {
+		for _, o := range all {
+			moved, err := d.restore(g.zone, o.Passage.Addrs)
+			if moved && !slices.Contains(restored, o.Owner) {
+				restored = append(restored, o.Owner)
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", o.Owner.Comment(), err))
+			}
+		}
+		return nil
+	})
+	return restored, errors.Join(append(errs, err)...)
+}
+
 // Available implements netfilter.Gate.
 func (g zoneGate) Available(ctx context.Context, policy string) error {
 	return errors.Join(

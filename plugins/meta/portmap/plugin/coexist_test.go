@@ -7,8 +7,6 @@ package portmap
 import (
 	"fmt"
 	"net/netip"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -80,29 +78,13 @@ var _ = Describe("beside others", func() {
 })
 
 var _ = Describe("the programs of iptables", func() {
-	var started string // what was, a line each
 	var l *lab
+	var during func(call func()) []string
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), needs()...)
 		l = newLab()
-		dir := GinkgoT().TempDir()
-		started = filepath.Join(dir, "started")
-		for _, name := range []string{"iptables", "ip6tables"} {
-			for _, which := range []string{"", "-save", "-restore"} {
-				path, err := exec.LookPath(name + which)
-				Expect(err).NotTo(HaveOccurred())
-				script := fmt.Sprintf("#!/bin/sh\necho %s >>%s\nexec %s \"$@\"\n", name+which, started, path)
-				Expect(os.WriteFile(filepath.Join(dir, name+which), []byte(script), 0o755)).To(Succeed())
-			}
-		}
-		GinkgoT().Setenv("PATH", dir+":"+os.Getenv("PATH"))
+		during = testrig.RecordStarts("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
 	})
-	during := func(call func()) []string {
-		Expect(os.RemoveAll(started)).To(Succeed())
-		call()
-		lines, _ := os.ReadFile(started)
-		return strings.Fields(string(lines))
-	}
 
 	It("are started twice a family by ADD, with all kinds of mappings, and not at all by DEL of iptables-nft", func() {
 		if path, _ := filepath.EvalSymlinks("/usr/sbin/iptables"); !strings.Contains(path, "nft") {
@@ -117,6 +99,61 @@ var _ = Describe("the programs of iptables", func() {
 		Expect(during(func() { l.add(c, config) })).To(Equal([]string{"iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore"}))
 		Expect(l.check(c, config)).To(Succeed())
 		Expect(during(func() { l.Del(c, config) })).To(BeEmpty())
+	})
+
+	It("are started twice a family by Heal and by GC, for all attachments", func() {
+		one := l.attach("one")
+		valid := ""
+		var all []*testrig.Container
+		for i := range 20 {
+			c := l.alias(one, fmt.Sprint("c", i))
+			l.add(c, l.config(c, mapping(8000+i, 80, "tcp"), `,"backend":"iptables"`))
+			valid += fmt.Sprintf(`,{"containerID":%q,"ifname":"eth0"}`, c.ID)
+			all = append(all, c)
+		}
+		once := []string{"iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore"}
+		rules := func() []string {
+			return strings.Split(l.sh("iptables-save -t nat | grep -v '^[#:]'; ip6tables-save -t nat | grep -v '^[#:]'"), "\n")
+		}
+		wanted := rules()
+		flush := "for t in iptables ip6tables; do $t -t nat -F; $t -t nat -X; done"
+		expectAll := func() {
+			GinkgoHelper()
+			Expect(rules()).To(ConsistOf(wanted))
+			for i, c := range all[:3] {
+				Expect(l.check(c, l.config(c, mapping(8000+i, 80, "tcp"), `,"backend":"iptables"`))).To(Succeed())
+			}
+		}
+		heal := func() (healed []plugin.Owner) {
+			GinkgoHelper()
+			l.OnHost(func() {
+				var err error
+				healed, err = Heal(GinkgoT().Context())
+				Expect(err).NotTo(HaveOccurred())
+			})
+			return healed
+		}
+		l.sh(flush)
+		Expect(during(func() { Expect(heal()).To(HaveLen(20)) })).To(Equal(once))
+		Expect(during(func() { Expect(heal()).To(BeEmpty()) })).To(Equal([]string{"iptables-save", "ip6tables-save"}))
+		expectAll()
+		l.sh(flush)
+		Expect(during(func() {
+			_, err := l.Call("GC", &testrig.Container{}, `{"cni.dev/valid-attachments":[`+valid[1:]+`]}`)
+			Expect(err).NotTo(HaveOccurred())
+		})).To(Equal(once))
+		expectAll()
+
+		By("healing the others when one cannot be, which is said")
+		l.sh(flush)
+		intruder := l.alias(one, "intruder")
+		l.add(intruder, strings.Replace(l.config(intruder, mapping(8007, 80, "tcp"), `,"backend":"iptables"`), `"test"`, `"other"`, 1))
+		var healed []plugin.Owner
+		var err error
+		l.OnHost(func() { healed, err = Heal(GinkgoT().Context()) })
+		Expect(err).To(MatchError(ContainSubstring("test/c7/eth0: 8007/tcp is held by container intruder, network other")))
+		Expect(healed).To(HaveLen(19))
+		Expect(l.check(all[0], l.config(all[0], mapping(8000, 80, "tcp"), `,"backend":"iptables"`))).To(Succeed())
 	})
 
 	It("are not started with nothing to map, nor by nftables", func() {

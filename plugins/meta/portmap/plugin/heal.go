@@ -6,8 +6,11 @@ package portmap
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/netfilter"
@@ -17,31 +20,57 @@ import (
 // Heal puts back the mappings of live containers that somebody has flushed, on
 // the host whose network namespace the calling thread is in, and returns whose
 // they were. It may be called at any time; what is in place is left alone.
-func Heal(ctx context.Context) ([]plugin.Owner, error) {
-	return store().Heal(func(i intent.Intent) (bool, error) { return restore(ctx, i) })
-}
+func Heal(ctx context.Context) ([]plugin.Owner, error) { return restore(ctx, store().Alive()) }
 
 // healNetwork does so for the valid attachments of a network.
 func healNetwork(ctx context.Context, valid plugin.Attachments) error {
-	return store().HealNetwork(valid, func(i intent.Intent) (bool, error) { return restore(ctx, i) })
+	_, err := restore(ctx, store().AliveIn(valid))
+	return err
 }
 
-// restore makes the rules what they are meant to be, and tells whether they were
-// not.
-func restore(ctx context.Context, i intent.Intent) (lost bool, err error) {
-	backend, differences, err := lostOf(ctx, i)
-	if err != nil || len(differences) == 0 {
-		return false, err
+// restore makes the rules what they are meant to be, and returns the owners for
+// which they were not.
+func restore(ctx context.Context, all []intent.Intent) (restored []plugin.Owner, err error) {
+	var errs []error
+	sorted := byBackend(all)
+	for _, name := range slices.Sorted(maps.Keys(sorted)) {
+		owners, err := restoreWith(ctx, name, sorted[name])
+		restored, errs = append(restored, owners...), append(errs, err)
 	}
-	d := decode(i)
-	if err := backend.MapPorts(ctx, i.Owner(), d.Ports, holders{}); err != nil {
-		return true, fmt.Errorf("%s: %w", i.Owner().Comment(), err)
+	return restored, errors.Join(errs...)
+}
+
+// byBackend sorts what was mapped by the backend that did.
+func byBackend(all []intent.Intent) map[string][]netfilter.OwnedPorts {
+	sorted := map[string][]netfilter.OwnedPorts{}
+	for _, i := range all {
+		if d := decode(i); len(d.Ports.Mappings) > 0 {
+			sorted[d.Backend] = append(sorted[d.Backend], netfilter.OwnedPorts{Owner: i.Owner(), Ports: d.Ports})
+		}
 	}
-	if store().Get(i.Owner()) == nil { // a DEL has come in between
-		_, err := netfilter.RemovePorts(ctx, i.Owner(), netfilter.Mapped{Ports: &d.Ports}, holders{})
-		return false, err
+	return sorted
+}
+
+func restoreWith(ctx context.Context, name string, mapped []netfilter.OwnedPorts) ([]plugin.Owner, error) {
+	backend, err := netfilter.SelectPortMapper(ctx, name)
+	if err != nil {
+		return nil, err
 	}
-	return true, routeLoopback(d.Ports)
+	restored, err := backend.RestorePorts(ctx, mapped, holders{})
+	errs := []error{err}
+	for _, m := range mapped {
+		if !slices.Contains(restored, m.Owner) {
+			continue
+		}
+		if store().Get(m.Owner) == nil { // a DEL has come in between
+			restored = slices.DeleteFunc(restored, func(o plugin.Owner) bool { return o == m.Owner })
+			_, err := netfilter.RemovePorts(ctx, m.Owner, netfilter.Mapped{Ports: &m.Ports}, holders{})
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, routeLoopback(m.Ports))
+	}
+	return restored, errors.Join(errs...)
 }
 
 // lostOf says what is missing of the rules of an attachment.

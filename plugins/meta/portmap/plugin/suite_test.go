@@ -78,6 +78,15 @@ func (l *lab) attach(id string) *testrig.Container {
 	return c
 }
 
+// alias is a container that is there for the plugin only: it has the namespace of
+// another, and addresses that nobody has.
+func (l *lab) alias(c *testrig.Container, id string) *testrig.Container {
+	other := *c
+	other.ID = id
+	l.number[&other] = 100 + len(l.number)
+	return &other
+}
+
 // meet waits until neighbours have found each other, which IPv6 takes its time
 // for.
 func meet(from, to ns.NetNS, address string) {
