@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"strconv"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -33,27 +35,82 @@ type Filter struct {
 	DstMatches func(net.IP) bool
 }
 
-// Delete deletes the connections that filter means and returns how many there
-// were. The kernel searches the table, which takes milliseconds, as it is the
-// table of all network namespaces; before Linux 5.8 it hands all of it over.
-func Delete(filter Filter) (int, error) {
-	if err := filter.validate(); err != nil {
-		return 0, fmt.Errorf("delete connections: %w", err)
+// Delete deletes the connections that any of the filters means and returns how
+// many there were. The kernel searches its whole table, which is that of all
+// network namespaces and takes milliseconds, once for each filter and family; or
+// once in all where it is quicker to have it hand over every connection there is.
+func Delete(filters ...Filter) (int, error) {
+	for _, filter := range filters {
+		if err := filter.validate(); err != nil {
+			return 0, fmt.Errorf("delete connections: %w", err)
+		}
 	}
-	if nothingTracked() {
+	connections, err := number("net/netfilter/nf_conntrack_count")
+	if len(filters) == 0 || err == nil && connections == 0 {
 		return 0, nil
 	}
-	messages, err := list(filter)
-	if err != nil {
-		return 0, fmt.Errorf("list connections: %w", err)
+	filters = eachFamily(filters)
+	if err == nil && quickerAtOnce(connections, len(filters)) {
+		messages, err := listAll()
+		if err != nil {
+			return 0, fmt.Errorf("list connections: %w", err)
+		}
+		return deleteAll(filters, messages)
 	}
-	return deleteAll(filter, messages)
+	return deleteSearching(filters)
 }
 
-// nothingTracked tells whether this network namespace has no connection at all.
-func nothingTracked() bool {
-	count, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
-	return err == nil && string(bytes.TrimSpace(count)) == "0"
+// number reads a setting. The count of connections is that of the network
+// namespace.
+func number(setting string) (int, error) {
+	text, err := os.ReadFile("/proc/sys/" + setting)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(string(bytes.TrimSpace(text)))
+}
+
+// eachFamily has a filter for each family: the kernel searches for one at a time.
+func eachFamily(filters []Filter) []Filter {
+	var split []Filter
+	for _, filter := range filters {
+		if filter.Family != 0 {
+			split = append(split, filter)
+			continue
+		}
+		for _, family := range []netlink.InetFamily{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+			filter.Family = family
+			split = append(split, filter)
+		}
+	}
+	return split
+}
+
+// quickerAtOnce tells whether to list all connections is quicker than to search
+// for some, more than once: to hand one over takes as long as to look at about a
+// hundred buckets of the table (BenchmarkList).
+func quickerAtOnce(connections, searches int) bool {
+	const bucketsPerConnection = 100
+	buckets, err := number("net/netfilter/nf_conntrack_buckets")
+	return err == nil && connections*bucketsPerConnection < (searches-1)*buckets
+}
+
+func deleteSearching(filters []Filter) (deleted int, err error) {
+	var errs []error
+	for _, filter := range filters {
+		messages, err := list(filter)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("list connections: %w", err))
+			continue
+		}
+		n, err := deleteAll([]Filter{filter}, messages)
+		deleted, errs = deleted+n, append(errs, err)
+	}
+	return deleted, errors.Join(errs...)
+}
+
+func listAll() ([][]byte, error) {
+	return netlinksafe.Dump("connections", newRequest(nl.IPCTNL_MSG_CT_GET, 0), unix.NETLINK_NETFILTER, 0)
 }
 
 // validate refuses a filter that would mean more than its author thinks.
@@ -85,8 +142,8 @@ func (f Filter) address() net.IP {
 	return f.DstIP.To16()
 }
 
-// list returns the kernel's messages about connections, of which at least those
-// that match are there. A kernel that knows the filter but not the ports of the
+// list returns the kernel's messages about connections of a family, of which at
+// least those that match are there. A kernel that knows the filter but not the ports of the
 // protocol refuses, and is asked for everything.
 func list(filter Filter) ([][]byte, error) {
 	messages, err := netlinksafe.Dump("connections", filter.request(), unix.NETLINK_NETFILTER, 0)
@@ -96,19 +153,20 @@ func list(filter Filter) ([][]byte, error) {
 	return messages, err
 }
 
-func deleteAll(filter Filter, messages [][]byte) (int, error) {
+// deleteAll deletes those of the connections that any filter means.
+func deleteAll(filters []Filter, messages [][]byte) (int, error) {
 	var deleted int
 	var failed []error
 	for _, message := range messages {
-		attrs, err := parse(message)
+		c, err := parse(message)
 		if err != nil {
 			failed = append(failed, err)
 			continue
 		}
-		if !filter.matches(attrs) {
+		if !slices.ContainsFunc(filters, func(f Filter) bool { return f.matches(c) }) {
 			continue
 		}
-		if err := deleteOne(netlink.InetFamily(message[0]), attrs); err != nil { // struct nfgenmsg begins with it
+		if err := c.delete(); err != nil {
 			failed = append(failed, err)
 			continue
 		}
@@ -117,14 +175,14 @@ func deleteAll(filter Filter, messages [][]byte) (int, error) {
 	return deleted, errors.Join(failed...)
 }
 
-// deleteOne deletes the connection attrs describe. The id makes sure that it is
-// not a newer one between the same ends.
-func deleteOne(family netlink.InetFamily, attrs attributes) error {
-	request := newRequest(nl.IPCTNL_MSG_CT_DELETE, family)
+// delete deletes the connection. The id makes sure that it is not a newer one
+// between the same ends.
+func (c connection) delete() error {
+	request := newRequest(nl.IPCTNL_MSG_CT_DELETE, c.family)
 	request.Flags |= unix.NLM_F_ACK
-	request.AddData(nl.NewRtAttr(nl.CTA_TUPLE_ORIG|int(nl.NLA_F_NESTED), attrs[nl.CTA_TUPLE_ORIG]))
+	request.AddData(nl.NewRtAttr(nl.CTA_TUPLE_ORIG|int(nl.NLA_F_NESTED), c.attributes.get(nl.CTA_TUPLE_ORIG)))
 	for _, kind := range []uint16{nl.CTA_ZONE, nl.CTA_ID} {
-		if value, ok := attrs[kind]; ok {
+		if value := c.attributes.get(kind); value != nil {
 			request.AddData(nl.NewRtAttr(int(kind), value))
 		}
 	}
@@ -211,47 +269,61 @@ func (f Filter) addressKind() int {
 
 func nested(kind int) *nl.RtAttr { return nl.NewRtAttr(kind|int(nl.NLA_F_NESTED), nil) }
 
-// attributes are the values of netlink attributes by their type.
-type attributes map[uint16][]byte
-
-// parse takes a message about one connection apart.
-func parse(message []byte) (attributes, error) {
-	if len(message) < nl.SizeofNfgenmsg {
-		return nil, fmt.Errorf("message about a connection has %d bytes", len(message))
-	}
-	return parseAttributes(message[nl.SizeofNfgenmsg:])
+// connection is what a message says of one.
+type connection struct {
+	family     netlink.InetFamily
+	protocol   uint8
+	dst        net.IP // nil if the message does not tell
+	dstPort    uint16
+	attributes attributes
 }
 
-func parseAttributes(data []byte) (attributes, error) {
-	list, err := nl.ParseRouteAttr(data)
-	if err != nil {
-		return nil, fmt.Errorf("message about a connection: %w", err)
+// parse takes a message about one connection apart.
+func parse(message []byte) (connection, error) {
+	if len(message) < nl.SizeofNfgenmsg {
+		return connection{}, fmt.Errorf("message about a connection has %d bytes", len(message))
 	}
-	attrs := attributes{}
-	for _, attr := range list {
-		attrs[attr.Attr.Type&nl.NLA_TYPE_MASK] = attr.Value
+	all := attributes(message[nl.SizeofNfgenmsg:])
+	tuple := attributes(all.get(nl.CTA_TUPLE_ORIG))
+	ip, proto := attributes(tuple.get(nl.CTA_TUPLE_IP)), attributes(tuple.get(nl.CTA_TUPLE_PROTO))
+	c := connection{family: netlink.InetFamily(message[0]), attributes: all} // struct nfgenmsg begins with it
+	if c.dst = ip.get(nl.CTA_IP_V4_DST); c.dst == nil {
+		c.dst = ip.get(nl.CTA_IP_V6_DST)
 	}
-	return attrs, nil
+	if number := proto.get(nl.CTA_PROTO_NUM); len(number) == 1 {
+		c.protocol = number[0]
+	}
+	if port := proto.get(nl.CTA_PROTO_DST_PORT); len(port) == 2 {
+		c.dstPort = binary.BigEndian.Uint16(port)
+	}
+	return c, nil
+}
+
+// attributes are netlink attributes, in the form that the kernel sends. They are
+// not unpacked: there may be hundreds of thousands of connections.
+type attributes []byte
+
+// get returns the value of the first attribute of a type, or nil.
+func (a attributes) get(kind uint16) []byte {
+	for len(a) >= unix.SizeofNlAttr {
+		length := int(binary.NativeEndian.Uint16(a))
+		if length < unix.SizeofNlAttr || length > len(a) {
+			return nil
+		}
+		if binary.NativeEndian.Uint16(a[2:])&nl.NLA_TYPE_MASK == kind {
+			return a[unix.SizeofNlAttr:length]
+		}
+		a = a[min(len(a), (length+unix.NLA_ALIGNTO-1)&^(unix.NLA_ALIGNTO-1)):]
+	}
+	return nil
 }
 
 // matches tells whether the connection is meant. It does not rely on the kernel
 // having looked: deleting too much breaks other people's connections.
-func (f Filter) matches(attrs attributes) bool {
-	tuple, err := parseAttributes(attrs[nl.CTA_TUPLE_ORIG])
-	if err != nil {
-		return false
-	}
-	ip, errIP := parseAttributes(tuple[nl.CTA_TUPLE_IP])
-	proto, errProto := parseAttributes(tuple[nl.CTA_TUPLE_PROTO])
-	if errIP != nil || errProto != nil {
-		return false
-	}
-	dst := net.IP(ip[nl.CTA_IP_V4_DST])
-	if dst == nil {
-		dst = ip[nl.CTA_IP_V6_DST]
-	}
-	return (f.DstIP == nil || f.address().Equal(dst)) &&
-		(f.Protocol == 0 || bytes.Equal(proto[nl.CTA_PROTO_NUM], []byte{f.Protocol})) &&
-		(f.DstPort == 0 || bytes.Equal(proto[nl.CTA_PROTO_DST_PORT], binary.BigEndian.AppendUint16(nil, f.DstPort))) &&
-		(f.DstMatches == nil || f.DstMatches(dst))
+func (f Filter) matches(c connection) bool {
+	return f.Family == c.family && c.dst != nil && c.protocol != 0 &&
+		(f.DstIP == nil || f.address().Equal(c.dst)) &&
+		(f.Protocol == 0 || f.Protocol == c.protocol) &&
+		(f.DstPort == 0 || f.DstPort == c.dstPort) &&
+		(f.DstMatches == nil || f.DstMatches(c.dst))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -41,8 +42,11 @@ var _ = Describe("a filter", func() {
 
 	It("matches nothing that it cannot read", func() {
 		filter := Filter{Family: netlink.FAMILY_V4, Protocol: 17, DstPort: 53}
-		Expect(filter.matches(attributes{})).To(BeFalse())
-		Expect(filter.matches(attributes{1: []byte("not attributes")})).To(BeFalse())
+		for _, message := range []string{"\x02\x00\x00\x00", "\x02\x00\x00\x00not attributes", "\x02\x00\x00\x00\x06\x00\x01\x80no", "\x02\x00\x00\x00\x00\x00\x01\x80"} {
+			c, err := parse([]byte(message))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(filter.matches(c)).To(BeFalse())
+		}
 		_, err := parse([]byte{2, 0})
 		Expect(err).To(MatchError("message about a connection has 2 bytes"))
 	})
@@ -109,6 +113,21 @@ var _ = Describe("deleting", func() {
 		Entry("by an address nobody talks to", Filter{Family: netlink.FAMILY_V4, DstIP: net.ParseIP("192.0.2.9")}),
 	)
 
+	It("deletes what any of several filters means, in one go or one by one", func() {
+		filters := []Filter{{Protocol: udp, DstPort: 53}, {Family: netlink.FAMILY_V4, Protocol: sctp, DstPort: 53}, {Family: netlink.FAMILY_V6, Protocol: tcp, DstPort: 53}}
+		inside(netns, func() {
+			Expect(quickerAtOnce(len(all), len(eachFamily(filters)))).To(BeTrue())
+			Expect(Delete(filters...)).To(Equal(6))
+			Expect(tracked()).To(ConsistOf(all[0], all[2]))
+			track(all[1], 2000)
+			track(all[4], 2001)
+			Expect(quickerAtOnce(1_000_000, 4)).To(BeFalse())
+			Expect(deleteSearching(eachFamily(filters))).To(Equal(2))
+			Expect(tracked()).To(ConsistOf(all[0], all[2]))
+			Expect(Delete()).To(BeZero())
+		})
+	})
+
 	It("has the kernel search", func() {
 		if kernelIsBefore(5, 8) {
 			Skip("needs Linux 5.8 for CTA_FILTER")
@@ -126,8 +145,9 @@ var _ = Describe("deleting", func() {
 			messages, err := netlinksafe.Dump("connections", request, unix.NETLINK_NETFILTER, 0)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(messages).To(HaveLen(5))
-			Expect(deleteAll(Filter{Family: netlink.FAMILY_V4, Protocol: udp, DstPort: 53}, messages)).To(Equal(2))
-			Expect(deleteAll(Filter{Family: netlink.FAMILY_V4, Protocol: udp, DstPort: 53}, messages)).To(Equal(2), "they are gone, which is as good")
+			filters := []Filter{{Family: netlink.FAMILY_V4, Protocol: udp, DstPort: 53}}
+			Expect(deleteAll(filters, messages)).To(Equal(2))
+			Expect(deleteAll(filters, messages)).To(Equal(2), "they are gone, which is as good")
 			Expect(tracked()).To(HaveLen(len(all) - 2))
 		})
 	})
@@ -162,24 +182,17 @@ func tracked() []flow {
 		messages, err := netlinksafe.Dump("connections", newRequest(1, family), unix.NETLINK_NETFILTER, 0)
 		Expect(err).NotTo(HaveOccurred())
 		for _, message := range messages {
-			found = append(found, flowOf(family, message))
+			found = append(found, flowOf(message))
 		}
 	}
 	return found
 }
 
-func flowOf(family netlink.InetFamily, message []byte) flow {
+func flowOf(message []byte) flow {
 	GinkgoHelper()
-	attrs, err := parse(message)
+	c, err := parse(message)
 	Expect(err).NotTo(HaveOccurred())
-	tuple, err := parseAttributes(attrs[1])
-	Expect(err).NotTo(HaveOccurred())
-	ip, err := parseAttributes(tuple[1])
-	Expect(err).NotTo(HaveOccurred())
-	proto, err := parseAttributes(tuple[2])
-	Expect(err).NotTo(HaveOccurred())
-	port := proto[3]
-	return flow{proto[1][0], net.IP(ip[uint16(Filter{Family: family}.addressKind())]).String(), uint16(port[0])<<8 | uint16(port[1])}
+	return flow{c.protocol, c.dst.String(), c.dstPort}
 }
 
 func kernelIsBefore(major, minor int) bool {
@@ -195,4 +208,15 @@ func kernelIsBefore(major, minor int) bool {
 func inside(netns ns.NetNS, fn func()) {
 	GinkgoHelper()
 	Expect(netns.Do(func(ns.NetNS) error { fn(); return nil })).To(Succeed())
+}
+
+// FuzzParse wants no message to end in a panic.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("\x02\x00\x00\x00\x34\x00\x01\x80\x14\x00\x01\x80\x08\x00\x01\x00\xc6\x33\x64\x01\x08\x00\x02\x00\xc0\x00\x02\x01\x1c\x00\x02\x80\x05\x00\x01\x00\x11\x00\x00\x00\x06\x00\x02\x00\x03\xe8\x00\x00\x06\x00\x03\x00\x00\x35\x00\x00"))
+	f.Add([]byte("\x02\x00\x00\x00\x05\x00\x01\x80x"))
+	f.Fuzz(func(_ *testing.T, message []byte) {
+		if c, err := parse(message); err == nil {
+			Filter{Family: netlink.FAMILY_V4, Protocol: unix.IPPROTO_UDP, DstPort: 53, DstIP: net.ParseIP("192.0.2.1")}.matches(c)
+		}
+	})
 }

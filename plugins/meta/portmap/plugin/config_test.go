@@ -7,10 +7,12 @@ package portmap
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
@@ -142,6 +144,22 @@ var _ = Describe("the plan", func() {
 		Expect(of(ips("10.0.0.2/24", "br0"), mappings(mapping(1, 1, "tcp"))).Mappings).To(BeEmpty())
 		Expect(of(nil, mappings(mapping(1, 1, "tcp"))).Mappings).To(BeEmpty())
 	})
+})
+
+var _ = It("forgets connections of the families that the container has addresses of", func() {
+	ports := netfilter.HostPorts{
+		Containers: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")},
+		Mappings: []netfilter.PortMapping{
+			{Protocol: "udp", HostPort: 53, ContainerPort: 53}, {Protocol: "udp", HostIP: netip.MustParseAddr("192.0.2.1"), HostPort: 53, ContainerPort: 54},
+			{Protocol: "udp", HostIP: netip.MustParseAddr("2001:db8::1"), HostPort: 54, ContainerPort: 53}, {Protocol: "udp"}, {Protocol: "icmp", HostPort: 1},
+		},
+	}
+	filters := connectionsTo(ports)
+	Expect(filters).To(HaveLen(1))
+	Expect(filters[0].Family).To(BeEquivalentTo(netlink.FAMILY_V4))
+	Expect(filters[0].DstPort).To(BeEquivalentTo(53))
+	ports.Containers = append(ports.Containers, netip.MustParsePrefix("fd00::2/64"))
+	Expect(connectionsTo(ports)).To(HaveLen(3))
 })
 
 func FuzzParse(f *testing.F) {

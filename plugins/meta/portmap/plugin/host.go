@@ -69,15 +69,36 @@ func fromLoopback(m netfilter.PortMapping) bool {
 // the host, so that their next packet goes where the mappings lead by now. That
 // may fail where nothing tracks connections, and is no reason to fail.
 func forgetConnections(ports netfilter.HostPorts) {
+	if _, err := conntrack.Delete(connectionsTo(ports)...); err != nil {
+		fmt.Fprintf(os.Stderr, "portmap: connections to mapped ports may go on as before: %v\n", err)
+	}
+}
+
+// connectionsTo returns what tells the connections to mapped ports from others.
+func connectionsTo(ports netfilter.HostPorts) []conntrack.Filter {
+	var filters []conntrack.Filter
 	for port, mappings := range byPort(ports) {
-		filter := conntrack.Filter{
-			Protocol: netfilter.Protocols()[port.protocol], DstPort: port.number,
-			DstMatches: func(address net.IP) bool { return isMapped(address, mappings) },
+		if port.number == 0 || netfilter.Protocols()[port.protocol] == 0 { // DEL takes what it is given
+			continue
 		}
-		if _, err := conntrack.Delete(filter); err != nil {
-			fmt.Fprintf(os.Stderr, "portmap: connections to %s may go on as before: %v\n", mappings[0], err)
+		for _, container := range ports.Containers {
+			if !slices.ContainsFunc(mappings, func(m netfilter.PortMapping) bool { return m.Applies(container.Addr()) }) {
+				continue
+			}
+			filters = append(filters, conntrack.Filter{
+				Family: familyOf(container.Addr()), Protocol: netfilter.Protocols()[port.protocol], DstPort: port.number,
+				DstMatches: func(address net.IP) bool { return isMapped(address, mappings) },
+			})
 		}
 	}
+	return filters
+}
+
+func familyOf(addr netip.Addr) netlink.InetFamily {
+	if addr.Is4() {
+		return netlink.FAMILY_V4
+	}
+	return netlink.FAMILY_V6
 }
 
 // hostPort is a port at whichever address of the host.
@@ -86,7 +107,7 @@ type hostPort struct {
 	number   uint16
 }
 
-// byPort sorts mappings: the kernel searches all connections for each port.
+// byPort sorts mappings by what the kernel can search connections for.
 func byPort(ports netfilter.HostPorts) map[hostPort][]netfilter.PortMapping {
 	sorted := map[hostPort][]netfilter.PortMapping{}
 	for _, m := range ports.Mappings {
