@@ -174,6 +174,7 @@ func FuzzRules(f *testing.F) {
 				}
 			}
 			family.passesInNFT(rule)
+			barrierOf(&nftables.Chain{Table: family.filterTable()}, []*nftables.Rule{rule})
 			family.leadsTo(rule)
 			family.passing().soundBase([]*nftables.Rule{rule})
 			family.registry().soundBase([]*nftables.Rule{rule, rule})

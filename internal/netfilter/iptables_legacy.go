@@ -5,6 +5,7 @@ package netfilter
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -53,27 +54,76 @@ const (
 // legacyEntries returns the rules of a legacy table as the kernel holds
 // them: names of chains and comments are in it as plain text.
 func (f family) legacyEntries(table string) ([]byte, error) {
+	_, entries, err := f.legacyTable(table)
+	return entries, err
+}
+
+// legacyTable returns the struct ipt_getinfo and the struct ipt_get_entries of a
+// legacy table.
+func (f family) legacyTable(table string) (info, entries []byte, err error) {
 	domain, level := unix.AF_INET, unix.SOL_IP
 	if f.table == nftables.TableFamilyIPv6 {
 		domain, level = unix.AF_INET6, unix.SOL_IPV6
 	}
 	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer unix.Close(fd)
 
-	info := make([]byte, infoSize)
+	info = make([]byte, infoSize)
 	copy(info, table)
 	if err := getsockopt(fd, level, soGetInfo, info); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	size := binary.NativeEndian.Uint32(info[infoSizeAt:])
-	entries := make([]byte, entriesStart+int(size))
+	entries = make([]byte, entriesStart+int(size))
 	copy(entries, table)
 	binary.NativeEndian.PutUint32(entries[nameSize:], size)
 	err = getsockopt(fd, level, soGetEntries, entries)
-	return entries, err
+	return info, entries, err
+}
+
+// legacyBarriers returns the chains FORWARD of iptables-legacy that drop what
+// they do not accept.
+func legacyBarriers(addrs []netip.Addr) []Barrier {
+	var found []Barrier
+	for _, f := range families() {
+		concerned := slices.ContainsFunc(addrs, func(addr netip.Addr) bool { return addr.Is4() == f.isIPv4() })
+		if !concerned || !f.hasLegacyTable("filter") {
+			continue
+		}
+		if drops, empty := f.legacyForward(); drops {
+			found = append(found, Barrier{Table: f.program("-legacy") + " filter", Chain: forwardChain, Closed: empty})
+		}
+	}
+	return found
+}
+
+// legacyForward reads the policy of FORWARD, which the kernel has as a last rule,
+// and whether there are others.
+func (f family) legacyForward() (drops, empty bool) {
+	info, entries, err := f.legacyTable("filter")
+	if err != nil {
+		return false, false
+	}
+	const (
+		firstAt  = nameSize + 4 + 2*4 // .hook_entry[NF_INET_FORWARD]
+		policyAt = nameSize + 4 + 7*4 // .underflow[NF_INET_FORWARD]
+		targetAt = 32                 // struct xt_entry_target, after which the verdict comes
+		drop     = ^uint32(0)         // -NF_DROP - 1
+	)
+	targetOffsetAt := 88 // struct ipt_entry.target_offset
+	if !f.isIPv4() {
+		targetOffsetAt = 140
+	}
+	first, policy := binary.NativeEndian.Uint32(info[firstAt:]), binary.NativeEndian.Uint32(info[policyAt:])
+	rule := entries[min(len(entries), entriesStart+int(policy)):]
+	if len(rule) < targetOffsetAt+2 {
+		return false, false
+	}
+	verdictAt := int(binary.NativeEndian.Uint16(rule[targetOffsetAt:])) + targetAt
+	return len(rule) >= verdictAt+4 && binary.NativeEndian.Uint32(rule[verdictAt:]) == drop, first == policy
 }
 
 // getsockopt is for options whose value is read and written.

@@ -48,6 +48,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := gate.Open(ctx, req.Owner(), passage); err != nil {
 		return nil, err
 	}
+	warnOfBarriers(ctx, gate, passage)
 	return req.Prev, nil
 }
 
@@ -128,6 +129,11 @@ func checkPassage(ctx context.Context, req *plugin.Request, c *Config) error {
 	for _, difference := range differences {
 		report.Addf("%s", difference)
 	}
+	for _, barrier := range barriers(ctx, gate, passage.Addrs) {
+		if barrier.Closed {
+			report.Addf("%s", explain(barrier))
+		}
+	}
 	return report.Err()
 }
 
@@ -139,7 +145,7 @@ func status(ctx context.Context, _ *plugin.Request, c *Config) error {
 		return err
 	}
 	reportLost(ctx)
-	return gate.Available(ctx, c.IngressPolicy)
+	return errors.Join(gate.Available(ctx, c.IngressPolicy), passable(ctx, gate))
 }
 
 // gc removes what attachments of the network have left that are not valid any

@@ -17,6 +17,10 @@ import (
 
 const dropForwarded = "iptables -w -P FORWARD DROP; ip6tables -w -P FORWARD DROP"
 
+// acceptForwarded is what the host's owner would add for one bridge.
+const acceptForwarded = `for t in iptables ip6tables; do $t -w -A FORWARD -i br0 -j ACCEPT
+$t -w -A FORWARD -o br0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; done`
+
 // others is what other programs have in the table filter: Docker, which drops
 // what it does not know, and kube-proxy.
 const others = `for t in iptables ip6tables; do
@@ -251,6 +255,56 @@ var _ = Describe("packets", func() {
 		l.Del(l.one.Container, withoutPrev(``))
 		misses(l.one, l.world())
 		Expect(l.rules()).NotTo(ContainSubstring("test/one/eth0"))
+	})
+
+	DescribeTable("that nftables accepts may be dropped in another table, which is said",
+		func(variant, backend, drop, accept, named string, usual bool) {
+			testutils.Need(GinkgoT(), "iptables-"+variant, "ip6tables-"+variant)
+			l = newLab()
+			preferring(variant)
+			Expect(saidDuring(func() { l.add(l.one, backend) })).To(BeEmpty())
+			gets(l.one, l.world())
+			within(l.Host, drop)
+			said := saidDuring(func() { l.add(l.one, backend) })
+			if usual {
+				Expect(said).To(ContainSubstring("firewall: " + named + " drops everything, and what another table accepts, too: accept the traffic of containers there"))
+			}
+			misses(l.one, l.world())
+			Expect(l.check(l.one, backend)).To(MatchError(ContainSubstring(named + " drops everything")))
+			_, err := l.Call("STATUS", l.one.Container, withoutPrev(backend))
+			Expect(err).To(MatchError(ContainSubstring(named + " drops everything")))
+			Expect(testrig.Code(err)).To(BeEquivalentTo(50))
+
+			within(l.Host, accept)
+			gets(l.one, l.world())
+			Expect(l.check(l.one, backend)).To(Succeed(), "the owner has thought of it")
+			Expect(saidDuring(func() {
+				_, err = l.Call("STATUS", l.one.Container, withoutPrev(backend))
+				Expect(err).NotTo(HaveOccurred())
+			})).To(ContainSubstring(named + " drops what its rules do not accept"))
+			l.Del(l.one.Container, withoutPrev(backend))
+			gets(l.one, l.world())
+		},
+		Entry("that of iptables-nft", "nft", `,"backend":"nftables"`, dropForwarded, acceptForwarded, "chain FORWARD of table ip filter", true),
+		Entry("that of ip6tables-nft", "nft", `,"backend":"nftables"`, dropForwarded, acceptForwarded, "chain FORWARD of table ip6 filter", true),
+		Entry("that of iptables-legacy", "legacy", `,"backend":"nftables"`, dropForwarded, acceptForwarded, "chain FORWARD of table iptables-legacy filter", true),
+		Entry("that of ip6tables-legacy", "legacy", `,"backend":"nftables"`, dropForwarded, acceptForwarded, "chain FORWARD of table ip6tables-legacy filter", true),
+		Entry("by the policy of one of the owner's, with any backend", "nft", ``,
+			"nft 'add table inet filter; add chain inet filter forward { type filter hook forward priority 0; policy drop; }'",
+			"nft 'add rule inet filter forward iifname br0 accept; add rule inet filter forward oifname br0 accept'", "chain forward of table inet filter", true),
+		Entry("by the last rule of one of the owner's", "nft", `,"backend":"iptables"`,
+			"nft 'add table inet mine; add chain inet mine last { type filter hook forward priority 10; }; add rule inet mine last counter reject'",
+			"nft 'insert rule inet mine last iifname br0 accept; insert rule inet mine last oifname br0 accept'", "chain last of table inet mine", false),
+	)
+
+	It("are of no family that a barrier is for, then it is not mentioned", func() {
+		l = newLab()
+		within(l.Host, "ip6tables -P FORWARD DROP")
+		onlyV4 := strings.Replace(l.one.config(`,"backend":"nftables"`), `,{"address":"`+l.one.v6+`/64","interface":2}`, "", 1)
+		Expect(saidDuring(func() { l.Add(l.one.Container, onlyV4) })).To(BeEmpty())
+		_, err := l.Call("CHECK", l.one.Container, onlyV4)
+		Expect(err).NotTo(HaveOccurred())
+		l.Del(l.one.Container, withoutPrev(``))
 	})
 
 	It("are left to nftables where iptables has nothing to say", func() {

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+)
+
+// Barrier is a chain that forwarded packets pass and that drops what its rules do
+// not accept. What another table accepts does not get past it.
+type Barrier struct {
+	Table, Chain string // "ip filter", "FORWARD"
+
+	// Closed says that nothing at all gets past: there is no rule that could
+	// accept something.
+	Closed bool
+}
+
+func (b Barrier) String() string {
+	which := "what its rules do not accept"
+	if b.Closed {
+		which = "everything"
+	}
+	return fmt.Sprintf("chain %s of table %s drops %s, and what another table accepts, too", b.Chain, b.Table, which)
+}
+
+// UsualBarriers looks at the chains that most hosts have, by their names: those
+// of iptables, and of nftables as distributions set it up. AllBarriers looks at
+// every chain. Both leave out what no packet of the addresses passes.
+func UsualBarriers(ctx context.Context, addrs []netip.Addr) ([]Barrier, error) {
+	return barriers(ctx, addrs, func(c *conn) ([]*nftables.Chain, error) {
+		var chains []*nftables.Chain
+		for _, usual := range []struct {
+			family nftables.TableFamily
+			chain  string
+		}{{nftables.TableFamilyIPv4, forwardChain}, {nftables.TableFamilyIPv6, forwardChain}, {nftables.TableFamilyINet, "forward"}} {
+			table := &nftables.Table{Family: usual.family, Name: "filter"}
+			there, err := c.hasChain(table, usual.chain)
+			if err != nil {
+				return nil, err
+			}
+			if !there {
+				continue
+			}
+			chain, err := c.ListChain(table, usual.chain)
+			if err != nil {
+				return nil, explain(err)
+			}
+			chains = append(chains, chain)
+		}
+		return chains, nil
+	})
+}
+
+// AllBarriers is for those who have more time, see UsualBarriers.
+func AllBarriers(ctx context.Context, addrs []netip.Addr) ([]Barrier, error) {
+	return barriers(ctx, addrs, func(c *conn) ([]*nftables.Chain, error) {
+		chains, err := c.ListChains()
+		return chains, explain(err)
+	})
+}
+
+func barriers(ctx context.Context, addrs []netip.Addr, list func(*conn) ([]*nftables.Chain, error)) ([]Barrier, error) {
+	found := legacyBarriers(addrs)
+	err := withConn(ctx, func(c *conn) error {
+		chains, err := list(c)
+		if err != nil {
+			return err
+		}
+		for _, chain := range chains {
+			if !isPassed(chain, addrs) {
+				continue
+			}
+			rules, err := c.GetRules(chain.Table, chain)
+			if err != nil {
+				return explain(err)
+			}
+			if b, ok := barrierOf(chain, rules); ok {
+				found = append(found, b)
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, errNoNFTables) {
+		return found, nil
+	}
+	return found, err
+}
+
+// isPassed tells whether forwarded packets of one of the addresses come to a
+// chain of others first thing.
+func isPassed(chain *nftables.Chain, addrs []netip.Addr) bool {
+	if chain.Hooknum == nil || *chain.Hooknum != *nftables.ChainHookForward || chain.Type != nftables.ChainTypeFilter {
+		return false
+	}
+	if chain.Table.Name == firewallTable || chain.Table.Name == isolationTable {
+		return false
+	}
+	switch chain.Table.Family {
+	case nftables.TableFamilyIPv4:
+		return slices.ContainsFunc(addrs, netip.Addr.Is4)
+	case nftables.TableFamilyIPv6:
+		return slices.ContainsFunc(addrs, netip.Addr.Is6)
+	}
+	return chain.Table.Family == nftables.TableFamilyINet
+}
+
+// barrierOf tells whether a chain ends in dropping.
+func barrierOf(chain *nftables.Chain, rules []*nftables.Rule) (Barrier, bool) {
+	b := Barrier{Table: familyName(chain.Table.Family) + " " + chain.Table.Name, Chain: chain.Name}
+	if end := slices.IndexFunc(rules, dropsAll); end >= 0 {
+		b.Closed = !slices.ContainsFunc(rules[:end], mayAccept)
+		return b, true
+	}
+	b.Closed = !slices.ContainsFunc(rules, mayAccept)
+	return b, chain.Policy != nil && *chain.Policy == nftables.ChainPolicyDrop
+}
+
+// dropsAll tells whether a rule drops or rejects whatever comes to it.
+func dropsAll(rule *nftables.Rule) bool {
+	return !mayAccept(rule) && !slices.ContainsFunc(rule.Exprs, func(e expr.Any) bool {
+		switch e := e.(type) {
+		case *expr.Counter, *expr.Log, *expr.Reject, *expr.Verdict, *expr.Target:
+			return false
+		case *expr.Match:
+			return e.Name != "comment"
+		}
+		return true
+	})
+}
+
+// mayAccept tells whether a rule ends otherwise than by dropping.
+func mayAccept(rule *nftables.Rule) bool {
+	if len(rule.Exprs) == 0 {
+		return true
+	}
+	switch last := rule.Exprs[len(rule.Exprs)-1].(type) {
+	case *expr.Verdict:
+		return last.Kind != expr.VerdictDrop
+	case *expr.Target:
+		return last.Name != "REJECT"
+	case *expr.Reject:
+		return false
+	}
+	return true
+}

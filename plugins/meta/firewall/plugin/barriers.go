@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package firewall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/containernetworking/plugins/internal/netfilter"
+)
+
+// To accept a packet in one table is not the last word, another can still drop
+// it. Chains that do belong to the host's owner, and what they accept cannot be
+// told for sure, unless they accept nothing at all. So they are mentioned, and
+// the latter are an error of CHECK and STATUS.
+
+// warnOfBarriers mentions them on standard error. ADD looks at the usual ones: a
+// host can have thousands of chains.
+func warnOfBarriers(ctx context.Context, gate netfilter.Gate, p netfilter.Passage) {
+	found, err := netfilter.UsualBarriers(ctx, p.Addrs)
+	if err != nil {
+		return // it is not what ADD is for
+	}
+	warn(withoutOwn(gate, found))
+}
+
+func warn(found []netfilter.Barrier) {
+	for _, barrier := range found {
+		fmt.Fprintf(os.Stderr, "firewall: %s\n", explain(barrier))
+	}
+}
+
+// passable fails if nothing can pass, and mentions what may not.
+func passable(ctx context.Context, gate netfilter.Gate) error {
+	var closed []error
+	found := barriers(ctx, gate, []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()})
+	for _, barrier := range found {
+		if barrier.Closed {
+			closed = append(closed, errors.New(explain(barrier)))
+		}
+	}
+	warn(slices.DeleteFunc(found, func(b netfilter.Barrier) bool { return b.Closed }))
+	return errors.Join(closed...)
+}
+
+func barriers(ctx context.Context, gate netfilter.Gate, addrs []netip.Addr) []netfilter.Barrier {
+	found, err := netfilter.AllBarriers(ctx, addrs)
+	if err != nil {
+		return nil
+	}
+	return withoutOwn(gate, found)
+}
+
+// withoutOwn leaves out the chains in which the gate itself, or firewalld for it,
+// lets pass what has to.
+func withoutOwn(gate netfilter.Gate, found []netfilter.Barrier) []netfilter.Barrier {
+	return slices.DeleteFunc(found, func(b netfilter.Barrier) bool {
+		switch gate.Name() {
+		case netfilter.IPTables:
+			return ofIPTables(b)
+		case firewalld:
+			return ofIPTables(b) || b.Table == "inet firewalld"
+		}
+		return false
+	})
+}
+
+func ofIPTables(b netfilter.Barrier) bool {
+	return b.Chain == "FORWARD" && (b.Table == "ip filter" || b.Table == "ip6 filter" || strings.Contains(b.Table, "legacy"))
+}
+
+// explain says what a barrier is, and what to do about it.
+func explain(b netfilter.Barrier) string {
+	if ofIPTables(b) {
+		return b.String() + ": accept the traffic of containers there, or use the backend iptables"
+	}
+	return b.String() + ": accept the traffic of containers there"
+}
