@@ -140,13 +140,16 @@ func (f family) portRules(ports HostPorts) []portRule {
 // markedSources are the sources that upstream marks: of the loopback addresses
 // 127.0.0.1 alone.
 func (h HostPorts) markedSources(container netip.Prefix) []netip.Prefix {
-	sources := h.sources(container)
-	for i, source := range sources {
-		if source == loopback() {
-			sources[i] = netip.PrefixFrom(source.Addr().Next(), source.Addr().BitLen())
+	var marked []netip.Prefix
+	for _, source := range h.sources(container) {
+		switch {
+		case source == loopback():
+			marked = append(marked, netip.PrefixFrom(source.Addr().Next(), source.Addr().BitLen()))
+		case source.Addr() != netip.IPv6Loopback():
+			marked = append(marked, source)
 		}
 	}
-	return sources
+	return marked
 }
 
 func (h HostPorts) markTarget() string {

@@ -134,10 +134,10 @@ func (h HostPorts) sources(container netip.Prefix) []netip.Prefix {
 	case container.Addr().Is4():
 		return []netip.Prefix{container.Masked(), loopback()}
 	}
-	return []netip.Prefix{container.Masked()}
+	return []netip.Prefix{container.Masked(), netip.PrefixFrom(netip.IPv6Loopback(), 128)}
 }
 
-// loopback is IPv4's. From ::1 the kernel lets nothing out.
+// loopback is IPv4's.
 func loopback() netip.Prefix { return netip.MustParsePrefix("127.0.0.0/8") }
 
 // entries returns the elements of an attachment, each once.

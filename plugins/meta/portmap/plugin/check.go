@@ -19,25 +19,27 @@ func checkPorts(ctx context.Context, req *plugin.Request, c *Config) error {
 		return nil
 	}
 	var report check.Report
-	differences, err := differences(ctx, req.Owner(), c, ports)
+	backend, differences, err := differences(ctx, req.Owner(), c, ports)
 	report.Fail("port mappings", err)
 	for _, difference := range differences {
 		report.Addf("port mappings: %s", difference)
 	}
-	checkLoopback(&report, ports)
+	checkLoopback(&report, intended{backend, ports})
 	return report.Err()
 }
 
-// differences looks where ADD has written. Of an attachment that no ADD of ours
-// has remembered, upstream's may have written the rules.
-func differences(ctx context.Context, owner plugin.Owner, c *Config, ports netfilter.HostPorts) ([]string, error) {
-	name := c.backend()
+// differences looks where ADD has written, and returns with which backend that
+// was. Of an attachment that no ADD of ours has remembered, upstream's may have
+// written the rules; then the backend is "" if it was nftables, of which
+// upstream's rules are others than ours.
+func differences(ctx context.Context, owner plugin.Owner, c *Config, ports netfilter.HostPorts) (name string, differences []string, err error) {
+	name = c.backend()
 	if i := store().Get(owner); i != nil {
 		name = decode(*i).Backend
 	} else {
 		written, differences, err := netfilter.WrittenByUpstream(ctx, owner, ports)
 		if err != nil || written == netfilter.NFTables {
-			return differences, err
+			return "", differences, err
 		}
 		if written == netfilter.IPTables {
 			name = written
@@ -45,7 +47,8 @@ func differences(ctx context.Context, owner plugin.Owner, c *Config, ports netfi
 	}
 	backend, err := netfilter.SelectPortMapper(ctx, name)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	return backend.CheckPorts(ctx, owner, ports, holders{})
+	differences, err = backend.CheckPorts(ctx, owner, ports, holders{})
+	return backend.Name(), differences, err
 }

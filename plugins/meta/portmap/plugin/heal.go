@@ -68,7 +68,7 @@ func restoreWith(ctx context.Context, name string, mapped []netfilter.OwnedPorts
 			errs = append(errs, err)
 			continue
 		}
-		errs = append(errs, routeLoopback(m.Ports))
+		errs = append(errs, routeLoopback(intended{name, m.Ports}))
 	}
 	return restored, errors.Join(errs...)
 }

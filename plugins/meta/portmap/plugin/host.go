@@ -5,6 +5,7 @@
 package portmap
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -22,47 +23,102 @@ import (
 )
 
 // routeLoopback lets packets from the host's loopback addresses out to the
-// container, whose answers come back the same way.
-func routeLoopback(ports netfilter.HostPorts) error {
-	setting, err := loopbackSetting(ports)
-	if err != nil || setting == "" {
-		return err
+// container, whose answers come back the same way. For IPv4 that is a setting of
+// the device that leads to the container, for IPv6 a route.
+func routeLoopback(wanted intended) error {
+	setting, err := loopbackSetting(wanted.Ports)
+	if err == nil && setting != "" {
+		err = sysctl.Set(setting, "1")
 	}
-	return sysctl.Set(setting, "1")
+	route, errRoute := loopbackRoute(wanted)
+	if errRoute == nil && route != nil && !isLoopbackRouted(route) {
+		errRoute = addRoute(route)
+	}
+	return errors.Join(err, errRoute)
 }
 
-func checkLoopback(report *check.Report, ports netfilter.HostPorts) {
-	setting, err := loopbackSetting(ports)
-	report.Fail("route_localnet", err)
-	if err != nil || setting == "" {
-		return
+func addRoute(route *netlink.Route) error {
+	err := netlink.RouteAdd(route)
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("route for the answers to ::1: %w", err)
 	}
-	value, err := sysctl.Sysctl(setting)
+	return nil
+}
+
+func checkLoopback(report *check.Report, wanted intended) {
+	setting, err := loopbackSetting(wanted.Ports)
 	report.Fail("route_localnet", err)
-	report.Equal(setting, "value", "1", value)
+	if err == nil && setting != "" {
+		value, err := sysctl.Sysctl(setting)
+		report.Fail("route_localnet", err)
+		report.Equal(setting, "value", "1", value)
+	}
+	route, err := loopbackRoute(wanted)
+	report.Fail("the route for ::1", err)
+	if err == nil && route != nil && !isLoopbackRouted(route) {
+		report.Addf("what answers ::1 has no route: table local lacks ::1 for the device with index %d", route.LinkIndex)
+	}
 }
 
 // loopbackSetting returns the name of the setting, or "" where nothing is mapped
 // from a loopback address or the host has no route to the container.
 func loopbackSetting(ports netfilter.HostPorts) (string, error) {
-	i := slices.IndexFunc(ports.Containers, func(p netip.Prefix) bool { return p.Addr().Is4() })
-	if i < 0 || !ports.SNAT || !slices.ContainsFunc(ports.Mappings, fromLoopback) {
-		return "", nil
-	}
-	routes, err := netlink.RouteGet(ports.Containers[i].Addr().AsSlice())
-	if err != nil || len(routes) == 0 || routes[0].LinkIndex == 0 {
-		return "", nil
-	}
-	device, err := netlink.LinkByIndex(routes[0].LinkIndex)
-	if err != nil {
-		return "", fmt.Errorf("the device to %s: %w", ports.Containers[i].Addr(), err)
+	device, err := deviceTo(ports, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	if err != nil || device == nil {
+		return "", err
 	}
 	return "net/ipv4/conf/" + device.Attrs().Name + "/route_localnet", nil
 }
 
-// fromLoopback tells whether a mapping can be used by way of 127.0.0.1.
-func fromLoopback(m netfilter.PortMapping) bool {
-	return !m.HostIP.IsValid() || m.HostIP.Is4() && (m.HostIP.IsUnspecified() || m.HostIP.IsLoopback())
+// loopbackRoute returns the route by which the answers to ::1 are delivered, or
+// nil where there are none. The kernel looks for ::1 among the routes of the
+// device that a packet has come in by (rt6_need_strict), once the answer has its
+// destination back. What comes from outside with such an address it has dropped
+// before (ip6_rcv_core), so that the route lets nobody in.
+//
+// With iptables, whose rules are upstream's, ::1 is not masqueraded.
+func loopbackRoute(wanted intended) (*netlink.Route, error) {
+	if wanted.Backend != netfilter.NFTables {
+		return nil, nil
+	}
+	device, err := deviceTo(wanted.Ports, netip.IPv6Loopback())
+	if err != nil || device == nil {
+		return nil, err
+	}
+	return &netlink.Route{
+		Dst:       &net.IPNet{IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
+		LinkIndex: device.Attrs().Index, Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL,
+	}, nil
+}
+
+// isLoopbackRouted tells whether the kernel would deliver what comes in by the
+// device.
+func isLoopbackRouted(route *netlink.Route) bool {
+	routes, err := netlink.RouteGetWithOptions(route.Dst.IP, &netlink.RouteGetOptions{IifIndex: route.LinkIndex})
+	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
+}
+
+// deviceTo returns the device that leads to the container, or nil where nothing
+// is mapped from a loopback address or the host has no route to the container.
+func deviceTo(ports netfilter.HostPorts, loopback netip.Addr) (netlink.Link, error) {
+	i := slices.IndexFunc(ports.Containers, func(p netip.Prefix) bool { return p.Addr().Is4() == loopback.Is4() })
+	if i < 0 || !ports.SNAT || !slices.ContainsFunc(ports.Mappings, func(m netfilter.PortMapping) bool { return serves(m, loopback) }) {
+		return nil, nil
+	}
+	routes, err := netlink.RouteGet(ports.Containers[i].Addr().AsSlice())
+	if err != nil || len(routes) == 0 || routes[0].LinkIndex == 0 {
+		return nil, nil
+	}
+	device, err := netlink.LinkByIndex(routes[0].LinkIndex)
+	if err != nil {
+		return nil, fmt.Errorf("the device to %s: %w", ports.Containers[i].Addr(), err)
+	}
+	return device, nil
+}
+
+// serves tells whether a mapping can be used by way of a loopback address.
+func serves(m netfilter.PortMapping, loopback netip.Addr) bool {
+	return m.Applies(loopback) && (!m.HostIP.IsValid() || m.HostIP.IsUnspecified() || m.HostIP.IsLoopback())
 }
 
 // forgetConnections makes the kernel forget the connections to mapped ports of

@@ -140,6 +140,67 @@ func packetsWith(backend string) {
 	})
 }
 
+var _ = Describe("packets from ::1", func() {
+	var (
+		l      *lab
+		one    *testrig.Container
+		config string
+	)
+	// bridged has the kernel pass bridged packets of IPv6 to netfilter, or not.
+	bridged := func(value string) {
+		l.sh("[ ! -e /proc/sys/net/bridge/bridge-nf-call-ip6tables ] || echo " + value + " > /proc/sys/net/bridge/bridge-nf-call-ip6tables")
+	}
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), append(needs(), "nft-tool")...)
+		l = newLab()
+		one = l.attach("one")
+		serve(one.Netns, "tcp", 80)
+		serve(one.Netns, "udp", 53)
+		config = l.config(one, mapping(8080, 80, "tcp")+","+mapping(5353, 53, "udp", `,"hostIP":"::1"`), `,"backend":"nftables"`)
+		bridged("0")
+	})
+
+	It("get to a mapped port, and the answers back, with nftables", func() {
+		l.add(one, config)
+		Expect(l.check(one, config)).To(Succeed())
+		Expect(reach(l.Host, "tcp", "::1", 8080)).To(Equal("fd88::1"))
+		Expect(reach(l.Host, "udp", "::1", 5353)).To(Equal("fd88::1"))
+		By("losing the route")
+		l.sh("ip -6 route del local ::1 dev br0 table local")
+		_, err := reach(l.Host, "tcp", "::1", 8080)
+		Expect(err).To(HaveOccurred())
+		Expect(l.check(one, config)).To(MatchError(ContainSubstring("what answers ::1 has no route")))
+		l.add(one, config)
+		Expect(reach(l.Host, "tcp", "::1", 8080)).To(Equal("fd88::1"))
+		l.Del(one, config)
+		_, err = reach(l.Host, "tcp", "::1", 8080)
+		Expect(err).To(HaveOccurred())
+	})
+
+	It("do not without snat, and need no route then", func() {
+		config := l.config(one, mapping(8080, 80, "tcp"), `,"backend":"nftables","snat":false`)
+		l.add(one, config)
+		Expect(l.check(one, config)).To(Succeed())
+		Expect(l.sh("ip -6 route show table local")).NotTo(ContainSubstring("::1 dev br0 metric"))
+	})
+
+	It("come from the host only: nobody else gets to its ::1", func() {
+		serve(l.Host, "udp", 7777)
+		Expect(reach(one.Netns, "udp", "fd88::1", 7777)).To(Equal(l.v6(one)))
+		l.add(one, config)
+		within(one.Netns, "ip -6 addr del ::1/128 dev lo; ip -6 route add ::1/128 via fd88::1 dev eth0")
+		for _, value := range []string{"0", "1"} {
+			bridged(value)
+			before := l.sh("cat /proc/thread-self/net/snmp6 | grep Ip6InHdrErrors")
+			_, err := reach(one.Netns, "udp", "::1", 7777)
+			Expect(err).To(HaveOccurred())
+			Expect(l.sh("cat /proc/thread-self/net/snmp6 | grep Ip6InHdrErrors")).NotTo(Equal(before), "it was sent, and dropped at once")
+			_, err = reach(one.Netns, "udp", "::1", 5353)
+			Expect(err).To(HaveOccurred(), "not even to a mapped port")
+		}
+	})
+})
+
 func within(netns ns.NetNS, script string) {
 	GinkgoHelper()
 	Expect(netns.Do(func(ns.NetNS) error {

@@ -57,7 +57,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := backend.MapPorts(ctx, req.Owner(), ports, holders{}); err != nil {
 		return nil, err
 	}
-	if err := routeLoopback(ports); err != nil {
+	if err := routeLoopback(wanted); err != nil {
 		return nil, err
 	}
 	forgetConnections(ports)
