@@ -48,7 +48,7 @@ install_tools() {
 }
 
 static_busybox() {
-	[ -x "$(command -v busybox)" ] && busybox --list | grep -qx switch_root
+	[ -x "$(command -v busybox)" ] && busybox --list | grep -x switch_root >/dev/null # -q would stop reading, and pipefail mind it
 }
 
 # ensure_image builds the image once; the lock keeps two first runs from building it at once.
