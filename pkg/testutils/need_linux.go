@@ -44,6 +44,13 @@ func Need(tb TB, features ...string) {
 	}
 }
 
+// Lacks tells whether this machine lacks one of the features, for a test that has
+// something to do in either case.
+func Lacks(features ...string) bool {
+	known := allFeatures()
+	return slices.ContainsFunc(features, func(name string) bool { return known[name].try() != nil })
+}
+
 func giveUp(tb TB, feature, reason string) {
 	tb.Helper()
 	if mustNotSkip(feature) {

@@ -5,6 +5,7 @@
 package conformance
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,20 +39,7 @@ func (m *matrix) badInput(suite Suite) {
 		}
 	})
 
-	It("detaches whatever has become of the configuration", func() {
-		for _, r := range replacements() {
-			if strings.Contains(r.name, "UTF-8") {
-				continue // no JSON any more: there is no name to go by
-			}
-			c := m.container("c1")
-			m.add(c, m.config("1.1.0"))
-			broken := replaceAll(plain(m.fullConfigs()[0]), r.text, m.notNeededToRemove)
-			answer := m.host.Run(Call{Verb: "DEL", Container: c, Config: broken})
-			Expect(answer.silentSuccess()).To(Succeed(), r.name)
-			m.expectNothingLeft(c)
-		}
-	})
-
+	m.removalOfBrokenConfig()
 	It("survives a broken prevResult in ADD", m.addWithMutatedResult)
 
 	if suite.IPAM == plugin.IsIPAM || suite.IPAM == plugin.NoIPAM && !suite.Chained {
@@ -61,6 +49,24 @@ func (m *matrix) badInput(suite Suite) {
 		failAll(m.tryMutatedResults())
 	})
 	It("detaches whatever has become of prevResult", m.removeWithMutatedResult)
+}
+
+// removalOfBrokenConfig declares a DEL whose configuration holds nothing that it
+// should.
+func (m *matrix) removalOfBrokenConfig() {
+	It("detaches whatever has become of the configuration", func() {
+		for _, r := range replacements() {
+			if strings.Contains(r.name, "UTF-8") {
+				continue // no JSON any more: there is no name to go by
+			}
+			c := m.container("c1")
+			m.addIfAble(c, m.config("1.1.0"))
+			broken := replaceAll(plain(m.fullConfigs()[0]), r.text, m.notNeededToRemove)
+			answer := m.host.Run(Call{Verb: "DEL", Container: c, Config: broken})
+			Expect(answer.silentSuccess()).To(Succeed(), r.name)
+			m.expectNothingLeft(c)
+		}
+	})
 }
 
 // failAll fails for all failures, of which it shows the first.
@@ -156,7 +162,7 @@ func (m *matrix) tryMutatedAdd(mutated mutation) error {
 	if answer.Status == 0 {
 		return m.undoMutatedAdd(mutated, c)
 	}
-	if err := judgeRefusal(mutated, answer); err != nil {
+	if err := errors.Join(judgeRefusal(mutated, answer), m.judgeInability(answer)); err != nil {
 		return err
 	}
 	return m.unchanged(c)
@@ -183,6 +189,16 @@ func judgeRefusal(mutated mutation, answer Answer) error {
 		return fmt.Errorf("the error does not say where: %s", short(refusal.Msg))
 	}
 	return nil
+}
+
+// judgeInability expects of an error that is not about the input that it is about
+// what this machine lacks.
+func (m *matrix) judgeInability(answer Answer) error {
+	refusal, err := answer.Refusal()
+	if err != nil || m.unable == "" || refusal.Code != types.ErrInternal || strings.Contains(refusal.Msg, m.unable) {
+		return err
+	}
+	return fmt.Errorf("neither the input nor the kernel is to blame: %s", short(refusal.Msg))
 }
 
 func short(text string) string { return text[:min(len(text), 300)] }
@@ -215,7 +231,7 @@ func (m *matrix) undoMutatedAdd(mutated mutation, c *Container) error {
 func (m *matrix) tryMutatedResults() []string {
 	c := m.container("c1")
 	config := m.config("1.1.0")
-	attachment := m.add(c, config)
+	attachment := m.addIfAble(c, config)
 	before := snapshot(m.host) + snapshot(c)
 	var failures []string
 	doc := with(config, Object{"prevResult": attachment.Result})
@@ -240,7 +256,7 @@ func (m *matrix) removeWithMutatedResult() {
 	for _, breakResult := range resultBreakers() {
 		c := m.container("c1")
 		config := m.config("1.1.0")
-		attachment := m.add(c, config)
+		attachment := m.addIfAble(c, config)
 		broken := breakResult(with(config, Object{"prevResult": attachment.Result}))
 		answer := m.host.Run(Call{Verb: "DEL", Container: c, Config: broken})
 		Expect(answer.silentSuccess()).To(Succeed(), string(broken))
@@ -260,6 +276,8 @@ func (m *matrix) addWithMutatedResult() {
 		Expect(answer.proper()).To(Succeed(), string(broken))
 		if answer.Status == 0 {
 			m.delete(c, config)
+		} else {
+			Expect(m.judgeInability(answer)).To(Succeed(), string(broken))
 		}
 		m.expectNothingLeft(c)
 		Expect(c.Remove()).To(Succeed())

@@ -23,8 +23,10 @@ func suite() conformance.Suite {
 		Brief:   true,
 		Loses:   true,
 		Needs:   []string{"vrf"},
+		Unable:  "this kernel has no VRFs (CONFIG_NET_VRF)",
 		Typo:    [2]string{"vrfnam", "vrfname"},
 		Config:  func(*conformance.Host) conformance.Object { return conformance.Object{"vrfname": "blue"} },
+		Full:    []func(*conformance.Host) conformance.Object{everyKey},
 		Changed: func(*conformance.Host) conformance.Object { return conformance.Object{"vrfname": "red", "table": -1} },
 		Breakages: []conformance.Breakage{
 			{What: "the VRF is gone", Want: "blue: the interface is gone", Alone: true, Do: inside("blue", netlink.LinkDel)},
@@ -32,6 +34,10 @@ func suite() conformance.Suite {
 			{What: "the interface has left", Want: "eth0: is not in the VRF blue", Do: inside("eth0", netlink.LinkSetNoMaster)},
 		},
 	}
+}
+
+func everyKey(*conformance.Host) conformance.Object {
+	return conformance.Object{"vrfname": "blue", "table": 1001}
 }
 
 // inside does something to a link of the container.
