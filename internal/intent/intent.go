@@ -2,18 +2,24 @@
 
 //go:build linux
 
-// Package intent keeps what a plugin has written into the host's packet filter
-// for each live attachment, in files: what flushes the rules ("nft flush
-// ruleset", "iptables -F", a firewall that reloads) does not reach them, and
-// from them the rules are put back without the runtime's help.
+// Package intent keeps what a plugin is about to do, or has done, for each live
+// attachment, in files: for what the kernel does not remember, or somebody may
+// take away.
+//
+// portmap and firewall keep what they have written into the host's packet
+// filter: what flushes the rules ("nft flush ruleset", "iptables -F", a firewall
+// that reloads) does not reach the files, and from them the rules are put back
+// without the runtime's help. vrf keeps what an interface loses on its way, for
+// as long as it is on its way, and bandwidth which link it shapes.
 //
 // There is one file for each attachment,
 //
 //	/run/cni/intent/<plugin>/<host>:<network>:<container>:<interface>.json
 //
-// in which <host> is the inode number of the network namespace that has the
-// rules. It is written before the rules and removed after them, so that no rule
-// is without. The format is documented in Documentation/architecture.md.
+// in which <host> is the inode number of the host's network namespace. It is
+// written before what it is about is done, and removed after that has been taken
+// back, so that nothing is without. The format is documented in
+// Documentation/architecture.md.
 package intent
 
 import (
@@ -79,6 +85,13 @@ func (i Intent) Gone() bool {
 	return i.Netns != "" && i.Inode != 0 && inode(i.Netns) != i.Inode
 }
 
+// Enters tells whether the request is for the namespace that the intent is about,
+// whatever path leads there by now.
+func (i Intent) Enters(req *plugin.Request) bool {
+	var stat unix.Stat_t
+	return req.Netns.Present() && i.Boot == boot() && unix.Fstat(int(req.Netns.NS().Fd()), &stat) == nil && stat.Ino == i.Inode
+}
+
 // inode returns the number of a network namespace, or 0 if there is none at path.
 func inode(path string) uint64 {
 	var stat unix.Stat_t
@@ -97,20 +110,33 @@ func boot() string {
 type Store struct {
 	root   string
 	plugin string
+	pinned string
 }
 
 // Of returns the store of a plugin. Each of its functions looks at the host
 // whose network namespace the calling thread is in.
-func Of(plugin string) Store { return Store{root, plugin} }
+func Of(plugin string) Store { return Store{root: root, plugin: plugin} }
+
+// Pinned returns the store for the host whose network namespace the calling thread
+// is in, to be used from others as well.
+func (s Store) Pinned() Store {
+	s.pinned = s.host()
+	return s
+}
 
 func (s Store) dir() string { return filepath.Join(s.root, s.plugin) }
 
 // host is how the names of all files of this host begin.
-func host() string { return fmt.Sprint(inode("/proc/thread-self/ns/net")) + ":" }
+func (s Store) host() string {
+	if s.pinned != "" {
+		return s.pinned
+	}
+	return fmt.Sprint(inode("/proc/thread-self/ns/net")) + ":"
+}
 
 // file returns where the intent of the owner with a comment is.
 func (s Store) file(comment string) string {
-	return filepath.Join(s.dir(), host()+fileName(comment)+extension)
+	return filepath.Join(s.dir(), s.host()+fileName(comment)+extension)
 }
 
 const extension = ".json"
@@ -183,7 +209,7 @@ func (s Store) list(prefix string) []Intent {
 // with prefix, also of those that Replace has left.
 func (s Store) names(prefix string) []string {
 	entries, _ := os.ReadDir(s.dir())
-	prefix = host() + fileName(prefix)
+	prefix = s.host() + fileName(prefix)
 	var names []string
 	for _, entry := range entries {
 		if strings.HasPrefix(entry.Name(), prefix) {
@@ -200,7 +226,7 @@ func (s Store) Collect(attachments plugin.Attachments, remove func(plugin.Owner)
 	for _, name := range s.names("") {
 		path := filepath.Join(s.dir(), name)
 		comment, _ := strings.CutSuffix(strings.TrimSuffix(name, wholefile.Aside("")), extension)
-		comment = strings.ReplaceAll(strings.TrimPrefix(comment, host()), ":", "/")
+		comment = strings.ReplaceAll(strings.TrimPrefix(comment, s.host()), ":", "/")
 		if !attachments.StaleComment(comment) {
 			continue
 		}

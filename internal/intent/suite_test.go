@@ -36,7 +36,7 @@ func request(network, container, ifname string) *plugin.Request {
 
 var _ = Describe("a store", func() {
 	var s Store
-	BeforeEach(func() { s = Store{filepath.Join(GinkgoT().TempDir(), "cni", "intent"), "portmap"} })
+	BeforeEach(func() { s = Store{root: filepath.Join(GinkgoT().TempDir(), "cni", "intent"), plugin: "portmap"} })
 
 	put := func(network, container, ifname, content string) Intent {
 		GinkgoHelper()
@@ -67,6 +67,7 @@ var _ = Describe("a store", func() {
 	It("belongs to one host", func() {
 		testutils.Need(GinkgoT(), "root")
 		put("net", "c1", "eth0", "x")
+		pinned := s.Pinned()
 		other, err := ns.TempNetNS()
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(other.Close)
@@ -74,8 +75,20 @@ var _ = Describe("a store", func() {
 			defer GinkgoRecover()
 			Expect(s.List()).To(BeEmpty())
 			Expect(s.Get(owner("net", "c1", "eth0"))).To(BeNil())
+			Expect(pinned.Get(owner("net", "c1", "eth0"))).NotTo(BeNil())
 			return nil
 		})).To(Succeed())
+	})
+
+	It("tells which namespace it is about", func() {
+		i := put("net", "c1", "eth0", "x")
+		req := request("net", "c1", "eth0")
+		Expect(i.Enters(req)).To(BeTrue())
+		Expect(i.Enters(&plugin.Request{})).To(BeFalse(), "no namespace")
+		reborn, rebooted := i, i
+		reborn.Inode++
+		rebooted.Boot = "another"
+		Expect([]bool{reborn.Enters(req), rebooted.Enters(req)}).To(Equal([]bool{false, false}))
 	})
 
 	It("tells who is gone", func() {

@@ -5,6 +5,7 @@
 package linkroutes
 
 import (
+	"encoding/json"
 	"errors"
 	"net"
 	"os"
@@ -14,6 +15,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -88,6 +90,29 @@ var _ = Describe("routes", func() {
 		moved := InTable(route, 100)
 		Expect([]int{moved.Table, moved.Flags, moved.MultiPath[0].Flags}).To(Equal([]int{100, unix.RTNH_F_ONLINK, unix.RTNH_F_ONLINK}))
 		Expect(route.MultiPath[0].Flags).NotTo(Equal(unix.RTNH_F_ONLINK), "the original stays as it is")
+	})
+
+	It("are read as they were written, with all they have", func() {
+		plain, wide, twice := to("2001:db8::/32"), to("10.1.0.0/16"), hops(7, 8)
+		plain.Gw, plain.Src, plain.MTU, plain.Priority, plain.Table = net.ParseIP("fd00::1"), net.ParseIP("fd00::2"), 1300, 7, 1001
+		wide.Via = &netlink.Via{AddrFamily: netlink.FAMILY_V6, Addr: net.ParseIP("fe80::1")}
+		wide.Encap = &netlink.MPLSEncap{Labels: []int{100, 200}}
+		twice.MultiPath[0].Via = &netlink.Via{AddrFamily: netlink.FAMILY_V4, Addr: net.IP{10, 1, 0, 1}}
+		twice.MultiPath[1].Encap = &netlink.SEG6Encap{Mode: nl.SEG6_IPTUN_MODE_ENCAP, Segments: []net.IP{net.ParseIP("fd00::9")}}
+		written := Saved{plain, wide, twice, {}}
+		data, err := json.Marshal(written)
+		Expect(err).NotTo(HaveOccurred())
+		var read Saved
+		Expect(json.Unmarshal(data, &read)).To(Succeed())
+		Expect(read).To(HaveLen(len(written)))
+		for i := range written {
+			Expect(read[i].Equal(written[i])).To(BeTrue(), "%v is %v", written[i], read[i])
+		}
+		Expect(read[0]).To(Equal(plain))
+		for _, broken := range []string{`7`, `[{"Via":{"Kind":2,"Bytes":"AA=="}}]`, `[{"MultiPath":[{"Encap":{"Kind":1,"Bytes":""}}]}]`, `[{"Gw":"x"}]`} {
+			Expect(json.Unmarshal([]byte(broken), &read)).NotTo(Succeed(), broken)
+		}
+		Expect(json.Unmarshal([]byte(`[{"Encap":{"Kind":99,"Bytes":"AA=="}},null]`), &read)).To(Succeed())
 	})
 
 	It("come after those by which their gateways are reached", func() {

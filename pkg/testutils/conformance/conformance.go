@@ -62,10 +62,6 @@ type Suite struct {
 	// plugins that only the emulated machine can run, where that takes minutes,
 	// and that share the code in question with one that is tried in full.
 	Brief bool
-	// Loses is set for a plugin that, when it is killed, may cost the container's
-	// interface addresses and routes: those that the kernel takes off it between
-	// two calls. They are not put back; nothing may be left over all the same.
-	Loses bool
 	// Unable is part of the error of an ADD where the machine lacks Needs. A brief
 	// suite that names it is given bad input on such a machine, too: that has to be
 	// refused before the kernel gets to say what it cannot do.

@@ -26,6 +26,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
 const (
@@ -262,9 +263,19 @@ func (c *Container) rebirth() (*Container, error) {
 func (c *Container) snapshot() (string, error) {
 	text, err := kernelSnapshot(c.NS)
 	if c.pair != nil {
-		text = c.pair.anonymous(text)
+		text = c.pair.anonymous(text) + c.parameters()
 	}
 	return "container:\n" + text, err
+}
+
+// parameters are those of the interface that a plugin may change for a moment.
+func (c *Container) parameters() (text string) {
+	_ = c.Do(func() error {
+		value, err := sysctl.Sysctl("net/ipv6/conf/" + c.IfName + "/accept_dad") // the interface may be gone
+		text = fmt.Sprintln("accept_dad", value, err)
+		return nil
+	})
+	return text
 }
 
 // snapshot describes the host and its files.

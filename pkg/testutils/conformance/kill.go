@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -372,14 +371,6 @@ func (s *scene) ranThrough(verb string) error {
 	return del(s)
 }
 
-// leftInside compares a container with how it was.
-func (k *killer) leftInside(now string) string {
-	if k.suite.Loses {
-		return strings.Join(excess(now, k.nsClean), "\n")
-	}
-	return diff(k.nsClean, now)
-}
-
 // nothingLeft compares the host and the containers with how they were.
 func (k *killer) nothingLeft(containers []*Container) error {
 	now, err := k.host.snapshot()
@@ -394,7 +385,7 @@ func (k *killer) nothingLeft(containers []*Container) error {
 		if now, err = c.snapshot(); err != nil {
 			return err
 		}
-		left += k.leftInside(now)
+		left += diff(k.nsClean, now)
 	}
 	if left != "" {
 		return fmt.Errorf("left:\n%s", left)

@@ -21,7 +21,6 @@ func suite() conformance.Suite {
 		IPAM:    plugin.NoIPAM,
 		Chained: true,
 		Brief:   true,
-		Loses:   true,
 		Needs:   []string{"vrf"},
 		Unable:  "this kernel has no VRFs (CONFIG_NET_VRF)",
 		Typo:    [2]string{"vrfnam", "vrfname"},

@@ -96,6 +96,9 @@ func freeTable() (int, error) {
 // removeEmpty removes a VRF that no interface is in. None of that name, or
 // something else, is a success.
 func removeEmpty(name string) error {
+	if name == "" {
+		return nil
+	}
 	links, err := netlinksafe.LinkList()
 	if err != nil {
 		return fmt.Errorf("list the links: %w", err)

@@ -13,11 +13,13 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/containernetworking/plugins/pkg/undo"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
@@ -217,7 +219,7 @@ var _ = Describe("the kernel", func() {
 			fault := &undo.Fault{At: at}
 			_, err := c.CallWith(undo.WithFault(context.Background(), fault), "ADD", c.on("eth2"), config("three", "", "eth2"))
 			if fault.Fired == "" {
-				Expect(at).To(Equal(3))
+				Expect(at).To(Equal(4))
 				break
 			}
 			Expect(err).To(HaveOccurred())
@@ -237,6 +239,81 @@ var _ = Describe("the kernel", func() {
 		gone := c.on("eth0")
 		gone.Path = "/run/netns/no-such"
 		c.Del(gone, `{"vrfname":"one"}`)
+	})
+
+	It("gets back what it has dropped, when a process was killed meanwhile", func() {
+		c := newContainer()
+		c.join("eth0", "10.1.0", "fd00:1")
+		c.ip("route add default via 10.1.0.1")
+		c.ip("route add 2001:db8::/32 via fd00:1::1 metric 5")
+		Expect(c.sysctl("accept_dad", "1")).To(Succeed())
+		before := c.snapshot()
+		ref, err := ns.OpenRef(c.Path)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(ref.Close)
+		req := &plugin.Request{Network: "test", ContainerID: "one", IfName: "eth0", Netns: ref}
+		// killed leaves what there is after the call that puts the interface into
+		// the VRF, or before it.
+		killed := func(moved bool) {
+			GinkgoHelper()
+			var luggage baggage
+			c.Do(func() {
+				luggage, err = pack(testrig.Find("eth0"), unix.RT_TABLE_MAIN, baggage{})
+				Expect(err).NotTo(HaveOccurred())
+			})
+			luggage.VRF = "blue"
+			c.OnHost(func() { noteOf(req).write(luggage) })
+			c.ip("link add blue up type vrf table 7")
+			Expect(c.sysctl("accept_dad", "0")).To(Succeed())
+			if moved {
+				c.ip("link set eth0 master blue")
+				Expect(c.ip("route show table 7")).NotTo(ContainSubstring("default"))
+			}
+		}
+		acceptDAD := func() (value string) {
+			c.Do(func() { value = acceptDAD("eth0") })
+			return value
+		}
+		noNote := func() {
+			GinkgoHelper()
+			c.OnHost(func() { Expect(store().List()).To(BeEmpty()) })
+		}
+
+		for _, moved := range []bool{true, false} {
+			By("detaching it")
+			killed(moved)
+			c.Del(c.on("eth0"), `{}`)
+			Expect(changes(before, c.snapshot())).To(BeEmpty())
+			Expect(acceptDAD()).To(Equal("1"))
+			noNote()
+
+			By("adding it again")
+			killed(moved)
+			c.Add(c.on("eth0"), `{"name":"test","vrfname":"blue"`+c.prev("eth0", "10.1.0", "fd00:1")+`}`)
+			Expect(c.routes(4, "7")).To(ContainElement(HavePrefix("default via 10.1.0.1")))
+			Expect(c.routes(6, "7")).To(ContainElement(HavePrefix("2001:db8::/32 via fd00:1::1 dev eth0 metric 5")))
+			Expect(c.ip("-6 address show dev eth0")).To(ContainSubstring("fd00:1::5/64"))
+			Expect(acceptDAD()).To(Equal("1"))
+			noNote()
+			c.Del(c.on("eth0"), `{"vrfname":"blue"}`)
+			Expect(changes(before, c.snapshot())).To(BeEmpty())
+		}
+
+		By("adding it to another VRF")
+		killed(false)
+		c.Add(c.on("eth0"), `{"name":"test","vrfname":"red"`+c.prev("eth0", "10.1.0", "fd00:1")+`}`)
+		Expect(c.ip("link show type vrf")).NotTo(ContainSubstring("blue"))
+		c.Del(c.on("eth0"), `{"vrfname":"red"}`)
+		Expect(changes(before, c.snapshot())).To(BeEmpty())
+
+		By("collecting what nobody detaches")
+		killed(true)
+		_, err = c.Call("GC", c.on("eth0"), `{"vrfname":"blue","cni.dev/valid-attachments":[{"containerID":"one","ifname":"eth0"}]}`)
+		Expect(err).NotTo(HaveOccurred())
+		c.OnHost(func() { Expect(store().List()).To(HaveLen(1)) })
+		_, err = c.Call("GC", c.on("eth0"), `{"vrfname":"blue"}`)
+		Expect(err).NotTo(HaveOccurred())
+		noNote()
 	})
 
 	It("is compared by CHECK", func() {

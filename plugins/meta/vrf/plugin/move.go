@@ -5,6 +5,7 @@
 package vrf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,23 +23,41 @@ import (
 // baggage is what a link loses on its way into a VRF or out of one: the kernel
 // sets it down and up again.
 type baggage struct {
-	addresses []netlink.Addr  // of IPv6, but for those that the kernel makes by itself
-	routes    []netlink.Route // nearest first
+	Link      int              `json:"link"`      // its index
+	VRF       string           `json:"vrf"`       // where it goes, or what it leaves
+	Addresses []netlink.Addr   `json:"addresses"` // of IPv6, but for those that the kernel makes by itself
+	Routes    linkroutes.Saved `json:"routes"`    // nearest first
+	AcceptDAD string           `json:"acceptDAD"` // the parameter; "" if there is none
 }
 
 // pack returns what is to go with a link whose routes are in table, with its
-// share of the routes that lead through other links, too.
-func pack(l netlink.Link, table int) (baggage, error) {
+// share of the routes that lead through other links, too, and with that with
+// which it should have arrived earlier.
+func pack(l netlink.Link, table int, earlier baggage) (baggage, error) {
 	addresses, err := globalAddresses(l)
 	if err != nil {
-		return baggage{}, err
+		return earlier, err
 	}
 	all, err := linkroutes.All()
 	index := l.Attrs().Index
-	routes := slices.Concat(linkroutes.Through(all, index, table), linkroutes.Shares(all, index, table))
+	routes := slices.Concat(earlier.Routes, linkroutes.Through(all, index, table), linkroutes.Shares(all, index, table))
 	routes = slices.DeleteFunc(routes, isKernels)
 	linkroutes.NearestFirst(routes)
-	return baggage{addresses, routes}, err
+	return baggage{
+		Link:      index,
+		Addresses: slices.Concat(earlier.Addresses, addresses),
+		Routes:    routes,
+		AcceptDAD: cmp.Or(earlier.AcceptDAD, acceptDAD(l.Attrs().Name)),
+	}, err
+}
+
+// removeAnother removes the VRF that the link did not arrive in, unless that is
+// where it goes now.
+func (b baggage) removeAnother(vrf string) error {
+	if b.VRF == vrf {
+		return nil
+	}
+	return removeEmpty(b.VRF)
 }
 
 // isKernels tells whether the kernel makes and removes a route, along with an
@@ -56,7 +75,8 @@ func enter(ctx context.Context, l netlink.Link, found *netlink.Vrf, b baggage) e
 	if err := withdraw(l, unix.RT_TABLE_MAIN); err != nil {
 		return err
 	}
-	defer withoutDAD(l.Attrs().Name, b.addresses)()
+	b.suspendDAD(l)
+	defer b.resumeDAD(l)
 	if err := netlink.LinkSetMaster(l, found); err != nil {
 		return fmt.Errorf("put %s into the VRF %s: %w", l.Attrs().Name, found.Name, err)
 	}
@@ -66,7 +86,8 @@ func enter(ctx context.Context, l netlink.Link, found *netlink.Vrf, b baggage) e
 // leave takes a link out of the VRF with the table. What cannot be put back then
 // is no error: a gateway may be gone meanwhile, and the link soon will be.
 func leave(ctx context.Context, l netlink.Link, table int, b baggage) error {
-	defer withoutDAD(l.Attrs().Name, b.addresses)()
+	b.suspendDAD(l)
+	defer b.resumeDAD(l)
 	withdrawErr := withdraw(l, table)
 	if err := netlink.LinkSetNoMaster(l); err != nil && !link.IsNotFound(err) {
 		return fmt.Errorf("take %s out of its VRF: %w", l.Attrs().Name, err)
@@ -90,12 +111,18 @@ func withdraw(l netlink.Link, table int) error {
 	return errors.Join(errs...)
 }
 
+// arrive gives a link what it has lost on a way that was not taken to its end.
+func (b baggage) arrive(ctx context.Context, l netlink.Link, table int) error {
+	defer b.resumeDAD(l)
+	return b.unpack(ctx, l, table)
+}
+
 func (b baggage) unpack(ctx context.Context, l netlink.Link, table int) error {
 	if err := b.putAddresses(ctx, l); err != nil {
 		return err
 	}
 	var errs []error
-	for _, route := range b.routes {
+	for _, route := range b.Routes {
 		_, err := linkroutes.Add(linkroutes.InTable(route, table))
 		errs = append(errs, err)
 	}
@@ -107,18 +134,27 @@ func globalAddresses(l netlink.Link) ([]netlink.Addr, error) {
 	return slices.DeleteFunc(all, func(a netlink.Addr) bool { return a.Scope != int(netlink.SCOPE_UNIVERSE) }), err
 }
 
-// withoutDAD has the addresses usable as soon as the link is up again, if they
+// suspendDAD has the addresses usable as soon as the link is up again, if they
 // are known to be unique: nothing changes on the other side of the link. That is
 // best effort.
-func withoutDAD(name string, addresses []netlink.Addr) (done func()) {
-	key := "net/ipv6/conf/" + name + "/accept_dad"
-	before, err := sysctl.Sysctl(key)
-	if err != nil || before == "0" || slices.ContainsFunc(addresses, isUncertain) {
-		return func() {}
+func (b baggage) suspendDAD(l netlink.Link) {
+	if b.AcceptDAD != "" && !slices.ContainsFunc(b.Addresses, isUncertain) {
+		_ = sysctl.Set(acceptDADKey(l.Attrs().Name), "0")
 	}
-	_ = sysctl.Set(key, "0")
-	return func() { _ = sysctl.Set(key, before) }
 }
+
+func (b baggage) resumeDAD(l netlink.Link) {
+	if b.AcceptDAD != "" {
+		_ = sysctl.Set(acceptDADKey(l.Attrs().Name), b.AcceptDAD)
+	}
+}
+
+func acceptDAD(name string) string {
+	value, _ := sysctl.Sysctl(acceptDADKey(name)) // there may be no IPv6
+	return value
+}
+
+func acceptDADKey(name string) string { return "net/ipv6/conf/" + name + "/accept_dad" }
 
 func isUncertain(address netlink.Addr) bool {
 	return address.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0
@@ -127,7 +163,7 @@ func isUncertain(address netlink.Addr) bool {
 // putAddresses puts back those addresses that the link has lost, and waits until
 // each can be the source of a route.
 func (b baggage) putAddresses(ctx context.Context, l netlink.Link) error {
-	if len(b.addresses) == 0 {
+	if len(b.Addresses) == 0 {
 		return nil
 	}
 	have, err := globalAddresses(l)
@@ -135,7 +171,7 @@ func (b baggage) putAddresses(ctx context.Context, l netlink.Link) error {
 		return err
 	}
 	var all []net.IP
-	for _, address := range b.addresses {
+	for _, address := range b.Addresses {
 		all = append(all, address.IP)
 		if slices.ContainsFunc(have, address.Equal) {
 			continue

@@ -9,7 +9,8 @@
 // The VRF is in the container's network namespace and goes with it. It is shared
 // by the interfaces that are in it; the last one to leave takes it along.
 // Choosing a table and looking for other members are done under the lock of the
-// namespace (see linkroutes.Locked).
+// namespace (see linkroutes.Locked). A note on the host says what an interface
+// has to have in the end, for as long as it is on its way (see note).
 package vrf
 
 import (
@@ -37,6 +38,7 @@ var Plugin = plugin.New(plugin.Definition[Config]{
 	Add:      add,
 	Check:    checkMembership,
 	Del:      del,
+	GC:       gc,
 })
 
 // Config is the configuration of the vrf plugin.
@@ -52,12 +54,13 @@ func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
 }
 
 func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
+	n := noteOf(req)
 	err := linkroutes.Locked(req, func() error {
 		l, err := link.Find(req.IfName)
 		if err != nil {
 			return err
 		}
-		return join(ctx, req, c, l)
+		return join(ctx, req, c, l, n)
 	})
 	if err != nil {
 		return nil, err
@@ -66,27 +69,40 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 }
 
 // join puts l into the VRF, unless it is in there.
-func join(ctx context.Context, req *plugin.Request, c *Config, l netlink.Link) error {
+func join(ctx context.Context, req *plugin.Request, c *Config, l netlink.Link, n note) error {
 	found, err := find(c)
 	if err != nil {
 		return err
 	}
+	earlier := n.read(l)
 	if master := l.Attrs().MasterIndex; master != 0 {
-		return expectMember(l, master, found)
+		if err := expectMember(l, master, found); err != nil {
+			return err
+		}
+		return errors.Join(earlier.arrive(ctx, l, int(found.Table)), n.remove())
+	}
+	luggage, err := pack(l, unix.RT_TABLE_MAIN, earlier)
+	if err != nil {
+		return err
+	}
+	luggage.VRF = c.VRFName
+	n.write(luggage)
+	req.Undo.Push("note of the way", n.remove)
+	if err := earlier.removeAnother(c.VRFName); err != nil {
+		return err
 	}
 	if found == nil {
 		if found, err = create(req, c); err != nil {
 			return err
 		}
 	}
-	luggage, err := pack(l, unix.RT_TABLE_MAIN)
-	if err != nil {
-		return err
-	}
 	req.Undo.Push("membership of "+c.VRFName, func() error {
 		return req.InNetns(func() error { return leave(context.WithoutCancel(ctx), l, int(found.Table), luggage) })
 	})
-	return enter(ctx, l, found, luggage)
+	if err := enter(ctx, l, found, luggage); err != nil {
+		return err
+	}
+	return n.remove()
 }
 
 // expectMember refuses a link that is a member of something else.
@@ -104,24 +120,35 @@ func expectMember(l netlink.Link, master int, wanted *netlink.Vrf) error {
 // del takes the interface out of the VRF that it is in, and removes what no
 // interface is left in: that one, and the configuration's.
 func del(ctx context.Context, req *plugin.Request, c *Config) error {
+	n := noteOf(req)
 	if !req.Netns.Present() {
-		return nil
+		return n.remove()
 	}
-	return linkroutes.Locked(req, func() error {
-		left, err := takeOut(ctx, req.IfName)
+	err := linkroutes.Locked(req, func() error {
+		left, err := takeOut(ctx, req.IfName, n)
 		return errors.Join(err, removeEmpty(left), removeEmpty(c.VRFName))
 	})
+	if err != nil {
+		return err
+	}
+	return n.remove()
 }
 
-// takeOut returns the name of the VRF that the interface was in. One that is
-// gone was in none.
-func takeOut(ctx context.Context, ifName string) (string, error) {
+// takeOut takes the interface out of its VRF and returns its name. One that is
+// gone is in none; one that was on its way when a process was killed gets what
+// it had.
+func takeOut(ctx context.Context, ifName string, n note) (vrf string, err error) {
 	l, err := link.Find(ifName)
 	if link.IsNotFound(err) {
 		return "", nil
 	}
-	if err != nil || l.Attrs().MasterIndex == 0 {
+	if err != nil {
 		return "", err
+	}
+	earlier := n.read(l)
+	if l.Attrs().MasterIndex == 0 {
+		_ = earlier.arrive(ctx, l, unix.RT_TABLE_MAIN) // see leave
+		return earlier.VRF, nil
 	}
 	master, err := link.FindByIndex(l.Attrs().MasterIndex)
 	if err != nil {
@@ -129,8 +156,15 @@ func takeOut(ctx context.Context, ifName string) (string, error) {
 	}
 	found, ok := master.(*netlink.Vrf)
 	if !ok { // somebody has put it into a bond, a bridge ...
-		return "", nil
+		return earlier.VRF, nil
 	}
-	luggage, err := pack(l, int(found.Table))
+	luggage, err := pack(l, int(found.Table), earlier)
+	luggage.VRF = found.Name
+	n.write(luggage)
 	return found.Name, errors.Join(err, leave(ctx, l, int(found.Table), luggage))
+}
+
+// gc removes notes. All else is in the containers, and goes with them.
+func gc(_ context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {
+	return removeStaleNotes(valid)
 }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package vrf
+
+import (
+	"encoding/json"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/plugins/internal/intent"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// note keeps an attachment's baggage in a file, for as long as the interface is
+// on its way: what the kernel has dropped nobody knows otherwise, should this
+// process be killed. The next command takes the way to its end.
+type note struct {
+	req   *plugin.Request
+	store intent.Store
+}
+
+func store() intent.Store { return intent.Of("vrf") }
+
+// noteOf returns the note of an attachment. It has to be called on the host.
+func noteOf(req *plugin.Request) note { return note{req, store().Pinned()} }
+
+// write keeps the baggage. A note that cannot be written is missed only after a
+// kill: that is said, and no reason to fail.
+func (n note) write(b baggage) {
+	kept, err := intent.New(n.req, b)
+	if err == nil {
+		err = n.store.Put(kept)
+	}
+	if err != nil {
+		plugin.Logf("vrf", "should this process be killed, %s may lose its routes: %v", n.req.Owner().Comment(), err)
+	}
+}
+
+// read returns the baggage with which l has not arrived, or none.
+func (n note) read(l netlink.Link) baggage {
+	kept := n.store.Get(n.req.Owner())
+	if kept == nil || !kept.Enters(n.req) {
+		return baggage{}
+	}
+	var b baggage
+	if json.Unmarshal(kept.Content, &b) != nil || b.Link != l.Attrs().Index {
+		return baggage{}
+	}
+	return b
+}
+
+// remove is for an interface that has arrived, with all it had.
+func (n note) remove() error { return n.store.Delete(n.req.Owner()) }
+
+// removeStaleNotes removes those of attachments that are no longer valid.
+func removeStaleNotes(valid plugin.Attachments) error {
+	return store().Collect(valid, func(plugin.Owner) error { return nil })
+}
