@@ -143,23 +143,32 @@ func hostEndOf(container netlink.Link, index int) (netlink.Link, error) {
 }
 
 // deleteHostEnd removes what is left of the pair on the host: all of it if the
-// namespace could not be entered. Upstream's attachments have host ends with
-// random names, known from prevResult alone.
+// namespace could not be entered.
 func deleteHostEnd(req *plugin.Request) error {
-	name := req.Owner().HostLink()
-	host, err := link.Find(name)
-	switch {
-	case err == nil && owns(req.Owner(), host):
-		return link.Delete(name)
-	case err != nil && !errors.Is(err, link.ErrNotFound):
+	host, err := HostEndLeft(req)
+	if err != nil || host == nil {
 		return err
 	}
-	return deletePrevious(req)
+	return link.DeleteByIndex(host.Attrs().Index)
 }
 
-// deletePrevious removes the host end that prevResult names, if it still is the
+// HostEndLeft returns the end on the host of the attachment's pair as far as it
+// is known without the container's namespace, or nil. Upstream's attachments
+// have host ends with random names, known from prevResult alone.
+func HostEndLeft(req *plugin.Request) (netlink.Link, error) {
+	host, err := link.Find(req.Owner().HostLink())
+	switch {
+	case err == nil && owns(req.Owner(), host):
+		return host, nil
+	case err != nil && !errors.Is(err, link.ErrNotFound):
+		return nil, err
+	}
+	return previousHostEnd(req), nil
+}
+
+// previousHostEnd returns the host end that prevResult names, if it still is the
 // one: a veth with the same MAC address and no other owner.
-func deletePrevious(req *plugin.Request) error {
+func previousHostEnd(req *plugin.Request) netlink.Link {
 	if req.Prev == nil {
 		return nil
 	}
@@ -168,10 +177,9 @@ func deletePrevious(req *plugin.Request) error {
 			continue
 		}
 		l, err := link.Find(iface.Name)
-		if err != nil || l.Type() != "veth" || l.Attrs().Alias != "" || l.Attrs().HardwareAddr.String() != iface.Mac {
-			continue
+		if err == nil && l.Type() == "veth" && l.Attrs().Alias == "" && l.Attrs().HardwareAddr.String() == iface.Mac {
+			return l
 		}
-		return link.DeleteByIndex(l.Attrs().Index)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@
 //
 // The devices outlive the container. They say in their alias whose they are. The
 // filters on the host's end go with it; should it stay, DEL and GC find it by
-// where its filters lead.
+// where its filters lead or, if there is no device, by a record.
 package bandwidth
 
 import (
@@ -60,6 +60,9 @@ func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, er
 		return nil, err
 	}
 	if p.shapesHost() {
+		if len(devices) == 0 {
+			remember(req, host)
+		}
 		if err := p.ingress.apply(host); err != nil {
 			return nil, err
 		}
@@ -71,15 +74,15 @@ func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, er
 	return req.Prev, nil
 }
 
-// del removes what the attachment has on the host's end, and then its devices,
-// by which that is found if there is no namespace.
+// del removes what the attachment has on the host's end, and then its devices or
+// its record, by which that is found if there is no namespace.
 func del(_ context.Context, req *plugin.Request, _ *Config) error {
 	devices, err := ownIFBs(req.Owner())
 	host, gone := vethpair.HostEnd(req)
 	if gone != nil || host == nil {
-		return errors.Join(err, remove(devices))
+		return errors.Join(err, remove(devices), unshapeLeft(req), release(req.Owner()))
 	}
-	return errors.Join(err, sweep(host, devices), deleteAll(devices))
+	return errors.Join(err, sweep(host, devices), deleteAll(devices), release(req.Owner()))
 }
 
 func checkShaping(_ context.Context, req *plugin.Request, c *Config) error {
@@ -123,11 +126,8 @@ func status(_ context.Context, _ *plugin.Request, c *Config) error {
 }
 
 // gc removes the devices of attachments that are no longer valid, and what leads
-// to them.
+// to them, and the shapers that there are records of.
 func gc(_ context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {
 	devices, err := staleIFBs(valid)
-	if err != nil {
-		return err
-	}
-	return remove(devices)
+	return errors.Join(err, remove(devices), store().Collect(valid, unshapeRemembered))
 }

@@ -317,6 +317,89 @@ var _ = Describe("bandwidth", func() {
 		})
 	})
 
+	Describe("the limit of what the container receives alone", func() {
+		ingress := fmt.Sprintf(`"ingressRate":%d,"ingressBurst":%d`, mbit, mbit)
+		records := func() (names []string) {
+			rig.OnHost(func() {
+				for _, kept := range store().List() {
+					names = append(names, kept.Owner().Comment())
+				}
+			})
+			return names
+		}
+		unnamed := func(of *testrig.Container) *testrig.Container {
+			return &testrig.Container{ID: of.ID, IfName: of.IfName, Netns: of.Netns}
+		}
+
+		It("goes when no namespace is named and the host's end stays", func() {
+			rig.Add(c, config(ingress))
+			Expect(tbfOf(onHost("host0"))).NotTo(BeNil())
+			Expect(records()).To(ConsistOf("test/one/eth0"))
+			rig.Del(unnamed(c), `{"type":"bandwidth"}`)
+			Expect(tbfOf(onHost("host0"))).To(BeNil())
+			Expect(records()).To(BeEmpty())
+			rig.Del(unnamed(c), `{"type":"bandwidth"}`)
+		})
+
+		It("goes when nobody detaches the container, and it is collected", func() {
+			other := rig.Container("other")
+			attach(rig, other, "host1")
+			text := testrig.WithPrev(`{"type":"bandwidth",`+ingress+`}`, prev("host0", "host1"))
+			rig.Add(c, text)
+			rig.Add(other, text)
+			_, err := rig.Call("GC", c, `{"type":"bandwidth","cni.dev/valid-attachments":[{"containerID":"other","ifname":"eth0"}]}`)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(tbfOf(onHost("host0"))).To(BeNil())
+			Expect(tbfOf(onHost("host1"))).NotTo(BeNil())
+			Expect(records()).To(ConsistOf("test/other/eth0"))
+			rig.Del(other, text)
+			Expect(records()).To(BeEmpty())
+		})
+
+		It("goes from the link that was shaped before another took its place", func() {
+			rig.Add(c, config(ingress))
+			c.Do(func() { Expect(netlink.LinkSetName(testrig.Find("eth0"), "old0")).To(Succeed()) })
+			attach(rig, c, "host1")
+			rig.Add(c, testrig.WithPrev(`{"type":"bandwidth",`+ingress+`}`, prev("host1")))
+			Expect(tbfOf(onHost("host0"))).To(BeNil())
+			Expect(tbfOf(onHost("host1"))).NotTo(BeNil())
+			rig.Del(unnamed(c), config(ingress))
+			Expect(tbfOf(onHost("host1"))).To(BeNil())
+		})
+
+		It("is not looked for on a link that has the number by now", func() {
+			rig.Add(c, config(ingress))
+			rig.OnHost(func() {
+				index := onHostIndex("host0")
+				Expect(link.Delete("host0")).To(Succeed())
+				attrs := netlink.NewLinkAttrs()
+				attrs.Name, attrs.Index = "another", index
+				Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "end"})).To(Succeed())
+				Expect(newShaper(&[]uint64{mbit}[0], &[]uint64{mbit}[0]).apply(testrig.Find("another"))).To(Succeed())
+			})
+			rig.Del(unnamed(c), config(ingress))
+			Expect(tbfOf(onHost("another"))).NotTo(BeNil())
+			Expect(records()).To(BeEmpty())
+		})
+
+		It("of upstream is found by prevResult", func() {
+			result := prev("host0")
+			rig.OnHost(func() {
+				host := testrig.Find("host0")
+				Expect(netlink.LinkSetDown(host)).To(Succeed())
+				Expect(netlink.LinkSetName(host, "veth1a2b3c4d")).To(Succeed())
+				Expect(newShaper(&[]uint64{mbit}[0], &[]uint64{mbit}[0]).apply(host)).To(Succeed())
+				result.Interfaces[0] = &current.Interface{Name: "veth1a2b3c4d", Mac: host.Attrs().HardwareAddr.String()}
+			})
+			text := testrig.WithPrev(`{"type":"bandwidth",`+ingress+`}`, result)
+			result.Interfaces[0].Mac = "02:00:00:00:00:01"
+			rig.Del(unnamed(c), testrig.WithPrev(`{"type":"bandwidth",`+ingress+`}`, result))
+			Expect(tbfOf(onHost("veth1a2b3c4d"))).NotTo(BeNil(), "another link by now")
+			rig.Del(unnamed(c), text)
+			Expect(tbfOf(onHost("veth1a2b3c4d"))).To(BeNil())
+		})
+	})
+
 	It("has room for a thousand subnets", func() {
 		var subnets []string
 		for i := range 1000 {

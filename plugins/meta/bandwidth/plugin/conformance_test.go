@@ -14,7 +14,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/testutils/conformance"
 )
 
-var _ = conformance.Run(allTraffic(), subnets())
+var _ = conformance.Run(allTraffic(), subnets(), ingressAlone())
 
 func way(name string, more conformance.Object) conformance.Suite {
 	return conformance.Suite{
@@ -72,6 +72,18 @@ func subnets() conformance.Suite {
 		{What: "a filter for IPv6 is gone", Want: ": a filter that leads packets to bwp", Do: tc("filter del dev HOST ingress prio 15")},
 		{What: "a filter for what is received is gone", Want: ": a filter that leads packets to bwi", Do: tc("filter del dev HOST egress prio 16")},
 		{What: "the device for what is received is not shaped", Want: ": nothing limits its rate, expected tbf", Do: tc("qdisc del dev INGRESS root")},
+	}
+	return s
+}
+
+// ingressAlone has no device by which DEL and GC could find the host's end.
+func ingressAlone() conformance.Suite {
+	s := way("with what is received alone", conformance.Object{"egressRate": 0, "egressBurst": 0})
+	s.Changed = func(*conformance.Host) conformance.Object {
+		return conformance.Object{"egressRate": 8, "egressBurst": 8}
+	}
+	s.Breakages = []conformance.Breakage{
+		{What: "the host's end is not shaped", Want: ": nothing limits its rate, expected tbf", Do: tc("qdisc del dev HOST root")},
 	}
 	return s
 }

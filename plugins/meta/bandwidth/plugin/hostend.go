@@ -56,7 +56,7 @@ func makeRoom(req *plugin.Request, host netlink.Link) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(sweep(host, devices), deleteAll(devices)); err != nil {
+	if err := errors.Join(sweep(host, devices), deleteAll(devices), release(req.Owner())); err != nil {
 		return err
 	}
 	for _, parent := range []uint32{netlink.HANDLE_ROOT, netlink.HANDLE_INGRESS} {

@@ -6,4 +6,4 @@ package bandwidth
 
 import "github.com/containernetworking/plugins/pkg/testutils/conformance"
 
-var _ = conformance.KillMatrix(allTraffic(), subnets())
+var _ = conformance.KillMatrix(allTraffic(), subnets(), ingressAlone())
