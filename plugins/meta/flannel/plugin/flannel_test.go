@@ -360,13 +360,17 @@ var _ = Describe("a record", func() {
 		n.write("two-old", strings.Replace(byOld, "cbr0", "cbr1", 1))
 		n.write("notes@home", "mine")
 		n.write("five@eth0@cbr0.json~", byOld)
+		n.write("six@eth0@cbr0.json", byOld[:40])
+		n.write("seven@eth0@cbr1.json", byOld[:40])
+		n.write("eight", byOld[:40])
 		n.calls()
 		valid := `,"cni.dev/valid-attachments":[{"containerID":"two","ifname":"eth0"}]`
 		n.failOn("GC")
 		_, err := n.Call("GC", one, n.config(overFake+valid))
 		Expect(err).To(MatchError(ContainSubstring("not today")))
 		Expect(n.calls()).To(ConsistOf("DEL one eth0 ", "DEL four eth0 ", "DEL five eth0 ", HavePrefix("GC ")))
-		Expect(n.records()).To(ConsistOf("two", "two@eth0@cbr0.json", "three", "three@eth0@cbr1.json", "two-old", "notes@home"))
+		Expect(n.records()).To(ConsistOf("two", "two@eth0@cbr0.json", "three", "three@eth0@cbr1.json", "two-old", "notes@home",
+			"seven@eth0@cbr1.json", "eight"))
 		Expect(n.Check(spared, n.config(overFake), n.Add(spared, n.config(overFake)))).To(Succeed())
 	})
 
@@ -390,7 +394,23 @@ var _ = Describe("a record", func() {
 		Expect(os.WriteFile(filepath.Join(n.dir, "state"), nil, 0o600)).To(Succeed())
 		_, err := n.Call("ADD", one, n.config(overFake))
 		Expect(testrig.Code(err)).To(Equal(uint(5)))
+		n.Del(one, n.config(overFake))
+		n.failOn("GC")
+		_, err = n.Call("GC", one, n.config(overFake))
+		Expect(err).To(MatchError(ContainSubstring("not today")), "of the delegate")
+		Expect(n.calls()).To(ConsistOf(HavePrefix("GC ")))
+	})
+
+	It("cannot have the name of an attachment: nothing is delegated, or was", func() {
+		one.ID = strings.Repeat("c", 250) // with the rest, more than a file's name can have
+		_, err := n.Call("ADD", one, n.config(overFake))
+		Expect(err).To(MatchError(ContainSubstring("file name too long")))
+		n.Del(one, n.config(overFake))
 		Expect(n.calls()).To(BeEmpty())
+		n.write(one.ID, byOld)
+		n.Del(one, n.config(overFake))
+		Expect(n.calls()).To(ConsistOf(HavePrefix("DEL c")))
+		Expect(n.records()).To(BeEmpty())
 	})
 
 	It("of a sandbox is that of all its containers, on Windows", func() {

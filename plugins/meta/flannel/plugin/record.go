@@ -80,7 +80,7 @@ func (r record) load() (*delegation, error) {
 // file that makes no sense, as a full disk may leave it, leads to no delegate.
 func read(path string) (*delegation, error) {
 	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if wholefile.IsAbsent(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -149,7 +149,7 @@ func (r record) remove() error {
 	}
 	var errs []error
 	for _, name := range names {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(name); err != nil && !wholefile.IsAbsent(err) {
 			errs = append(errs, ioError(err))
 		}
 	}
@@ -164,7 +164,7 @@ func (r record) ownsLegacy() bool {
 		return err == nil && target == filepath.Base(r.path())
 	}
 	_, err := os.Lstat(r.path())
-	return errors.Is(err, fs.ErrNotExist)
+	return wholefile.IsAbsent(err)
 }
 
 func isLink(path string) bool {
@@ -179,10 +179,10 @@ type staleRecord struct {
 }
 
 // records returns the records of a network, those of flannel's own plugin among
-// them.
+// them. One that makes no sense is of a network only if its name says so.
 func (c *Config) records(network string) ([]staleRecord, error) {
 	entries, err := os.ReadDir(c.dataDir())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !wholefile.IsAbsent(err) {
 		return nil, err
 	}
 	var found []staleRecord
@@ -194,7 +194,7 @@ func (c *Config) records(network string) ([]staleRecord, error) {
 		}
 		delegated, err := read(filepath.Join(c.dataDir(), entry.Name()))
 		errs = append(errs, err)
-		if delegated != nil && delegated.Configured() && delegated.of(network) {
+		if delegated != nil && (delegated.Configured() || r.IfName != "") && delegated.of(network) {
 			found = append(found, staleRecord{r, delegated})
 		}
 	}
@@ -225,6 +225,9 @@ func (s staleRecord) validIn(valid plugin.Attachments) bool {
 // collect has the delegate detach what nobody else will.
 func (s staleRecord) collect(ctx context.Context) error {
 	const usual = "eth0" // the interface of every container that flannel's own plugin has served
+	if !s.delegated.Configured() {
+		return s.remove() // nobody knows what was delegated
+	}
 	if err := s.delegated.DelFor(ctx, s.ContainerID, or(s.IfName, usual)); err != nil {
 		return fmt.Errorf("delegate, container %s: %w", s.ContainerID, err)
 	}
