@@ -50,14 +50,19 @@ func compare(report *check.Report, req *plugin.Request, c *Config, l netlink.Lin
 		if table != 0 && c.Table == nil {
 			v.routes(ip, table, c.gatewayOf(ip))
 		}
-		if c.Table == nil && c.AddSourceHints {
-			v.hint(ip)
-		}
 	}
 	if c.Table == nil {
-		v.mainTable()
+		v.mainTable(hints(req, c))
 	}
 	return report.Err()
+}
+
+// hints are the addresses with whose subnets the main table is left.
+func hints(req *plugin.Request, c *Config) []*current.IPConfig {
+	if !c.AddSourceHints {
+		return nil
+	}
+	return hinted(ownAddresses(req))
 }
 
 // comparison is what there is.
@@ -115,10 +120,13 @@ func (v comparison) hint(ip *current.IPConfig) {
 	}
 }
 
-// mainTable looks for a default route that would have packets leave by the
-// interface whatever address they come from. One that the kernel has learnt
-// from a router comes back by itself.
-func (v comparison) mainTable() {
+// mainTable looks for the hints, and for a default route that would have packets
+// leave by the interface whatever address they come from. One that the kernel
+// has learnt from a router comes back by itself.
+func (v comparison) mainTable(hints []*current.IPConfig) {
+	for _, ip := range hints {
+		v.hint(ip)
+	}
 	if v.has(unix.RT_TABLE_MAIN, func(r *netlink.Route) bool { return linkroutes.IsDefault(*r) && r.Protocol != unix.RTPROT_RA }) {
 		v.Addf("a default route through %s is in the main table", v.ifName)
 	}

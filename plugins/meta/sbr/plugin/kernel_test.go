@@ -182,6 +182,20 @@ var _ = Describe("the kernel", func() {
 		Expect(t.snapshot()).To(Equal(before))
 	})
 
+	It("keeps a subnet in the main table for the first of several addresses in it", func() {
+		testrig.IP(t.c.Netns, "address add 10.2.0.6/24 dev net1")
+		before := t.snapshot()
+		c := `{"cniVersion":"1.1.0","addSourceHints":true,` + t.prev(bothFamilies+`,{"address":"10.2.0.6/24","gateway":"10.2.0.1","interface":1}`) + "}"
+		result := t.Add(t.c, c)
+		Expect(t.table(4, "main")).To(ContainElement("10.2.0.0/24 dev net1 proto kernel scope link src 10.2.0.5"))
+		Expect(t.Check(t.c, `{"addSourceHints":true}`, result)).To(Succeed())
+		once := t.snapshot()
+		t.Add(t.c, c)
+		Expect(t.snapshot()).To(Equal(once))
+		t.Del(t.c, "{}")
+		Expect(t.snapshot()).To(Equal(before))
+	})
+
 	It("gets rules alone for a table of others", func() {
 		testrig.IP(t.c.Netns, "route add default via 10.2.0.1 table 5000")
 		c := t.config(`,"table":5000`)

@@ -189,7 +189,7 @@ func belongsTo(route *netlink.Route, subnet *net.IPNet) bool {
 // keepSubnets has the main table keep routes to the addresses' subnets. They
 // name the source, so that what has none yet gets the right one.
 func (s *state) keepSubnets(p *plan, ips []*current.IPConfig) {
-	for _, ip := range ips {
+	for _, ip := range hinted(ips) {
 		s.set(p, netlink.Route{
 			LinkIndex: s.link, Dst: subnetOf(ip), Src: ip.Address.IP,
 			Scope: netlink.SCOPE_LINK, Table: unix.RT_TABLE_MAIN, Protocol: ownTable,
@@ -201,6 +201,19 @@ func (s *state) keepSubnets(p *plan, ips []*current.IPConfig) {
 			p.remove = append(p.remove, route)
 		}
 	}
+}
+
+// hinted returns the first address of each subnet. The main table has room for one
+// route to a subnet.
+func hinted(ips []*current.IPConfig) (first []*current.IPConfig) {
+	seen := map[string]bool{}
+	for _, ip := range ips {
+		if subnet := subnetOf(ip).String(); !seen[subnet] {
+			seen[subnet] = true
+			first = append(first, ip)
+		}
+	}
+	return first
 }
 
 // isOwn tells whether a rule is ours, or could be upstream's: it looks at the
