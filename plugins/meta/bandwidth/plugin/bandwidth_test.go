@@ -172,6 +172,28 @@ var _ = Describe("bandwidth", func() {
 		Entry("a rate that takes 64 bits", uint64(100_000*mbit), uint64(80_000*mbit/8), uint64(12_500_000_000), uint32(312_500_000+1_250_000_000)),
 	)
 
+	DescribeTable("lets packets through that a burst has room for, at high rates",
+		func(rate, burst uint64, size int) {
+			text := config(both(rate, burst))
+			result := rig.Add(c, text)
+			Expect(testrig.ReachWith(rig.Host, c.Netns, "10.1.0.2", size)).To(Succeed())
+			Expect(rig.Check(c, text, result)).To(Succeed())
+			Expect(rig.Check(c, config(both(rate, burst/2)), result)).To(MatchError(ContainSubstring("burst in ticks is ")))
+			rig.Del(c, text)
+		},
+		Entry("10 Gbit/s and one packet", uint64(10_000*mbit), uint64(1514*8), 1400),
+		Entry("40 Gbit/s and two", uint64(40_000*mbit), uint64(3000*8), 1400),
+		Entry("100 Gbit/s and two", uint64(100_000*mbit), uint64(3000*8), 1400),
+		Entry("400 Gbit/s and half a megabyte", uint64(400_000*mbit), uint64(4*mbit), 1400),
+	)
+
+	It("can have the largest numbers that there are", func() {
+		text := config(both(1<<64-1, 1<<35-16))
+		result := rig.Add(c, text)
+		Expect(testrig.ReachWith(rig.Host, c.Netns, "10.1.0.2", 1400)).To(Succeed())
+		Expect(rig.Check(c, text, result)).To(Succeed())
+	})
+
 	It("finds the host's end wherever it stands in prevResult", func() {
 		other := rig.Container("other")
 		attach(rig, other, "host1")

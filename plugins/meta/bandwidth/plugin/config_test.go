@@ -102,6 +102,22 @@ var _ = DescribeTable("arithmetic",
 	Entry("containerd's burst at 10 Mbit/s", uint64(1_250_000), uint64(math.MaxUint32/8), uint32(31_250+math.MaxUint32/8), false),
 )
 
+var _ = DescribeTable("a burst",
+	func(rate, burst uint64, mtu int, ticks bool) {
+		l := &netlink.Ifb{LinkAttrs: netlink.LinkAttrs{MTU: mtu}}
+		Expect(shaper{rate: rate, burst: burst}.tellsTicks(l)).To(Equal(ticks))
+	},
+	Entry("smaller than a packet", uint64(1000), uint64(10), 1500, true),
+	Entry("least", uint64(1), uint64(1), 1500, true),
+	Entry("usual", uint64(125_000_000), uint64(1_000_000), 1500, true),
+	Entry("of which enough is left for a packet", uint64(1_250_000_000), uint64(4_000), 1500, true),
+	Entry("of which enough is left for no larger packet", uint64(1_250_000_000), uint64(9_100), 9_000, false),
+	Entry("of which not enough is left for a packet", uint64(1_250_000_000), uint64(1_514), 1500, false),
+	Entry("of which nothing is left", uint64(12_500_000_000), uint64(3000), 1500, false),
+	Entry("at the largest rate", uint64(math.MaxUint64/8), uint64(math.MaxUint32-1), 1500, false),
+	Entry("that does not fit", uint64(1_250_000), uint64(math.MaxUint32/8), 1500, false),
+)
+
 var _ = It("has the largest limit that there is for the largest rate", func() {
 	Expect(shaper{rate: math.MaxUint64 / 8, burst: math.MaxUint32 - 1}.limit()).To(Equal(uint32(math.MaxUint32)))
 })

@@ -7,6 +7,7 @@ package bandwidth
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -35,8 +36,11 @@ const (
 
 	// tickShift makes ticks of nanoseconds (PSCHED_SHIFT of the kernel).
 	tickShift = 6
-	// tickTolerance allows for the precision with which the kernel divides.
+	// tickTolerance allows for the precision with which the kernel divides, where
+	// more than 32 bits are needed.
 	tickTolerance = 4096
+
+	headers = 14 + 4 // of Ethernet and a VLAN, which count like what follows
 
 	rootHandle = 1 << 16 // "1:0"
 )
@@ -63,24 +67,42 @@ func (s shaper) fitsTicks() bool { return s.nanoseconds() < math.MaxUint32<<tick
 // microseconds. It is right if it fits.
 func (s shaper) upstreamTicks() uint32 { return netlink.Xmittime(s.rate, uint32(s.burst)) }
 
+// tellsTicks tells whether the burst is told in ticks, as upstream does: unless it
+// does not fit, or so little is left of it that packets of l are dropped for which
+// there would be room. At high rates a microsecond is many bytes.
+func (s shaper) tellsTicks(l netlink.Link) bool {
+	return s.fitsTicks() && s.passes(s.upstreamTicks()) >= min(s.burst, uint64(l.Attrs().MTU+headers))
+}
+
+// passes is how many bytes the kernel makes of ticks.
+func (s shaper) passes(ticks uint32) uint64 {
+	const second = 1e9
+	high, low := bits.Mul64(uint64(ticks)<<tickShift, s.rate)
+	if high >= second {
+		return math.MaxUint64
+	}
+	bytes, _ := bits.Div64(high, low, second)
+	return bytes
+}
+
 // apply makes the shaper the root queueing discipline of l. It is an error
 // (unix.EEXIST) if l has one already.
 func (s shaper) apply(l netlink.Link) error {
 	request := nl.NewNetlinkRequest(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
 	request.AddData(&nl.TcMsg{Family: nl.FAMILY_ALL, Ifindex: int32(l.Attrs().Index), Handle: rootHandle, Parent: netlink.HANDLE_ROOT})
 	request.AddData(nl.NewRtAttr(nl.TCA_KIND, nl.ZeroTerminated("tbf")))
-	request.AddData(s.options())
+	request.AddData(s.options(l))
 	if _, err := request.Execute(unix.NETLINK_ROUTE, 0); err != nil {
 		return fmt.Errorf("shape %s with tbf: %w", l.Attrs().Name, err)
 	}
 	return nil
 }
 
-func (s shaper) options() *nl.RtAttr {
+func (s shaper) options(l netlink.Link) *nl.RtAttr {
 	options := nl.NewRtAttr(nl.TCA_OPTIONS, nil)
 	parms := nl.TcTbfQopt{Limit: s.limit()}
 	parms.Rate.Rate = uint32(s.rate)
-	if s.fitsTicks() {
+	if s.tellsTicks(l) {
 		parms.Buffer = s.upstreamTicks()
 	} else { // in bytes, which the kernel prefers; a newer attribute
 		options.AddRtAttr(nl.TCA_TBF_BURST, nl.Uint32Attr(uint32(s.burst)))
@@ -122,9 +144,14 @@ func (s shaper) check(report *check.Report, l netlink.Link) {
 // ticks is the burst in ticks, of which the kernel tells the lower 32 bits.
 func (s shaper) ticks() uint64 { return uint64(s.nanoseconds()) >> tickShift }
 
+// hasTicks tells whether the kernel reports this of the burst told in bytes.
 func (s shaper) hasTicks(reported uint32) bool {
+	tolerance := int32(tickTolerance)
+	if s.fitsTicks() {
+		tolerance = 2
+	}
 	difference := int32(uint32(s.ticks()) - reported)
-	return !s.fitsTicks() && difference < tickTolerance && difference > -tickTolerance
+	return difference < tolerance && difference > -tolerance
 }
 
 // isLegacy tells whether any of the links is shaped in the way of upstream 1.5.0
