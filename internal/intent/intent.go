@@ -26,7 +26,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -177,13 +176,7 @@ func parse(content []byte) *Intent {
 
 // Delete removes the intent of an owner, if there is one. The directory stays.
 func (s Store) Delete(owner plugin.Owner) error {
-	file := s.file(owner.Comment())
-	for _, path := range []string{file, wholefile.Aside(file)} {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
+	return wholefile.Remove(s.file(owner.Comment()))
 }
 
 // List returns all intents, in the order of their owners' comments.

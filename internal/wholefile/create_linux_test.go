@@ -3,7 +3,10 @@
 package wholefile
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
+	"runtime"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -23,5 +26,27 @@ var _ = Describe("a nameless file", func() {
 		Expect(os.ReadFile(dir + "/a")).To(BeEquivalentTo("x"))
 		Expect(linkThroughProc(fd, dir+"/a")).To(MatchError(os.ErrExist))
 		Expect(linkDirectly(fd, dir+"/a")).To(Or(Equal(unix.EEXIST), Equal(unix.ENOENT)))
+	})
+})
+
+var _ = Describe("a read-only file system", func() {
+	It("is no reason not to remove what is not there", func() {
+		if os.Getuid() != 0 {
+			Skip("mounting one needs root")
+		}
+		dir := GinkgoT().TempDir()
+		there, none := filepath.Join(dir, "there"), filepath.Join(dir, "none")
+		done := make(chan []error)
+		go func() { // on a thread that ends with it, and its mounts with that
+			runtime.LockOSThread()
+			err := errors.Join(
+				unix.Unshare(unix.CLONE_NEWNS),
+				unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""),
+				unix.Mount("tmpfs", dir, "tmpfs", 0, ""),
+				os.WriteFile(there, nil, 0o600),
+				unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+			done <- []error{err, Remove(none), Remove(there)}
+		}()
+		Expect(<-done).To(HaveExactElements(BeNil(), BeNil(), MatchError(unix.EROFS)))
 	})
 })

@@ -47,6 +47,22 @@ var _ = Describe("Replace", func() {
 	})
 })
 
+var _ = Describe("Remove", func() {
+	It("removes the file and what is beside it, if they are there", func() {
+		dir := GinkgoT().TempDir()
+		path := filepath.Join(dir, "file")
+		Expect(os.WriteFile(path, nil, 0o600)).To(Succeed())
+		Expect(os.WriteFile(Aside(path), nil, 0o600)).To(Succeed())
+		for range 2 {
+			Expect(Remove(path)).To(Succeed())
+			Expect(os.ReadDir(dir)).To(BeEmpty())
+		}
+		Expect(Remove(filepath.Join(dir, "none", "file"))).To(Succeed())
+		Expect(os.MkdirAll(filepath.Join(path, "full"), 0o700)).To(Succeed())
+		Expect(Remove(path)).NotTo(Succeed())
+	})
+})
+
 var _ = Describe("Writable", func() {
 	It("looks at the nearest directory that is there", func() {
 		dir := GinkgoT().TempDir()

@@ -37,6 +37,24 @@ func Replace(path, content string, mode fs.FileMode) error {
 // Aside returns where Replace has the new file before it takes its place.
 func Aside(path string) string { return path + "~" }
 
+// Remove removes the file at path, and what a kill may have left beside it. That
+// there is neither is a success, also where nothing could be removed: a read-only
+// file system says so before it looks.
+func Remove(path string) error {
+	var errs []error
+	for _, name := range []string{Aside(path), path} {
+		err := os.Remove(name)
+		if err == nil || IsAbsent(err) {
+			continue
+		}
+		if _, absent := os.Lstat(name); IsAbsent(absent) {
+			continue
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // createExclusively is Create where the system cannot do better.
 func createExclusively(path, content string, mode fs.FileMode) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)

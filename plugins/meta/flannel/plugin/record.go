@@ -143,17 +143,11 @@ func (r record) detach(ctx context.Context, d *delegation) error {
 
 // remove removes the record and what is made along with it, the record last.
 func (r record) remove() error {
-	names := []string{wholefile.Aside(r.path()), r.path()}
+	var err error
 	if r.ownsLegacy() {
-		names = append([]string{r.legacy()}, names...)
+		err = wholefile.Remove(r.legacy())
 	}
-	var errs []error
-	for _, name := range names {
-		if err := os.Remove(name); err != nil && !wholefile.IsAbsent(err) {
-			errs = append(errs, ioError(err))
-		}
-	}
-	return errors.Join(errs...)
+	return ioError(errors.Join(err, wholefile.Remove(r.path())))
 }
 
 // ownsLegacy tells whether the name of old is the attachment's: a link to its

@@ -122,10 +122,7 @@ func (b backup) read() (originals, error) {
 }
 
 // remove removes the file, and what a kill may have left beside it.
-func (b backup) remove() error {
-	return ioError(errors.Join(
-		ignoreAbsent(os.Remove(string(b))), ignoreAbsent(os.Remove(wholefile.Aside(string(b))))))
-}
+func (b backup) remove() error { return ioError(wholefile.Remove(string(b))) }
 
 func (o originals) encode() []byte {
 	object := map[string]any{ownerKey: o.owner, interfaceKey: o.link}
