@@ -23,7 +23,7 @@ var _ = Describe("keys", func() {
 	var one *testrig.Container
 
 	BeforeEach(func() {
-		rig = testrig.New(Plugin, ipamPath)
+		rig = testrig.New(Plugin, ipamPath())
 		one = rig.Container("one")
 	})
 

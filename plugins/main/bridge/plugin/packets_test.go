@@ -18,7 +18,7 @@ var _ = Describe("packets", func() {
 	var one, two *testrig.Container
 
 	BeforeEach(func() {
-		rig = testrig.New(Plugin, ipamPath)
+		rig = testrig.New(Plugin, ipamPath())
 		one, two = rig.Container("one"), rig.Container("two")
 	})
 

@@ -21,7 +21,7 @@ var _ = Describe("the container", func() {
 
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "dummy")
-		rig = testrig.New(Plugin, ipamPath)
+		rig = testrig.New(Plugin, ipamPath())
 		one = rig.Container("one")
 	})
 

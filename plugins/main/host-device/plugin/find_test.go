@@ -72,7 +72,7 @@ var _ = Describe("a device", func() {
 	)
 	BeforeEach(func() {
 		sys = tree(GinkgoT().TempDir())
-		rig = testrig.New(plugin.New(definition(sysfs(sys))), ipamPath)
+		rig = testrig.New(plugin.New(definition(sysfs(sys))), ipamPath())
 		c = rig.Container("one")
 		rig.OnHost(func() {
 			standIn("nic0", nicMAC, 1500, true)

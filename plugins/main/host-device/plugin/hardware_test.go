@@ -29,7 +29,7 @@ var _ = Describe("a network card", func() {
 	)
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "root", "spare-nic")
-		rig = testrig.New(Plugin, ipamPath)
+		rig = testrig.New(Plugin, ipamPath())
 		initial, err := ns.GetNS(testutils.InitialNetns)
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(initial.Close)

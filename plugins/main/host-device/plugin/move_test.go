@@ -61,7 +61,7 @@ var _ = Describe("an interface", func() {
 	}
 
 	BeforeEach(func() {
-		rig = testrig.New(Plugin, ipamPath)
+		rig = testrig.New(Plugin, ipamPath())
 		c = rig.Container("one")
 		c.IfName = "net1"
 		rig.OnHost(func() {

@@ -10,28 +10,17 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/onsi/gomega/gexec"
 
 	"github.com/containernetworking/plugins/internal/testrig"
-	"github.com/containernetworking/plugins/pkg/conf"
 )
 
 func TestHostDevice(t *testing.T) {
-	RegisterFailHandler(Fail)
-	RunSpecs(t, "plugins/main/host-device")
+	testrig.RunSpecs(t, "plugins/main/host-device")
 }
 
-var ipamPath string
+var ipamPath = testrig.BuiltIPAM()
 
-var _ = BeforeSuite(func() {
-	ipamPath = testrig.BuildIPAM()
-	DeferCleanup(gexec.CleanupBuildArtifacts)
-})
-
-var _ = DescribeTable("a configuration that makes no sense",
-	func(text, want string) {
-		Expect(Plugin.Lint([]byte(text))).To(MatchError(ContainSubstring(want)))
-	},
+var _ = DescribeTable("a configuration that makes no sense", testrig.Refuses(Plugin),
 	Entry("no device", `{"name":"n"}`, "device: missing; say which device by device, hwaddr, kernelpath or pciBusID"),
 	Entry("a capability that is not deviceID", `{"name":"n","capabilities":{"mac":true}}`, "device: missing"),
 	Entry("a path", `{"name":"n","device":"/dev/eth0"}`, `device: "/dev/eth0" cannot be the name`),
@@ -84,16 +73,9 @@ var _ = Describe("what an interface says of its home", func() {
 })
 
 func FuzzParse(f *testing.F) {
-	f.Add(`{"name":"n","device":"eth0","ipam":{"type":"host-local"}}`)
-	f.Add(`{"hwaddr":"02:00:00:00:00:01","kernelpath":"/sys/devices/x","pciBusID":"0000:00:01.0","dpdkMode":true,"runtimeConfig":{"deviceID":"y"}}`)
-	f.Fuzz(func(_ *testing.T, text string) {
-		var c Config
-		var p conf.Problems
-		if _, err := conf.Decode([]byte(text), &c, &p); err == nil {
-			c.Validate(&p, nil)
-		}
-		_ = p.Err()
-	})
+	testrig.FuzzLint(f, Plugin,
+		`{"name":"n","device":"eth0","ipam":{"type":"host-local"}}`,
+		`{"hwaddr":"02:00:00:00:00:01","kernelpath":"/sys/devices/x","pciBusID":"0000:00:01.0","dpdkMode":true,"runtimeConfig":{"deviceID":"y"}}`)
 }
 
 func FuzzParseHome(f *testing.F) {

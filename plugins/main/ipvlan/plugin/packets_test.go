@@ -20,7 +20,7 @@ var _ = Describe("packets", func() {
 
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "ipvlan")
-		rig = testrig.New(Plugin, ipamPath)
+		rig = testrig.New(Plugin, ipamPath())
 		one, two = rig.Container("one"), rig.Container("two")
 		outside = rig.Outside([]string{"192.0.2.1/24", "2001:db8::1/64"}, []string{"192.0.2.9/24", "2001:db8::9/64"})
 	})
@@ -80,7 +80,7 @@ var _ = Describe("after another plugin", func() {
 	var one *testrig.Container
 
 	BeforeEach(func() {
-		rig = testrig.New(Plugin, ipamPath)
+		rig = testrig.New(Plugin, ipamPath())
 		rig.Outside(nil, nil)
 		one = rig.Container("one")
 	})

@@ -7,11 +7,9 @@ package loopback
 import (
 	"testing"
 
-	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
+	"github.com/containernetworking/plugins/internal/testrig"
 )
 
 func TestLoopback(t *testing.T) {
-	RegisterFailHandler(Fail)
-	RunSpecs(t, "plugins/main/loopback")
+	testrig.RunSpecs(t, "plugins/main/loopback")
 }

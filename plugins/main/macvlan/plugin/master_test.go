@@ -25,7 +25,7 @@ var _ = Describe("the master", func() {
 
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "macvlan")
-		rig = testrig.New(Plugin, ipamPath)
+		rig = testrig.New(Plugin, ipamPath())
 		one = rig.Container("one")
 		outside = rig.Outside([]string{"192.0.2.1/24"}, []string{"192.0.2.9/24"})
 	})

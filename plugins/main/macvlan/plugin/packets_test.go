@@ -23,7 +23,7 @@ var _ = Describe("packets", func() {
 
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "macvlan")
-		rig = testrig.New(Plugin, ipamPath)
+		rig = testrig.New(Plugin, ipamPath())
 		one, two = rig.Container("one"), rig.Container("two")
 		outside = rig.Outside(nil, []string{"192.0.2.9/24", "2001:db8::9/64"})
 	})

@@ -12,31 +12,20 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/onsi/gomega/gexec"
 	"github.com/vishvananda/netlink"
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/testrig"
-	"github.com/containernetworking/plugins/pkg/conf"
 )
 
 func TestPtp(t *testing.T) {
-	RegisterFailHandler(Fail)
-	RunSpecs(t, "plugins/main/ptp")
+	testrig.RunSpecs(t, "plugins/main/ptp")
 }
 
-var ipamPath string
+var ipamPath = testrig.BuiltIPAM()
 
-var _ = BeforeSuite(func() {
-	ipamPath = testrig.BuildIPAM()
-	DeferCleanup(gexec.CleanupBuildArtifacts)
-})
-
-var _ = DescribeTable("a configuration that makes no sense",
-	func(text, want string) {
-		Expect(Plugin.Lint([]byte(text))).To(MatchError(ContainSubstring(want)))
-	},
+var _ = DescribeTable("a configuration that makes no sense", testrig.Refuses(Plugin),
 	Entry("no IPAM", `{"name":"n"}`, "ipam.type: missing"),
 	Entry("mtu", `{"name":"n","mtu":70000,"ipam":{"type":"static"}}`, "mtu: 70000 is outside 0-65535"),
 	Entry("MAC", `{"name":"n","mac":"x","ipam":{"type":"static"}}`, `mac: "x" is not a MAC address`),
@@ -107,7 +96,7 @@ var _ = Describe("packets", func() {
 	var one, two *testrig.Container
 
 	BeforeEach(func() {
-		rig = testrig.New(Plugin, ipamPath)
+		rig = testrig.New(Plugin, ipamPath())
 		one, two = rig.Container("one"), rig.Container("two")
 	})
 
@@ -168,7 +157,7 @@ var _ = Describe("packets", func() {
 
 var _ = Describe("the kernel", func() {
 	It("has the routes of the reference", func() {
-		rig := testrig.New(Plugin, ipamPath)
+		rig := testrig.New(Plugin, ipamPath())
 		c := rig.Container("one")
 		result := rig.Add(c, `{"type":"ptp","mac":"02:00:00:00:00:05",`+rig.HostLocal("", "192.168.3.0/24")+`}`)
 		Expect(result.Interfaces[containerIndex].Mac).To(Equal("02:00:00:00:00:05"))
@@ -188,7 +177,7 @@ var _ = Describe("the kernel", func() {
 	})
 
 	It("gets back to where it was when the configuration's DNS is empty lists", func() {
-		rig := testrig.New(Plugin, ipamPath)
+		rig := testrig.New(Plugin, ipamPath())
 		c := rig.Container("one")
 		result := rig.Add(c, `{"type":"ptp","dns":{"nameservers":[]},"ipam":{"type":"static","addresses":[{"address":"10.0.0.5/24","gateway":"10.0.0.1"}],"dns":{"nameservers":["1.1.1.1"]}}}`)
 		Expect(result.DNS.Nameservers).To(BeEmpty())
@@ -196,14 +185,7 @@ var _ = Describe("the kernel", func() {
 })
 
 func FuzzParse(f *testing.F) {
-	f.Add(`{"name":"n","ipMasq":true,"mtu":1400,"ipam":{"type":"host-local"}}`)
-	f.Add(`{"mtu":"x","mac":7,"ipMasqBackend":null}`)
-	f.Fuzz(func(_ *testing.T, text string) {
-		var c Config
-		var p conf.Problems
-		if _, err := conf.Decode([]byte(text), &c, &p); err == nil {
-			c.Validate(&p, nil)
-		}
-		_ = p.Err()
-	})
+	testrig.FuzzLint(f, Plugin,
+		`{"name":"n","ipMasq":true,"mtu":1400,"ipam":{"type":"host-local"}}`,
+		`{"mtu":"x","mac":7,"ipMasqBackend":null}`)
 }

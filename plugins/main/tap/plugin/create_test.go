@@ -61,7 +61,7 @@ var _ = Describe("a tap interface", func() {
 	)
 	begin := func() { expectNothingChanged = rig.Remember(c) }
 	BeforeEach(func() {
-		rig = testrig.New(Plugin, ipamPath)
+		rig = testrig.New(Plugin, ipamPath())
 		testutils.Need(GinkgoT(), "tun")
 		c = rig.Container("one")
 		begin()

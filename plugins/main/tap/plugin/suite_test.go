@@ -9,11 +9,8 @@ import (
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
-	"github.com/onsi/gomega/gexec"
 
 	"github.com/containernetworking/plugins/internal/testrig"
-	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -28,21 +25,12 @@ func TestMain(m *testing.M) {
 }
 
 func TestTap(t *testing.T) {
-	RegisterFailHandler(Fail)
-	RunSpecs(t, "plugins/main/tap")
+	testrig.RunSpecs(t, "plugins/main/tap")
 }
 
-var ipamPath string
+var ipamPath = testrig.BuiltIPAM()
 
-var _ = BeforeSuite(func() {
-	ipamPath = testrig.BuildIPAM()
-	DeferCleanup(gexec.CleanupBuildArtifacts)
-})
-
-var _ = DescribeTable("a configuration that makes no sense",
-	func(text, want string) {
-		Expect(Plugin.Lint([]byte(text))).To(MatchError(ContainSubstring(want)))
-	},
+var _ = DescribeTable("a configuration that makes no sense", testrig.Refuses(Plugin),
 	Entry("mtu", `{"name":"n","mtu":-1}`, "mtu: -1 is outside 0-65535"),
 	Entry("MAC", `{"name":"n","mac":"01:00:00:00:00:01"}`, "mac: "),
 	Entry("MAC from the runtime", `{"name":"n","runtimeConfig":{"mac":"x"}}`, "runtimeConfig.mac: "),
@@ -53,14 +41,7 @@ var _ = DescribeTable("a configuration that makes no sense",
 )
 
 func FuzzParse(f *testing.F) {
-	f.Add(`{"name":"n","multiQueue":true,"owner":0,"group":7,"mtu":1400,"bridge":"br1","selinuxContext":"a:b:c"}`)
-	f.Add(`{"mtu":"x","mac":7,"owner":-1,"group":1e30,"bridge":null}`)
-	f.Fuzz(func(_ *testing.T, text string) {
-		var c Config
-		var p conf.Problems
-		if _, err := conf.Decode([]byte(text), &c, &p); err == nil {
-			c.Validate(&p, nil)
-		}
-		_ = p.Err()
-	})
+	testrig.FuzzLint(f, Plugin,
+		`{"name":"n","multiQueue":true,"owner":0,"group":7,"mtu":1400,"bridge":"br1","selinuxContext":"a:b:c"}`,
+		`{"mtu":"x","mac":7,"owner":-1,"group":1e30,"bridge":null}`)
 }

@@ -25,7 +25,7 @@ var _ = Describe("packets", func() {
 
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "vlan")
-		rig = testrig.New(Plugin, ipamPath)
+		rig = testrig.New(Plugin, ipamPath())
 		one, two = rig.Container("one"), rig.Container("two")
 		outside = rig.Outside(nil, nil)
 		rig.OnHost(func() { Expect(netlink.LinkSetUp(linkCalled("uplink"))).To(Succeed()) })
@@ -80,7 +80,7 @@ var _ = Describe("packets", func() {
 
 var _ = DescribeTable("a master that does not suit",
 	func(before func(netlink.Link) error, config, want string) {
-		rig := testrig.New(Plugin, ipamPath)
+		rig := testrig.New(Plugin, ipamPath())
 		rig.Outside(nil, nil)
 		rig.OnHost(func() { Expect(before(linkCalled("uplink"))).To(Succeed()) })
 		_, err := rig.Call("ADD", rig.Container("one"), config)

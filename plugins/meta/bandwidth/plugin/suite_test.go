@@ -7,11 +7,9 @@ package bandwidth
 import (
 	"testing"
 
-	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
+	"github.com/containernetworking/plugins/internal/testrig"
 )
 
 func TestBandwidth(t *testing.T) {
-	RegisterFailHandler(Fail)
-	RunSpecs(t, "plugins/meta/bandwidth")
+	testrig.RunSpecs(t, "plugins/meta/bandwidth")
 }

@@ -17,22 +17,15 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/linkroutes"
+	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/conf"
 )
 
 func TestSbr(t *testing.T) {
-	RegisterFailHandler(Fail)
-	RunSpecs(t, "plugins/meta/sbr")
+	testrig.RunSpecs(t, "plugins/meta/sbr")
 }
 
-var _ = DescribeTable("a configuration that makes no sense",
-	func(text string, wants ...string) {
-		err := Plugin.Lint([]byte(text))
-		Expect(err).To(HaveOccurred())
-		for _, want := range wants {
-			Expect(err.Error()).To(ContainSubstring(want))
-		}
-	},
+var _ = DescribeTable("a configuration that makes no sense", testrig.Refuses(Plugin),
 	Entry("table 0", `{"name":"n","table":0}`, "table: 0 is outside 1-4294967295"),
 	Entry("a table below", `{"name":"n","table":-5}`, "table: -5 is outside"),
 	Entry("a table above", `{"name":"n","table":4294967296}`, "table: 4294967296 is outside"),

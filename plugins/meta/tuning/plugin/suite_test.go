@@ -12,11 +12,12 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
+
+	"github.com/containernetworking/plugins/internal/testrig"
 )
 
 func TestTuning(t *testing.T) {
-	RegisterFailHandler(Fail)
-	RunSpecs(t, "plugins/meta/tuning")
+	testrig.RunSpecs(t, "plugins/meta/tuning")
 }
 
 // executable is the plugin as it is shipped.

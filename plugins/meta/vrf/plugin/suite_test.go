@@ -10,18 +10,14 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/internal/testrig"
 )
 
 func TestVrf(t *testing.T) {
-	RegisterFailHandler(Fail)
-	RunSpecs(t, "plugins/meta/vrf")
+	testrig.RunSpecs(t, "plugins/meta/vrf")
 }
 
-var _ = DescribeTable("a configuration that makes no sense",
-	func(text, want string) {
-		Expect(Plugin.Lint([]byte(text))).To(MatchError(ContainSubstring(want)))
-	},
+var _ = DescribeTable("a configuration that makes no sense", testrig.Refuses(Plugin),
 	Entry("no name", `{"name":"n"}`, "vrfname: empty, the name of an interface"),
 	Entry("a long name", `{"name":"n","vrfname":"a-name-that-is-too-long"}`, "vrfname: "),
 	Entry("a name that is none", `{"name":"n","vrfname":"a/b"}`, "vrfname: "),
@@ -35,14 +31,7 @@ var _ = It("takes the spelling of many an example", func() {
 })
 
 func FuzzParse(f *testing.F) {
-	f.Add(`{"name":"n","vrfname":"blue","table":1001}`)
-	f.Add(`{"vrfname":null,"table":0.5}`)
-	f.Fuzz(func(_ *testing.T, text string) {
-		var c Config
-		var p conf.Problems
-		if _, err := conf.Decode([]byte(text), &c, &p); err == nil {
-			c.Validate(&p, nil)
-		}
-		_ = p.Err()
-	})
+	testrig.FuzzLint(f, Plugin,
+		`{"name":"n","vrfname":"blue","table":1001}`,
+		`{"vrfname":null,"table":0.5}`)
 }
