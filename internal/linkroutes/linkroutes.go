@@ -53,6 +53,18 @@ func Through(routes []netlink.Route, linkIndex, table int) []netlink.Route {
 	return picked
 }
 
+// ThroughInOthers picks those of routes that are in any other table than the given
+// one and the kernel's own, and lead through the link and no other.
+func ThroughInOthers(routes []netlink.Route, linkIndex, table int) []netlink.Route {
+	var picked []netlink.Route
+	for _, route := range routes {
+		if route.Table != table && route.Table != unix.RT_TABLE_LOCAL && leadsThrough(&route, linkIndex) {
+			picked = append(picked, route)
+		}
+	}
+	return picked
+}
+
 func leadsThrough(route *netlink.Route, linkIndex int) bool {
 	if len(route.MultiPath) == 0 {
 		return route.LinkIndex == linkIndex

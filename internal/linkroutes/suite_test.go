@@ -46,8 +46,11 @@ var _ = Describe("routes", func() {
 	It("of a link lead through no other", func() {
 		elsewhere, table := to("10.2.0.0/16"), to("10.3.0.0/16")
 		elsewhere.LinkIndex, table.Table = 8, 100
-		all := []netlink.Route{to("10.1.0.0/16"), elsewhere, table, hops(7, 7), hops(7, 8)}
+		local := to("10.1.0.1/32")
+		local.Table = unix.RT_TABLE_LOCAL
+		all := []netlink.Route{to("10.1.0.0/16"), elsewhere, table, hops(7, 7), hops(7, 8), local}
 		Expect(Through(all, 7, unix.RT_TABLE_MAIN)).To(Equal([]netlink.Route{all[0], all[3]}))
+		Expect(ThroughInOthers(all, 7, unix.RT_TABLE_MAIN)).To(Equal([]netlink.Route{table}))
 	})
 
 	It("of IPv6 and several links have a part for each", func() {

@@ -132,6 +132,7 @@ var _ = Describe("the kernel", func() {
 				"default via 10.1.0.1", "default via fd00:1::1", "192.0.2.0/24 via 10.1.0.9 metric 7 mtu 1300", "198.51.100.0/24 dev eth0 scope link",
 				"203.0.113.0/24 via 10.1.0.1 src 10.1.0.5", "2001:db8:1::/48 via fd00:1::9 metric 5", "2001:db8:2::/48 via fd00:1::1 src fd00:1::6",
 				"2001:db8:3::/48 nexthop via fd00:1::1 dev eth0 nexthop via fd00:2::1 dev eth1",
+				"default via 10.1.0.1 table 200", "default via fd00:1::1 metric 9 table 200", "192.0.2.0/24 dev eth0 scope link table 200",
 			} {
 				c.ip("route add %s", route)
 			}
@@ -140,6 +141,8 @@ var _ = Describe("the kernel", func() {
 			}
 			before := c.snapshot()
 			main := append(c.routes(4, "main"), c.routes(6, "main")...)
+			others := append(c.routes(4, "200"), c.routes(6, "200")...)
+			Expect(others).To(HaveLen(3))
 			stdout, err := c.Call("ADD", c.on("eth0"), `{"vrfname":"blue"`+c.prev("eth0", "10.1.0", "fd00:1")+`}`)
 			Expect(err).NotTo(HaveOccurred())
 			result := testrig.Result(stdout)
@@ -156,6 +159,7 @@ var _ = Describe("the kernel", func() {
 			}
 			Expect(moved).To(ContainElement(MatchRegexp(`^2001:db8:3::/48 via fd00:1::1 dev eth0`)), "its share")
 			Expect(c.routes(4, "main")).To(HaveEach(ContainSubstring("eth1")))
+			Expect(append(c.routes(4, "200"), c.routes(6, "200")...)).To(Equal(others), "tables of others")
 			Expect(c.Check(c.on("eth0"), `{"vrfname":"blue"}`, result)).To(Succeed())
 
 			By("adding it again")

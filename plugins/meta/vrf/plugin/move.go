@@ -26,7 +26,8 @@ type baggage struct {
 	Link      int              `json:"link"`      // its index
 	VRF       string           `json:"vrf"`       // where it goes, or what it leaves
 	Addresses []netlink.Addr   `json:"addresses"` // of IPv6, but for those that the kernel makes by itself
-	Routes    linkroutes.Saved `json:"routes"`    // nearest first
+	Routes    linkroutes.Saved `json:"routes"`    // that change the table, nearest first
+	Others    linkroutes.Saved `json:"others"`    // that do not, likewise
 	AcceptDAD string           `json:"acceptDAD"` // the parameter; "" if there is none
 }
 
@@ -40,15 +41,21 @@ func pack(l netlink.Link, table int, earlier baggage) (baggage, error) {
 	}
 	all, err := linkroutes.All()
 	index := l.Attrs().Index
-	routes := slices.Concat(earlier.Routes, linkroutes.Through(all, index, table), linkroutes.Shares(all, index, table))
-	routes = slices.DeleteFunc(routes, isKernels)
-	linkroutes.NearestFirst(routes)
 	return baggage{
 		Link:      index,
 		Addresses: slices.Concat(earlier.Addresses, addresses),
-		Routes:    routes,
+		Routes:    inOrder(earlier.Routes, linkroutes.Through(all, index, table), linkroutes.Shares(all, index, table)),
+		Others:    inOrder(earlier.Others, linkroutes.ThroughInOthers(all, index, table)),
 		AcceptDAD: cmp.Or(earlier.AcceptDAD, acceptDAD(l.Attrs().Name)),
 	}, err
+}
+
+// inOrder returns the routes that the kernel does not make by itself, nearest
+// first.
+func inOrder(lists ...[]netlink.Route) []netlink.Route {
+	routes := slices.DeleteFunc(slices.Concat(lists...), isKernels)
+	linkroutes.NearestFirst(routes)
+	return routes
 }
 
 // removeAnother removes the VRF that the link did not arrive in, unless that is
@@ -124,6 +131,10 @@ func (b baggage) unpack(ctx context.Context, l netlink.Link, table int) error {
 	var errs []error
 	for _, route := range b.Routes {
 		_, err := linkroutes.Add(linkroutes.InTable(route, table))
+		errs = append(errs, err)
+	}
+	for _, route := range b.Others {
+		_, err := linkroutes.Add(linkroutes.InTable(route, route.Table))
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
