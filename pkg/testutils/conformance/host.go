@@ -32,7 +32,7 @@ import (
 const (
 	hostLocalDir = "plugins/ipam/host-local"
 	network      = "conformance"
-	callTimeout  = 30 * time.Second
+	callTimeout  = time.Minute // in the emulated machine, beside others, a call takes seconds
 
 	// systemRunCNI is where plugins keep what does not outlive the machine. It
 	// has to exist for another directory to be mounted there.
