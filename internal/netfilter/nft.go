@@ -209,7 +209,7 @@ func (c *conn) hasChain(table *nftables.Table, chain string) (bool, error) {
 
 // found sorts the errors of a get: absent is no error.
 func found(err error) (bool, error) {
-	if errors.Is(err, unix.ENOENT) {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ERANGE) { // longer than any name can be
 		return false, nil
 	}
 	return err == nil, explain(err)

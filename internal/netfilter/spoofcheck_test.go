@@ -5,6 +5,7 @@ package netfilter_test
 import (
 	"context"
 	"net"
+	"strings"
 
 	"github.com/containernetworking/cni/pkg/types"
 	. "github.com/onsi/ginkgo/v2"
@@ -110,6 +111,11 @@ var _ = Describe("The MAC spoof check", func() {
 		Expect(netfilter.GuardMAC(ctx, c2, "veth2", mac)).To(Succeed())
 		Expect(netfilter.GC(ctx, plugin.NewAttachments("podman", []types.GCAttachment{{ContainerID: "c1", IfName: "eth0"}}))).To(Succeed())
 		Expect(ruleset()).To(Equal(oneGuard))
+	}))
+
+	It("is gone where its name in upstream's shape would be too long for the kernel", inNewNS(func() {
+		long := owner("net", strings.Repeat("c", 250), "eth0")
+		Expect(netfilter.UnguardMAC(context.Background(), long)).To(Succeed())
 	}))
 
 	It("is removed in the shape of upstream", inNewNS(func() {
