@@ -250,7 +250,7 @@ var _ = Describe("an address out of a router's prefix", func() {
 	It("runs out when nobody announces it: alone with the interface, else without it, until it is announced again", func() {
 		n.announcer()
 		stop := n.advertise("fd77::1/64", 4, 3)
-		d := n.daemon("-timeout", "300ms", "-resendtimeout", "2s")
+		d := n.daemon("-timeout", "300ms", "-resendtimeout", "5s")
 		both := n.config(`,"family":"dual"`)
 		result := add(both)
 		lonely, alone := n.container("c2"), n.config(`,"family":"ipv6"`)
