@@ -20,7 +20,8 @@ import (
 	"time"
 )
 
-const vmSeconds = "600"
+// vmSeconds is a guard against a hang: a quiet machine takes about five minutes, one of half the speed ten.
+const vmSeconds = "1200"
 
 // kernelSkip recognises the reason testutils.Need gives when the kernel, not a tool, is what is missing.
 const kernelSkip = `^needs "([^"]+)" \([^)]*kernel with`
