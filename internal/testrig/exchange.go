@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	attempts       = 20                     // the first datagrams may be lost to neighbour discovery
+	attempts       = 40                     // longer than neighbour discovery, which asks three times in three seconds
 	attemptTimeout = 100 * time.Millisecond // of one of them
 )
 

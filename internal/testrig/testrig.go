@@ -336,7 +336,7 @@ func Reach(from, to ns.NetNS, target string) (seenAs string, err error) {
 // Misses tells whether no datagram from one namespace gets to another and back.
 // It tries less often than Reach, which should have shown that there is a way.
 func Misses(from, to ns.NetNS, target string) bool {
-	_, err := exchange(from, to, target, 16, attempts/5)
+	_, err := exchange(from, to, target, 16, attempts/10)
 	return err != nil
 }
 
