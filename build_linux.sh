@@ -57,30 +57,49 @@ take_arguments() {
 # build_single makes one executable and gives it all names.
 build_single() {
 	"${GO:-go}" build -o "${out%/}/cni-plugins" "-ldflags=-s -w $ldflags" "$@" ./cmd/cni-plugins
+	rewrite cni-plugins
 	for dir in $dirs; do
 		ln -f "${out%/}/cni-plugins" "${out%/}/${dir##*/}"
 	done
 }
 
-# build compiles the IPAM plugins first and tells the others their build IDs: where an interface plugin finds one of just
-# these in CNI_PATH, it calls its own copy instead of starting a process (see internal/linked).
-# shellcheck disable=SC2086 # $dirs and $others: one word per directory; the names hold no spaces
+# build compiles all plugins.
+# shellcheck disable=SC2086 # $dirs: one word per directory; the names hold no spaces
 build() {
-	go=${GO:-go}
 	echo "Building plugins ${GOOS:-}"
 	for dir in $dirs; do
 		echo "  ${dir##*/}"
 	done
-	# Flags for the linker from elsewhere would be lost beside ours.
-	case $("$go" env GOFLAGS) in
-	*-ldflags*) [ -n "$ldflags" ] || exec "$go" build -o "$out" "$@" $dirs ;;
+	case $ldflags:$("${GO:-go}" env GOFLAGS) in
+	:*-ldflags*) "${GO:-go}" build -o "$out" "$@" $dirs ;; # which would be lost beside ours
+	*) build_linked "$@" ;;
 	esac
+	for dir in $dirs; do
+		rewrite "${out%/}/${dir##*/}"
+	done
+}
+
+# build_linked compiles the IPAM plugins first and tells the others their build IDs: where an interface plugin finds one of
+# just these in CNI_PATH, it calls its own copy instead of starting a process (see internal/linked).
+# shellcheck disable=SC2046 # one word per directory
+build_linked() {
+	go=${GO:-go}
 	"$go" build -o "$out" ${ldflags:+"-ldflags=$ldflags"} "$@" ./plugins/ipam/host-local ./plugins/ipam/static
 	linked=github.com/containernetworking/plugins/internal/linked
 	ids="-X $linked.HostLocalBuildID=$("$go" tool buildid "${out%/}/host-local")"
 	ids="$ids -X $linked.StaticBuildID=$("$go" tool buildid "${out%/}/static")"
-	others=$(echo "$dirs" | grep -v -e /host-local$ -e /static$)
-	exec "$go" build -o "$out" "-ldflags=$ldflags $ids" "$@" $others
+	"$go" build -o "$out" "-ldflags=$ldflags $ids" "$@" $(echo "$dirs" | grep -v -e /host-local$ -e /static$)
+}
+
+# rewrite puts a copy in the place of an executable. The linker writes through a mapping, page by page, and page by page the
+# file then is in the page cache. Written at once, it is there in large folios (ext4, XFS), which are mapped faster: 14 % of
+# what a plugin takes to start. Copying to another directory does the same.
+rewrite() {
+	if [ -f "$1" ]; then
+		dd if="$1" of="$1.new" bs=16777216 2>/dev/null
+		chmod +x "$1.new"
+		mv "$1.new" "$1"
+	fi
 }
 
 single=
