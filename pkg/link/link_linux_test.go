@@ -176,9 +176,11 @@ var _ = Describe("links", func() {
 				Expect(names()).To(ConsistOf("veth0"))
 				expectSame(hostEnd, mustFind("veth0"))
 				Expect(hostEnd.Attrs().MTU).To(Equal(1400))
+				Expect(mustFind("veth0").Attrs()).To(And(HaveField("NumTxQueues", 1), HaveField("NumRxQueues", 1)), "not one for each processor")
 			})
 			inside(container, func() {
 				Expect(names()).To(ConsistOf("eth0"))
+				Expect(mustFind("eth0").Attrs()).To(And(HaveField("NumTxQueues", 1), HaveField("NumRxQueues", 1)))
 				expectSame(containerEnd, mustFind("eth0"))
 				Expect(containerEnd.Attrs().HardwareAddr).To(Equal(mac))
 				Expect(containerEnd.Attrs().MTU).To(Equal(1400))

@@ -57,6 +57,10 @@ type VethEnd struct {
 // namespace, under its final name, with its MAC address and MTU. It returns
 // both ends as the kernel made them, in the normal case without asking for
 // them. A name that is taken is an *ExistsError.
+//
+// Each end has one queue, and can have no more. Without being told, the kernel
+// makes as many as there can be processors and takes away all but one, for
+// which it waits until nobody can be using them.
 func CreateVeth(spec VethSpec) (host, container netlink.Link, err error) {
 	for _, end := range []*VethEnd{&spec.Host, &spec.Container} {
 		if end.MAC == nil {
@@ -154,6 +158,8 @@ func (e VethEnd) attributes(mtu int) []*nl.RtAttr {
 	attrs := []*nl.RtAttr{
 		nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(e.Name)),
 		nl.NewRtAttr(unix.IFLA_ADDRESS, e.MAC),
+		nl.NewRtAttr(unix.IFLA_NUM_TX_QUEUES, nl.Uint32Attr(1)),
+		nl.NewRtAttr(unix.IFLA_NUM_RX_QUEUES, nl.Uint32Attr(1)),
 	}
 	if mtu != 0 {
 		attrs = append(attrs, nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(mtu))))
