@@ -55,7 +55,10 @@ func execAdd(ctx context.Context, path string, netconf []byte) (types.Result, er
 	if err != nil {
 		return nil, err
 	}
-	result, err := decode(netconf, answer)
+	if answer.Result != nil {
+		return answer.Result, nil
+	}
+	result, err := decode(netconf, answer.printed)
 	if err != nil {
 		return nil, types.NewError(types.ErrDecodingFailure, fmt.Sprintf("answer of %s: %v", filepath.Base(path), err), "")
 	}

@@ -74,15 +74,15 @@ func hasBuildID(path, id string) bool {
 }
 
 // inProcess is an ipam.InProcess: it takes from the environment what skel takes
-// for a process.
-func (p Plugin) inProcess(ctx context.Context, verb string, stdin []byte, stdout io.Writer) error {
+// for a process. That CNI_NETNS is not our own namespace is known.
+func (p Plugin) inProcess(ctx context.Context, verb string, stdin []byte, answer *ipam.Answer) error {
 	return p.Call(ctx, verb, &skel.CmdArgs{
 		ContainerID:   os.Getenv("CNI_CONTAINERID"),
 		Netns:         os.Getenv("CNI_NETNS"),
 		IfName:        os.Getenv("CNI_IFNAME"),
 		Args:          os.Getenv("CNI_ARGS"),
 		Path:          os.Getenv("CNI_PATH"),
-		NetnsOverride: os.Getenv("CNI_NETNS_OVERRIDE"),
+		NetnsOverride: "1",
 		StdinData:     stdin,
-	}, stdout)
+	}, answer)
 }

@@ -3,6 +3,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -309,23 +310,13 @@ func parsePrevious(common *conf.Common) (*current.Result, error) {
 	if err := json.Unmarshal(common.PrevResult, &stated); err != nil {
 		return nil, err
 	}
-	object := map[string]json.RawMessage{}
-	if err := json.Unmarshal(common.PrevResult, &object); err != nil {
-		return nil, err
-	}
 	if stated.CNIVersion == "" {
 		stated.CNIVersion = common.CNIVersion
 	}
 	if stated.CNIVersion == "" {
 		stated.CNIVersion = "0.1.0"
 	}
-	for key := range object {
-		if strings.EqualFold(key, "cniVersion") {
-			delete(object, key)
-		}
-	}
-	object["cniVersion"], _ = json.Marshal(stated.CNIVersion)
-	data, err := json.Marshal(object)
+	data, err := withVersion(common.PrevResult, stated.CNIVersion)
 	if err != nil {
 		return nil, err
 	}
@@ -336,7 +327,32 @@ func parsePrevious(common *conf.Common) (*current.Result, error) {
 	return current.NewResultFromResult(result)
 }
 
-// printResult converts a result to the version asked for and writes it.
+// withVersion returns the result that data is with one cniVersion in the one
+// spelling that the library knows.
+func withVersion(data []byte, cniVersion string) ([]byte, error) {
+	object := map[string]json.RawMessage{}
+	if err := json.Unmarshal(data, &object); err != nil {
+		return nil, err
+	}
+	keys := len(object)
+	for key := range object {
+		if strings.EqualFold(key, "cniVersion") && key != "cniVersion" {
+			delete(object, key)
+		}
+	}
+	quoted, err := json.Marshal(cniVersion)
+	if err != nil {
+		return nil, err
+	}
+	if len(object) == keys && bytes.Equal(object["cniVersion"], quoted) {
+		return data, nil
+	}
+	object["cniVersion"] = quoted
+	return json.Marshal(object)
+}
+
+// printResult converts a result to the version asked for and writes it, or hands
+// it over to who called in this process.
 func printResult(result *current.Result, confVersion string, stdout io.Writer) error {
 	if confVersion == "" {
 		confVersion = "0.1.0"
@@ -345,6 +361,10 @@ func printResult(result *current.Result, confVersion string, stdout io.Writer) e
 	converted, err := result.GetAsVersion(confVersion)
 	if err != nil {
 		return err
+	}
+	if answer, here := stdout.(*ipam.Answer); here {
+		answer.Result = converted
+		return nil
 	}
 	if err := converted.PrintTo(stdout); err != nil {
 		return Errorf(types.ErrIOFailure, "print the result: %w", err)
@@ -388,11 +408,11 @@ func (c command) foreignNetns() bool { return c.ForeignNetns || runtime.GOOS != 
 // no namespace any more, or has become our own (the path of a process whose
 // number was reused), holds nothing of the container.
 func (c command) netnsToLeave(args *skel.CmdArgs) (ns.Ref, error) {
-	if c.foreignNetns() {
+	defer func() { args.NetnsOverride = "1" }() // as in openNetns; and DEL has no reason to fail over it
+	if c.foreignNetns() || c.IPAM == IsIPAM {
 		return ns.RefTo(nil, args.Netns), nil
 	}
 	same, err := sameNetns(args)
-	args.NetnsOverride = "1" // as in openNetns; and DEL has no reason to fail over it
 	if same || err != nil {
 		return ns.Ref{}, err
 	}
