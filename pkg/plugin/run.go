@@ -366,10 +366,23 @@ func printResult(result *current.Result, confVersion string, stdout io.Writer) e
 		answer.Result = converted
 		return nil
 	}
-	if err := converted.PrintTo(stdout); err != nil {
+	if err := writeResult(converted, stdout); err != nil {
 		return Errorf(types.ErrIOFailure, "print the result: %w", err)
 	}
 	return nil
+}
+
+func writeResult(converted types.Result, stdout io.Writer) error {
+	result, isCurrent := converted.(*current.Result)
+	if !isCurrent {
+		return converted.PrintTo(stdout)
+	}
+	text, err := resultText(result)
+	if err != nil {
+		return err
+	}
+	_, err = stdout.Write(text)
+	return err
 }
 
 // openNetns opens the container's namespace for ADD and CHECK, which need it
