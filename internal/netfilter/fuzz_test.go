@@ -18,6 +18,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/nftcomment"
 )
 
 // What is read here has been written by others: by iptables-save, by the
@@ -147,7 +148,7 @@ func FuzzElements(f *testing.F) {
 	f.Add([]byte{0, 0, 0})
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		_, _ = elementsIn([]netlink.Message{{Data: data}})
-		comment := commentOf(data)
+		comment := nftcomment.Of(data)
 		_ = errHeldBy(somePorts().Mappings[0], comment)
 		_, _, _ = holderIn(comment)
 		_ = recordedName(comment)

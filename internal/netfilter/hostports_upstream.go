@@ -12,6 +12,7 @@ import (
 	"github.com/google/nftables/expr"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/nftcomment"
 )
 
 // What upstream's portmap has written with nftables since 1.6: rules in the
@@ -58,7 +59,7 @@ func (f family) upstreamRules(c *conn, selected func(upstreamRule) bool) ([]upst
 			return nil, explain(err)
 		}
 		for _, rule := range rules {
-			understood := upstreamRule{rule, commentOf(rule.UserData), f.leadsTo(rule), name != "masquerading"}
+			understood := upstreamRule{rule, nftcomment.Of(rule.UserData), f.leadsTo(rule), name != "masquerading"}
 			if selected(understood) {
 				found = append(found, understood)
 			}

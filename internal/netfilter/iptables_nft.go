@@ -18,6 +18,7 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/utils"
+	"github.com/containernetworking/plugins/pkg/utils/nftcomment"
 )
 
 // What iptables-nft has written is nf_tables rules, and is read and removed as
@@ -103,7 +104,7 @@ func ruleComment(rule *nftables.Rule) string {
 			}
 		}
 	}
-	return commentOf(rule.UserData)
+	return nftcomment.Of(rule.UserData)
 }
 
 // prefixAt returns the prefix that a rule wants the address at offset in the

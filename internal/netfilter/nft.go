@@ -3,16 +3,16 @@
 package netfilter
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/utils/nftcomment"
 )
 
 // conn is one netlink socket to nf_tables, in the network namespace of the
@@ -224,7 +224,7 @@ func (c *conn) ruleComments(table *nftables.Table) ([]string, error) {
 	var comments []string
 	err = eachAttribute(replies, func(ad *netlink.AttributeDecoder) {
 		if ad.Type() == unix.NFTA_RULE_USERDATA {
-			comments = append(comments, commentOf(ad.Bytes()))
+			comments = append(comments, nftcomment.Of(ad.Bytes()))
 		}
 	})
 	return comments, err
@@ -313,7 +313,7 @@ func (e *element) decode(ad *netlink.AttributeDecoder) error {
 			ad.Nested(into(&value))
 			e.value = string(value)
 		case unix.NFTA_SET_ELEM_USERDATA:
-			e.comment = commentOf(ad.Bytes())
+			e.comment = nftcomment.Of(ad.Bytes())
 		}
 	}
 	return nil
@@ -348,23 +348,4 @@ func eachAttribute(replies []netlink.Message, f func(*netlink.AttributeDecoder))
 		}
 	}
 	return nil
-}
-
-// withComment returns the user data that nft lists as a rule's comment.
-func withComment(comment string) []byte {
-	return userdata.AppendString(nil, userdata.TypeComment, comment)
-}
-
-// commentOf returns the comment in the user data of a rule or an element, which
-// use the same type number for it. User data are types, lengths and values, with
-// a byte each for the first two; but everybody can write what they want.
-func commentOf(data []byte) string {
-	for len(data) >= 2 && len(data)-2 >= int(data[1]) {
-		value, rest := data[2:2+int(data[1])], data[2+int(data[1]):]
-		if userdata.Type(data[0]) == userdata.TypeComment {
-			return string(bytes.TrimSuffix(value, []byte{0}))
-		}
-		data = rest
-	}
-	return ""
 }

@@ -34,13 +34,3 @@ var _ = Describe("Errors of nf_tables", func() {
 		Expect(overtaken(nil)).To(BeFalse())
 	})
 })
-
-var _ = DescribeTable("The comment in user data",
-	func(data, want string) { Expect(commentOf([]byte(data))).To(Equal(want)) },
-	Entry("is what was written", string(withComment("net/c1/eth0")), "net/c1/eth0"),
-	Entry("comes after others", "\x01\x02ab"+string(withComment("x")), "x"),
-	Entry("need not end with a zero", "\x00\x01x", "x"),
-	Entry("is none in the text of a program that has a format of its own", "my rule", ""),
-	Entry("is none if it ends too early", "\x00\x09net/c1", ""),
-	Entry("is none in nothing", "", ""),
-)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/utils"
+	"github.com/containernetworking/plugins/pkg/utils/nftcomment"
 )
 
 // registry is a table of ours whose rules look packets up in sets, to which each
@@ -225,7 +226,7 @@ func (r *registry) put(c *conn, comment string, pairs []pair) error {
 		}
 		c.AddChain(chain)
 		for _, p := range pairs {
-			c.AddRule(&nftables.Rule{Table: &r.table, Chain: chain, Exprs: p.record, UserData: withComment(comment)})
+			c.AddRule(&nftables.Rule{Table: &r.table, Chain: chain, Exprs: p.record, UserData: nftcomment.UserData(comment)})
 		}
 	}
 	return r.queueElements(c, comment, items)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/nftcomment"
 )
 
 // The MAC spoof check keeps an attachment from sending frames under any MAC
@@ -188,7 +189,7 @@ func (c *conn) queueRuleDeletions(chain *nftables.Chain, comment string) error {
 		return explain(err)
 	}
 	for _, rule := range rules {
-		if commentOf(rule.UserData) != comment {
+		if nftcomment.Of(rule.UserData) != comment {
 			continue
 		}
 		if err := c.DelRule(&nftables.Rule{Table: chain.Table, Chain: chain, Handle: rule.Handle}); err != nil {

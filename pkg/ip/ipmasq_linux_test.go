@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/types"
+	nft "github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
@@ -120,6 +122,17 @@ var _ = Describe("Masquerading in the shapes of version 1.9", func() {
 			Expect(ip.TeardownIPMasqNFTables("unit-test", "eth0", "one")).To(Succeed())
 			Expect(ip.GCIPMasqForNetwork("unit-test", nil)).To(Succeed())
 			Expect(run("nft list ruleset")).To(BeEmpty())
+		}))
+
+		It("leaves a rule alone whose user data nobody understands", inNewNS(func() {
+			setUp("unit-test", "one", "192.168.1.1/24")
+			c, err := nft.New()
+			Expect(err).NotTo(HaveOccurred())
+			table := &nft.Table{Name: "cni_plugins_masquerade", Family: nft.TableFamilyINet}
+			c.AddRule(&nft.Rule{Table: table, Chain: &nft.Chain{Name: "masq_checks", Table: table}, UserData: []byte{0, 200, 'x'}, Exprs: []expr.Any{&expr.Counter{}}})
+			Expect(c.Flush()).To(Succeed())
+			Expect(ip.GCIPMasqForNetwork("unit-test", nil)).To(Succeed())
+			Expect(run("nft list chain inet cni_plugins_masquerade masq_checks")).To(And(ContainSubstring("counter"), Not(ContainSubstring("192.168.1.1"))))
 		}))
 
 		It("removes quotes from comments and cuts them at 128 bytes", inNewNS(func() {

@@ -12,10 +12,10 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/utils"
+	"github.com/containernetworking/plugins/pkg/utils/nftcomment"
 )
 
 // The shape of the nftables rules, as nft lists it:
@@ -71,7 +71,7 @@ func setupIPMasqNFTables(ipns []*net.IPNet, network, ifname, containerID string)
 		}
 		comment := commentForInstance(network, ifname, containerID)
 		for _, ipn := range ipns {
-			c.AddRule(&nftables.Rule{Table: ipMasqTable(), Chain: ipMasqChecks(), Exprs: masqueradeRule(ipn), UserData: ruleComment(comment)})
+			c.AddRule(&nftables.Rule{Table: ipMasqTable(), Chain: ipMasqChecks(), Exprs: masqueradeRule(ipn), UserData: nftcomment.UserData(comment)})
 		}
 		return true, nil
 	})
@@ -198,13 +198,8 @@ func deleteRules(c *nftables.Conn, rules []*nftables.Rule, selected func(comment
 
 func hasComment(selected func(comment string) bool) func(*nftables.Rule) bool {
 	return func(rule *nftables.Rule) bool {
-		comment, _ := userdata.GetString(rule.UserData, userdata.TypeComment)
-		return selected(comment)
+		return selected(nftcomment.Of(rule.UserData))
 	}
-}
-
-func ruleComment(comment string) []byte {
-	return userdata.AppendString(nil, userdata.TypeComment, comment)
 }
 
 // header is where a family has its addresses in the network header.
