@@ -42,7 +42,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	}
 	// Before: one family may be done when the other fails.
 	req.Undo.Push("passage", func() error { return remove(ctx, req.Owner(), passage.Addrs) })
-	if err := remember(req, intended{gate.Name(), c.zone(), passage, time.Now()}); err != nil {
+	if err := remember(req, intended{gate.Name(), c.zone(), passage, time.Now().UTC()}); err != nil {
 		return nil, err
 	}
 	if err := gate.Open(ctx, req.Owner(), passage); err != nil {
