@@ -57,7 +57,7 @@ take_arguments() {
 # build_single makes one executable and gives it all names.
 build_single() {
 	"${GO:-go}" build -o "${out%/}/cni-plugins" "-ldflags=-s -w $ldflags" "$@" ./cmd/cni-plugins
-	rewrite cni-plugins
+	rewrite "${out%/}/cni-plugins"
 	for dir in $dirs; do
 		ln -f "${out%/}/cni-plugins" "${out%/}/${dir##*/}"
 	done
