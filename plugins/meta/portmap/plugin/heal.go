@@ -59,16 +59,14 @@ func restoreWith(ctx context.Context, name string, mapped []netfilter.OwnedPorts
 	restored, err := backend.RestorePorts(ctx, mapped, holders{})
 	errs := []error{err}
 	for _, m := range mapped {
-		if !slices.Contains(restored, m.Owner) {
-			continue
-		}
-		if store().Get(m.Owner) == nil { // a DEL has come in between
+		switch {
+		case store().Get(m.Owner) != nil:
+			errs = append(errs, routeLoopback(intended{name, m.Ports})) // which goes without the rules, too
+		case slices.Contains(restored, m.Owner): // a DEL has come in between
 			restored = slices.DeleteFunc(restored, func(o plugin.Owner) bool { return o == m.Owner })
 			_, err := netfilter.RemovePorts(ctx, m.Owner, netfilter.Mapped{Ports: &m.Ports}, holders{})
 			errs = append(errs, err)
-			continue
 		}
-		errs = append(errs, routeLoopback(intended{name, m.Ports}))
 	}
 	return restored, errors.Join(errs...)
 }

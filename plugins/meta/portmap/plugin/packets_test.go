@@ -5,6 +5,7 @@
 package portmap
 
 import (
+	"context"
 	"fmt"
 	"net"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -171,6 +173,13 @@ var _ = Describe("packets from ::1", func() {
 		Expect(err).To(HaveOccurred())
 		Expect(l.check(one, config)).To(MatchError(ContainSubstring("what answers ::1 has no route")))
 		l.add(one, config)
+		Expect(reach(l.Host, "tcp", "::1", 8080)).To(Equal("fd88::1"))
+		By("losing it with the device's state, and nothing else")
+		l.sh("ip link set br0 down; ip link set br0 up; ip -6 addr replace fd88::1/64 dev br0 nodad")
+		Expect(l.check(one, config)).To(MatchError(ContainSubstring("what answers ::1 has no route")))
+		_, err = ns.Call(l.Host, func() ([]plugin.Owner, error) { return Heal(context.Background()) })
+		Expect(err).NotTo(HaveOccurred())
+		Expect(l.check(one, config)).To(Succeed())
 		Expect(reach(l.Host, "tcp", "::1", 8080)).To(Equal("fd88::1"))
 		l.Del(one, config)
 		_, err = reach(l.Host, "tcp", "::1", 8080)
