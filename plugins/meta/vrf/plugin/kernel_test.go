@@ -7,12 +7,14 @@ package vrf
 import (
 	"context"
 	"fmt"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	current "github.com/containernetworking/cni/pkg/types/100"
@@ -258,7 +260,7 @@ var _ = Describe("the kernel", func() {
 		req := &plugin.Request{Network: "test", ContainerID: "one", IfName: "eth0", Netns: ref}
 		// killed leaves what there is after the call that puts the interface into
 		// the VRF, or before it.
-		killed := func(moved bool) {
+		killed := func(moved bool, more ...netlink.Route) {
 			GinkgoHelper()
 			var luggage baggage
 			c.Do(func() {
@@ -266,6 +268,7 @@ var _ = Describe("the kernel", func() {
 				Expect(err).NotTo(HaveOccurred())
 			})
 			luggage.VRF = "blue"
+			luggage.Routes = append(luggage.Routes, more...)
 			c.OnHost(func() { noteOf(req).write(luggage) })
 			c.ip("link add blue up type vrf table 7")
 			Expect(c.sysctl("accept_dad", "0")).To(Succeed())
@@ -273,6 +276,16 @@ var _ = Describe("the kernel", func() {
 				c.ip("link set eth0 master blue")
 				Expect(c.ip("route show table 7")).NotTo(ContainSubstring("default"))
 			}
+		}
+		// unreachable is a route that the kernel takes in no table.
+		unreachable := func(name string) (route netlink.Route) {
+			c.Do(func() {
+				route = netlink.Route{
+					Dst: &net.IPNet{IP: net.IP{198, 51, 100, 0}, Mask: net.CIDRMask(24, 32)}, Gw: net.IP{192, 0, 2, 1},
+					LinkIndex: testrig.Find(name).Attrs().Index, Table: unix.RT_TABLE_MAIN,
+				}
+			})
+			return route
 		}
 		acceptDAD := func() (value string) {
 			c.Do(func() { value = acceptDAD("eth0") })
@@ -289,6 +302,19 @@ var _ = Describe("the kernel", func() {
 			c.Del(c.on("eth0"), `{}`)
 			Expect(changes(before, c.snapshot())).To(BeEmpty())
 			Expect(acceptDAD()).To(Equal("1"))
+			noNote()
+
+			By("failing to add it again")
+			killed(moved, unreachable("eth0"))
+			_, err = c.Call("ADD", c.on("eth0"), `{"name":"test","vrfname":"blue"`+c.prev("eth0", "10.1.0", "fd00:1")+`}`)
+			Expect(err).To(MatchError(ContainSubstring("198.51.100.0/24")))
+			if moved {
+				c.OnHost(func() { Expect(store().List()).To(HaveLen(1), "for the next try") })
+			} else {
+				noNote() // it is back where it was
+			}
+			c.Del(c.on("eth0"), `{"vrfname":"blue"}`)
+			Expect(changes(before, c.snapshot())).To(BeEmpty())
 			noNote()
 
 			By("adding it again")

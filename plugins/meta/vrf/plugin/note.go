@@ -51,6 +51,15 @@ func (n note) read(l netlink.Link) baggage {
 	return b
 }
 
+// keep writes what the interface still lacks. With all it had, it needs no note.
+func (n note) keep(missing baggage) error {
+	if missing.Link == 0 {
+		return n.remove()
+	}
+	n.write(missing)
+	return nil
+}
+
 // remove is for an interface that has arrived, with all it had.
 func (n note) remove() error { return n.store.Delete(n.req.Owner()) }
 

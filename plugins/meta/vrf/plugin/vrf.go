@@ -79,7 +79,10 @@ func join(ctx context.Context, req *plugin.Request, c *Config, l netlink.Link, n
 		if err := expectMember(l, master, found); err != nil {
 			return err
 		}
-		return errors.Join(earlier.arrive(ctx, l, int(found.Table)), n.remove())
+		if err := earlier.arrive(ctx, l, int(found.Table)); err != nil {
+			return err
+		}
+		return n.remove()
 	}
 	luggage, err := pack(l, unix.RT_TABLE_MAIN, earlier)
 	if err != nil {
@@ -87,7 +90,8 @@ func join(ctx context.Context, req *plugin.Request, c *Config, l netlink.Link, n
 	}
 	luggage.VRF = c.VRFName
 	n.write(luggage)
-	req.Undo.Push("note of the way", n.remove)
+	missing := earlier // should this ADD fail now
+	req.Undo.Push("note of the way", func() error { return n.keep(missing) })
 	if err := earlier.removeAnother(c.VRFName); err != nil {
 		return err
 	}
@@ -96,8 +100,13 @@ func join(ctx context.Context, req *plugin.Request, c *Config, l netlink.Link, n
 			return err
 		}
 	}
+	missing = luggage
 	req.Undo.Push("membership of "+c.VRFName, func() error {
-		return req.InNetns(func() error { return leave(context.WithoutCancel(ctx), l, int(found.Table), luggage) })
+		err := req.InNetns(func() error { return leave(context.WithoutCancel(ctx), l, int(found.Table), luggage) })
+		if err == nil {
+			missing = baggage{}
+		}
+		return err
 	})
 	if err := enter(ctx, l, found, luggage); err != nil {
 		return err
