@@ -31,6 +31,24 @@ func (b Barrier) String() string {
 	return fmt.Sprintf("chain %s of table %s drops %s, and what another table accepts, too", b.Chain, b.Table, which)
 }
 
+// OfIPTables tells whether the chain is the FORWARD of iptables, and whether it is
+// that of the programs which the backend iptables starts: a host can have rules
+// of the other variant, too, nft or legacy.
+func (b Barrier) OfIPTables() (is, used bool) {
+	if b.Chain != forwardChain {
+		return false, false
+	}
+	for _, f := range families() {
+		switch b.Table {
+		case familyName(f.table) + " filter":
+			return true, f.isNFT()
+		case f.program("-legacy") + " filter":
+			return true, !f.isNFT()
+		}
+	}
+	return false, false
+}
+
 // UsualBarriers looks at the chains that most hosts have, by their names: those
 // of iptables, and of nftables as distributions set it up. AllBarriers looks at
 // every chain. Both leave out what no packet of the addresses passes.

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/containernetworking/plugins/internal/netfilter"
 )
@@ -19,7 +18,7 @@ import (
 // To accept a packet in one table is not the last word, another can still drop
 // it. Chains that do belong to the host's owner, and what they accept cannot be
 // told for sure, unless they accept nothing at all. So they are mentioned, and
-// the latter are an error of CHECK and STATUS.
+// the latter are an error of CHECK and, for both families, STATUS.
 
 // warnOfBarriers mentions them on standard error. ADD looks at the usual ones: a
 // host can have thousands of chains.
@@ -37,16 +36,24 @@ func warn(found []netfilter.Barrier) {
 	}
 }
 
-// passable fails if nothing can pass, and mentions what may not.
+// passable fails if nothing can pass of either family, and mentions what may not:
+// nobody knows whether there will be containers with both.
 func passable(ctx context.Context, gate netfilter.Gate) error {
+	ipv4 := barriers(ctx, gate, []netip.Addr{netip.IPv4Unspecified()})
+	ipv6 := barriers(ctx, gate, []netip.Addr{netip.IPv6Unspecified()})
+	found := append(ipv4, slices.DeleteFunc(slices.Clone(ipv6), func(b netfilter.Barrier) bool { return slices.Contains(ipv4, b) })...)
+	isClosed := func(b netfilter.Barrier) bool { return b.Closed }
+	if !slices.ContainsFunc(ipv4, isClosed) || !slices.ContainsFunc(ipv6, isClosed) {
+		warn(found)
+		return nil
+	}
 	var closed []error
-	found := barriers(ctx, gate, []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()})
 	for _, barrier := range found {
 		if barrier.Closed {
 			closed = append(closed, errors.New(explain(barrier)))
 		}
 	}
-	warn(slices.DeleteFunc(found, func(b netfilter.Barrier) bool { return b.Closed }))
+	warn(slices.DeleteFunc(found, isClosed))
 	return errors.Join(closed...)
 }
 
@@ -62,23 +69,20 @@ func barriers(ctx context.Context, gate netfilter.Gate, addrs []netip.Addr) []ne
 // lets pass what has to.
 func withoutOwn(gate netfilter.Gate, found []netfilter.Barrier) []netfilter.Barrier {
 	return slices.DeleteFunc(found, func(b netfilter.Barrier) bool {
+		_, used := b.OfIPTables()
 		switch gate.Name() {
 		case netfilter.IPTables:
-			return ofIPTables(b)
+			return used
 		case firewalld:
-			return ofIPTables(b) || b.Table == "inet firewalld"
+			return used || b.Table == "inet firewalld"
 		}
 		return false
 	})
 }
 
-func ofIPTables(b netfilter.Barrier) bool {
-	return b.Chain == "FORWARD" && (b.Table == "ip filter" || b.Table == "ip6 filter" || strings.Contains(b.Table, "legacy"))
-}
-
 // explain says what a barrier is, and what to do about it.
 func explain(b netfilter.Barrier) string {
-	if ofIPTables(b) {
+	if _, used := b.OfIPTables(); used {
 		return b.String() + ": accept the traffic of containers there, or use the backend iptables"
 	}
 	return b.String() + ": accept the traffic of containers there"

@@ -260,6 +260,9 @@ var _ = Describe("packets", func() {
 	DescribeTable("that nftables accepts may be dropped in another table, which is said",
 		func(variant, backend, drop, accept, named string, usual bool) {
 			testutils.Need(GinkgoT(), "iptables-"+variant, "ip6tables-"+variant)
+			if strings.Contains(drop, "-legacy") {
+				testutils.Need(GinkgoT(), "iptables-legacy", "ip6tables-legacy")
+			}
 			l = newLab()
 			preferring(variant)
 			Expect(saidDuring(func() { l.add(l.one, backend) })).To(BeEmpty())
@@ -289,6 +292,8 @@ var _ = Describe("packets", func() {
 		Entry("that of ip6tables-nft", "nft", `,"backend":"nftables"`, dropForwarded, acceptForwarded, "chain FORWARD of table ip6 filter", true),
 		Entry("that of iptables-legacy", "legacy", `,"backend":"nftables"`, dropForwarded, acceptForwarded, "chain FORWARD of table iptables-legacy filter", true),
 		Entry("that of ip6tables-legacy", "legacy", `,"backend":"nftables"`, dropForwarded, acceptForwarded, "chain FORWARD of table ip6tables-legacy filter", true),
+		Entry("that of the iptables that is not used", "nft", `,"backend":"iptables"`, strings.ReplaceAll(dropForwarded, "tables ", "tables-legacy "),
+			strings.Replace(acceptForwarded, "iptables ip6tables", "iptables-legacy ip6tables-legacy", 1), "chain FORWARD of table iptables-legacy filter", true),
 		Entry("by the policy of one of the owner's, with any backend", "nft", ``,
 			"nft 'add table inet filter; add chain inet filter forward { type filter hook forward priority 0; policy drop; }'",
 			"nft 'add rule inet filter forward iifname br0 accept; add rule inet filter forward oifname br0 accept'", "chain forward of table inet filter", true),
@@ -304,6 +309,10 @@ var _ = Describe("packets", func() {
 		Expect(saidDuring(func() { l.Add(l.one.Container, onlyV4) })).To(BeEmpty())
 		_, err := l.Call("CHECK", l.one.Container, onlyV4)
 		Expect(err).NotTo(HaveOccurred())
+		Expect(saidDuring(func() {
+			_, err = l.Call("STATUS", l.one.Container, withoutPrev(`,"backend":"nftables"`))
+			Expect(err).NotTo(HaveOccurred(), "IPv4 passes")
+		})).To(ContainSubstring("chain FORWARD of table ip6 filter drops everything"))
 		l.Del(l.one.Container, withoutPrev(``))
 	})
 
