@@ -18,6 +18,7 @@ import (
 // call is a system call about to be made by a stopped thread.
 type call struct {
 	tid    int
+	pid    int // of its process
 	number uint64
 	args   [6]uint64
 }
@@ -38,14 +39,14 @@ type syscallInfo struct {
 
 // readCall reads the system call at which tid has stopped, and whether it is
 // entering or leaving it (Linux 5.3).
-func readCall(tid int) (c call, entering bool, err error) {
+func readCall(tid, pid int) (c call, entering bool, err error) {
 	var info syscallInfo
 	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(tid),
 		unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
 	if errno != 0 {
 		return call{}, false, errno
 	}
-	return call{tid, info.number, info.args}, info.op == unix.PTRACE_SYSCALL_INFO_ENTRY, nil
+	return call{tid, pid, info.number, info.args}, info.op == unix.PTRACE_SYSCALL_INFO_ENTRY || info.op == unix.PTRACE_SYSCALL_INFO_SECCOMP, nil
 }
 
 func (c call) exits() bool { return c.number == unix.SYS_EXIT_GROUP }
@@ -103,9 +104,11 @@ func paths(name string, args ...int) describer {
 	}
 }
 
+const visibleOpenFlags = unix.O_CREAT | unix.O_TRUNC | unix.O_TMPFILE&^unix.O_DIRECTORY
+
 // open is visible if it makes a file or empties one, which nobody can in /proc.
 func (c call) open(path, flags uint64) string {
-	if flags&(unix.O_CREAT|unix.O_TRUNC|unix.O_TMPFILE&^unix.O_DIRECTORY) == 0 {
+	if flags&visibleOpenFlags == 0 {
 		return ""
 	}
 	name := c.text(path)
@@ -203,11 +206,7 @@ func socketName(domain int, address []byte) string {
 
 // socket asks a copy of the descriptor what kind of socket it is.
 func (c call) socket(fd int) (domain, protocol int, err error) {
-	pid, err := processOf(c.tid)
-	if err != nil {
-		return 0, 0, err
-	}
-	process, err := unix.PidfdOpen(pid, 0)
+	process, err := unix.PidfdOpen(c.pid, 0)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -33,6 +33,8 @@ type Spec struct {
 	Stdin   []byte        // what the command reads
 	Dir     string        // directory to start in; empty: the current one
 	Timeout time.Duration // after which everything is killed; 0: DefaultTimeout
+
+	everyCall bool // do without a filter, to try that out
 }
 
 // DefaultTimeout bounds a run whose Spec names no Timeout.

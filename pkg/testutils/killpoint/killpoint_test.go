@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -18,7 +19,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var _ = Describe("a traced program", func() {
+var _ = Describe("a traced program", func() { aTracedProgram(false) })
+
+// As where there can be no filter.
+var _ = Describe("a program traced at every call", func() { aTracedProgram(true) })
+
+func aTracedProgram(everyCall bool) {
 	var dir string
 
 	BeforeEach(func() { dir = GinkgoT().TempDir() })
@@ -26,7 +32,7 @@ var _ = Describe("a traced program", func() {
 	shell := func(script string) Spec {
 		path, err := exec.LookPath("sh")
 		Expect(err).NotTo(HaveOccurred())
-		return Spec{Path: path, Args: []string{"-c", script}, Dir: dir, Env: os.Environ()}
+		return Spec{Path: path, Args: []string{"-c", script}, Dir: dir, Env: os.Environ(), everyCall: everyCall}
 	}
 	names := func() []string {
 		entries, err := os.ReadDir(dir)
@@ -54,6 +60,15 @@ var _ = Describe("a traced program", func() {
 		Expect(string(output.Stdout)).To(Equal("done\n"))
 		Expect(output.Status).To(BeZero())
 		Expect(names()).To(Equal([]string{"a", "b"}))
+	})
+
+	It("stops at visible calls only, if it may have a filter", func() {
+		run := newRun(shell("read line; cat /proc/self/status"))
+		output, err := run.do()
+		Expect(err).NotTo(HaveOccurred())
+		filtered := runtime.GOARCH == "amd64" && os.Getuid() == 0 && !everyCall
+		Expect(run.filter).To(Equal(filtered))
+		Expect(strings.Contains(string(output.Stdout), "Seccomp:\t2\n")).To(Equal(filtered))
 	})
 
 	It("gets its input and may leave it unread", func() {
@@ -186,7 +201,7 @@ var _ = Describe("a traced program", func() {
 		_, _, err := Count(Spec{Path: filepath.Join(dir, "nothing")})
 		Expect(err).To(MatchError(os.ErrNotExist))
 	})
-})
+}
 
 var _ = DescribeTable("netlink messages that change something",
 	func(protocol int, kinds []uint16, expected string) {

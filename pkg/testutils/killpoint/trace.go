@@ -29,6 +29,7 @@ type run struct {
 	root    int             // process id of the command, also its process group
 	threads map[int]*thread // all that are traced, by thread id
 	calls   map[uint64]describer
+	filter  bool  // whether only these calls stop a thread
 	held    []int // threads whose stop is answered once the command is gone
 
 	points   []Point
@@ -51,7 +52,7 @@ type thread struct {
 }
 
 const traceOptions = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK |
-	unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_EXITKILL
+	unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_TRACESECCOMP | unix.PTRACE_O_EXITKILL
 
 func newRun(spec Spec) *run {
 	if spec.Timeout == 0 {
@@ -153,12 +154,12 @@ func (r *run) stopped(tid int, status unix.WaitStatus) error {
 	case !t.started:
 		t.started = true
 		if tid == r.root {
-			if err := unix.PtraceSetOptions(tid, traceOptions); err != nil {
+			if err := r.begin(); err != nil {
 				return err
 			}
 		}
 		return r.resume(tid, 0)
-	case signal == unix.SIGTRAP|0x80:
+	case signal == unix.SIGTRAP|0x80, signal == unix.SIGTRAP && status>>16 == unix.PTRACE_EVENT_SECCOMP:
 		return r.inSyscall(tid, t)
 	case signal == unix.SIGTRAP && status>>16 == unix.PTRACE_EVENT_EXEC:
 		r.forgetOthers(tid)
@@ -169,9 +170,26 @@ func (r *run) stopped(tid int, status unix.WaitStatus) error {
 	return r.resume(tid, int(signal))
 }
 
+// begin says at what the command, and what it starts, has to stop. A user without
+// privileges may not have a filter (EACCES), and not every kernel has them (EINVAL).
+func (r *run) begin() error {
+	if err := unix.PtraceSetOptions(r.root, traceOptions); err != nil {
+		return err
+	}
+	if r.spec.everyCall {
+		return nil
+	}
+	err := installFilter(r.root, r.calls)
+	r.filter = err == nil
+	if errors.Is(err, errNoFilter) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return err
+}
+
 // inSyscall looks at a system call that is about to be made, or has been made.
 func (r *run) inSyscall(tid int, t *thread) error {
-	call, entering, err := readCall(tid)
+	call, entering, err := readCall(tid, t.pid)
 	if err != nil {
 		return err
 	}
@@ -225,6 +243,14 @@ func (r *run) resume(tid, signal int) error {
 	if signal == 0 && r.waits(r.threads[tid].pid) {
 		r.held = append(r.held, tid)
 		return nil
+	}
+	return r.goOn(tid, signal)
+}
+
+// goOn lets a thread go on to its next stop.
+func (r *run) goOn(tid, signal int) error {
+	if r.filter {
+		return unix.PtraceCont(tid, signal)
 	}
 	return unix.PtraceSyscall(tid, signal)
 }
@@ -288,12 +314,12 @@ func (r *run) releaseHeld() {
 }
 
 func (r *run) release(tid int, t *thread) {
-	if call, entering, err := readCall(tid); err == nil && entering && !call.exits() {
+	if call, entering, err := readCall(tid, t.pid); err == nil && entering && !call.exits() {
 		if what := r.describe(call); what != "" {
 			r.survived(t.pid, what)
 		}
 	}
-	_ = unix.PtraceSyscall(tid, 0) // one that is gone needs nothing
+	_ = r.goOn(tid, 0) // one that is gone needs nothing
 }
 
 // survived notes that a process lived on after the command's death.
