@@ -3,11 +3,13 @@
 package testutils
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"strings"
 
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -15,18 +17,29 @@ import (
 )
 
 // kernelView turns what netlink says about the current namespace into lines. It
-// keeps the links to replace their indexes by names.
+// asks everything through one socket, keeps the links to replace their indexes by
+// names, and the tables of nftables to list the rules of those there are.
 type kernelView struct {
-	links []netlink.Link
+	handle netlinksafe.Handle
+	links  []netlink.Link
+	tables []*nftables.Table
 }
 
 func newKernelView() (kernelView, error) {
-	links, err := netlinksafe.LinkList()
+	handle, err := netlinksafe.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return kernelView{}, fmt.Errorf("snapshot: %w", err)
 	}
-	return kernelView{links}, nil
+	links, linksErr := handle.LinkList()
+	tables, tablesErr := nftTables()
+	if err := errors.Join(linksErr, tablesErr); err != nil {
+		handle.Close()
+		return kernelView{}, fmt.Errorf("snapshot: %w", err)
+	}
+	return kernelView{handle, links, tables}, nil
 }
+
+func (k kernelView) close() { k.handle.Close() }
 
 func (k kernelView) byIndex(index int) netlink.Link {
 	at := slices.IndexFunc(k.links, func(link netlink.Link) bool { return link.Attrs().Index == index })
@@ -159,7 +172,7 @@ func (k kernelView) bridgePort(link netlink.Link) (string, error) {
 	if _, isPort := k.byIndex(link.Attrs().MasterIndex).(*netlink.Bridge); !isPort {
 		return "", nil
 	}
-	port, err := netlinksafe.LinkGetProtinfo(link)
+	port, err := k.handle.LinkGetProtinfo(link)
 	if err != nil {
 		return "", err
 	}
@@ -167,7 +180,7 @@ func (k kernelView) bridgePort(link netlink.Link) (string, error) {
 }
 
 func (k kernelView) vlanLines() ([]string, error) {
-	vlans, err := netlinksafe.BridgeVlanList()
+	vlans, err := k.handle.BridgeVlanList()
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +222,7 @@ func (k kernelView) routeLines() ([]string, error) {
 	var all []netlink.Route
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		// A table of 0 in the filter means every table.
-		routes, err := netlinksafe.RouteListFiltered(family, &netlink.Route{}, netlink.RT_FILTER_TABLE)
+		routes, err := k.handle.RouteListFiltered(family, &netlink.Route{}, netlink.RT_FILTER_TABLE)
 		if err != nil {
 			return nil, err
 		}
@@ -269,7 +282,7 @@ func isLinkLocal6(ip net.IP) bool {
 func (k kernelView) ruleLines() ([]string, error) {
 	var all []netlink.Rule
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		rules, err := netlinksafe.RuleList(family)
+		rules, err := k.handle.RuleList(family)
 		if err != nil {
 			return nil, err
 		}
@@ -325,11 +338,11 @@ func ruleLine(rule netlink.Rule) string {
 func (k kernelView) neighLines() ([]string, error) {
 	var all []string
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		proxies, err := netlinksafe.NeighProxyList(0, family)
+		proxies, err := k.handle.NeighProxyList(0, family)
 		if err != nil {
 			return nil, err
 		}
-		known, err := netlinksafe.NeighList(0, family)
+		known, err := k.handle.NeighList(0, family)
 		if err != nil {
 			return nil, err
 		}
@@ -349,7 +362,7 @@ func (k kernelView) neighLine(neigh netlink.Neigh) string {
 }
 
 func (k kernelView) qdiscLines() ([]string, error) {
-	qdiscs, err := netlinksafe.QdiscList(nil)
+	qdiscs, err := k.handle.QdiscList(nil)
 	return lines(qdiscs, k.qdiscLine), err
 }
 

@@ -46,6 +46,7 @@ func snapshotHere() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	defer kernel.close()
 	sections := []section{
 		{"links", kernel.linkLines},
 		{"bridge vlans", kernel.vlanLines},
@@ -54,8 +55,8 @@ func snapshotHere() (string, error) {
 		{"rules", kernel.ruleLines},
 		{"neighbours", kernel.neighLines},
 		{"queueing disciplines", kernel.qdiscLines},
-		{"nftables", nftLines},
-		{"iptables", iptablesLines},
+		{"nftables", kernel.nftLines},
+		{"iptables", kernel.iptablesLines},
 	}
 	var text strings.Builder
 	for _, section := range sections {

@@ -18,10 +18,9 @@ import (
 
 // nftLines lists the nftables ruleset. The tool is needed to tell what the
 // tables contain: without it a comparison would pass whatever was left behind.
-func nftLines() ([]string, error) {
-	tables, err := nftTables()
-	if err != nil || len(tables) == 0 {
-		return nil, err
+func (k kernelView) nftLines() ([]string, error) {
+	if len(k.tables) == 0 {
+		return nil, nil
 	}
 	listing, err := output("nft", "--stateless", "list", "ruleset")
 	if err != nil {
@@ -167,11 +166,7 @@ func canonicalTable(table []string) string {
 
 // iptablesLines lists the rules that iptables made, in its own words: nft shows
 // the ones in its tables, but not all that they match.
-func iptablesLines() ([]string, error) {
-	tables, err := nftTables()
-	if err != nil {
-		return nil, err
-	}
+func (k kernelView) iptablesLines() ([]string, error) {
 	var all []string
 	for _, one := range []struct {
 		name   string
@@ -181,7 +176,7 @@ func iptablesLines() ([]string, error) {
 		{"iptables", nftables.TableFamilyIPv4, "ip_tables_names"},
 		{"ip6tables", nftables.TableFamilyIPv6, "ip6_tables_names"},
 	} {
-		commands, err := saveCommands(one.name, hasIptablesTable(tables, one.family), hasLegacyTable(one.legacy))
+		commands, err := saveCommands(one.name, hasIptablesTable(k.tables, one.family), hasLegacyTable(one.legacy))
 		if err != nil {
 			return nil, err
 		}

@@ -178,6 +178,9 @@ func (p *previous) anonymous(text string) string {
 func (p *previous) linesOf(snapshot string) []string {
 	var about []string
 	for line := range strings.SplitSeq(snapshot, "\n") {
+		if !strings.Contains(line, p.hostLink) {
+			continue // anonymous takes long, and hardly a line is about a pair
+		}
 		if named := p.anonymous(line + "\n"); strings.Contains(named, "PAIR") {
 			about = append(about, strings.TrimSuffix(named, "\n"))
 		}
