@@ -15,6 +15,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
+	"github.com/containernetworking/plugins/pkg/testutils/killpoint"
 )
 
 // Whole chains, as runtimes configure them: what one plugin leaves behind may be
@@ -128,33 +129,24 @@ var _ = Describe("A chain that is killed", Ordered, ContinueOnFailure, func() {
 		chained("bridge and portmap with iptables", bridgeWith("iptables"), portmapWith("iptables")),
 	}
 	BeforeAll(func() { m.build(append(parts, whole)) })
-	declare := func(list Suite, titles ...string) {
-		Context(list.Name, func() {
-			BeforeEach(func() { testutils.Need(GinkgoT(), append([]string{"root", "nft-tool"}, list.Needs...)...) })
-			for _, title := range titles {
-				It(title, func() { m.killEverywhere(list, aftermathCalled(title)) })
-			}
-		})
-	}
-	declare(whole,
-		"in ADD: DEL leaves nothing when the namespace has vanished",
-		"in ADD: the next ADD and GC leave nothing when the namespace has vanished",
-		"in ADD, its delegate alone: an error leaves nothing",
-		"in DEL: DEL leaves nothing",
-		"in GC: GC leaves nothing",
-	)
+	inDel := aftermath{"in DEL: DEL leaves nothing", "DEL", []killpoint.Mode{killpoint.KillPlugin}, del}
+	m.kills(whole, []aftermath{
+		aftermathCalled("in ADD: DEL leaves nothing when the namespace has vanished"),
+		aftermathCalled("in ADD: the next ADD and GC leave nothing when the namespace has vanished"),
+		aftermathCalled("in ADD, its delegate alone: an error leaves nothing"),
+		inDel,
+		aftermathCalled("in GC: GC leaves nothing"),
+	})
 	for _, part := range parts {
-		declare(part, "in ADD: DEL leaves nothing when the namespace has vanished", "in DEL: DEL leaves nothing")
+		m.kills(part, []aftermath{aftermathCalled("in ADD: DEL leaves nothing when the namespace has vanished"), inDel})
 	}
 })
 
 // aftermathCalled returns one, for the first of its modes: a chain dies with
 // whom runs it.
 func aftermathCalled(title string) aftermath {
-	GinkgoHelper()
 	all := aftermaths()
-	at := slices.IndexFunc(all, func(a aftermath) bool { return a.title == title })
-	Expect(at).To(BeNumerically(">=", 0), title)
+	at := slices.IndexFunc(all, func(a aftermath) bool { return a.title == title }) // the specs are not built without it
 	all[at].modes = all[at].modes[:1]
 	return all[at]
 }

@@ -89,7 +89,8 @@ type Suite struct {
 	// The default is "dnss" and "dns", or "rangess" for an IPAM plugin.
 	Typo [2]string
 
-	// Prepare makes what Config refers to. It runs in the host's namespace.
+	// Prepare makes what Config refers to. It runs in the host's namespace. What
+	// does not end with the host by itself, Host.OnClose has to end.
 	Prepare func(*Host) error
 	// Furnish makes what Config refers to inside a container, before ADD.
 	Furnish func(*Container) error

@@ -54,6 +54,8 @@ type Host struct {
 	mounts *os.File // the mount namespace with these
 	onCall func(verb string)
 	closed bool
+	closer func() error          // see OnClose
+	spares map[string]*Container // that are as they were made, by their IDs
 
 	// Of a chained suite:
 	pairs    []*previous // what the containers were attached to before
@@ -70,7 +72,7 @@ func newHost(suite Suite, bin binaries, dir string) (*Host, error) {
 		NS: netns, suite: suite, dir: dir,
 		DataDir: filepath.Join(dir, "data"), binDir: filepath.Join(dir, "bin"),
 		varLib: filepath.Join(dir, "varlib"), RunCNI: filepath.Join(dir, "runcni"), cwd: filepath.Join(dir, "cwd"),
-		onCall: func(string) {},
+		onCall: func(string) {}, spares: map[string]*Container{},
 	}
 	if err := h.furnish(bin); err != nil {
 		return nil, errors.Join(err, h.close())
@@ -113,15 +115,26 @@ func setLoopback(set func(netlink.Link) error) error {
 	return set(lo)
 }
 
+// OnClose is for what Prepare has started: fn ends it. A host may outlive the
+// spec that made it.
+func (h *Host) OnClose(fn func() error) { h.closer = fn }
+
 func (h *Host) close() error {
 	if h.closed {
 		return nil
 	}
 	h.closed = true
+	var err error
+	if h.closer != nil {
+		err = h.closer()
+	}
+	for _, c := range h.spares {
+		err = errors.Join(err, c.Remove())
+	}
 	if h.mounts != nil {
 		h.mounts.Close()
 	}
-	return closeNS(h.NS)
+	return errors.Join(err, closeNS(h.NS))
 }
 
 func closeNS(netns ns.NetNS) error {
@@ -200,6 +213,10 @@ type Container struct {
 // the kernel gave it its addresses, which it keeps. For a chained plugin it is
 // attached to something.
 func (h *Host) newContainer(id string) (*Container, error) {
+	if spare, ok := h.spares[id]; ok {
+		delete(h.spares, id)
+		return spare, nil
+	}
 	netns, err := testutils.NewNS()
 	if err != nil {
 		return nil, err
@@ -216,6 +233,16 @@ func (h *Host) newContainer(id string) (*Container, error) {
 	}
 	return c, err
 }
+
+// spare keeps a container that is as newContainer makes it for the next one of
+// its ID: the kernel takes longer for a namespace than for all else.
+func (h *Host) spare(c *Container) {
+	if c.Exists() {
+		h.spares[c.ID] = c
+	}
+}
+
+func (h *Host) isSpare(c *Container) bool { return h.spares[c.ID] == c }
 
 // attachBefore is what the plugins before a chained one do.
 func (h *Host) attachBefore(c *Container) error {

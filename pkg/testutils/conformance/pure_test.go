@@ -130,6 +130,11 @@ var _ = Describe("an answer", func() {
 		Entry("unless there is a trace", Answer{Status: 1, Stdout: []byte(refusal), Stderr: []byte("panic: nil map")}, "stack trace"),
 	)
 
+	It("of an ADD after a kill may tell of an address that was freed", func() {
+		freed := "host-local: network n: freed 1 addresses that were reserved before this machine was started, or have no owner\n"
+		Expect(string(withoutFreed([]byte("a\n" + freed + "b\n")))).To(Equal("a\nb\n"))
+	})
+
 	It("of a command other than ADD is silent", func() {
 		Expect(Answer{}.silentSuccess()).To(Succeed())
 		Expect(Answer{verb: "DEL", Stdout: []byte("{}")}.silentSuccess()).To(MatchError(ContainSubstring("DEL printed")))

@@ -5,6 +5,7 @@
 package conformance
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,6 +64,7 @@ var _ = Describe("the kill matrix", func() {
 		k := &killer{suite: suite, what: what, tally: t, newHost: func(n int) (*Host, error) {
 			return newHost(suite, binaries{dir}, filepath.Join(work, string(rune('a'+n))))
 		}}
+		defer func() { Expect(k.close()).To(Succeed()) }()
 		Expect(k.work(1, 1)).To(Succeed())
 		return t
 	}
@@ -73,6 +75,7 @@ var _ = Describe("the kill matrix", func() {
 	It("is content with a plugin that does it right", func() {
 		for _, what := range []aftermath{
 			{"", "ADD", tree, del}, {"", "ADD", tree, inTurn(vanish, del)}, {"", "ADD", tree, otherAndGC},
+			{"", "ADD", alone, inTurn(del, afresh)},
 			{"", "DEL", tree, del}, {"", "DEL", tree, otherAndGC}, {"", "ADD", tree, inTurn(tryAdd, del)},
 		} {
 			t := residue(what, goodAdd, goodDel, goodGC)
@@ -93,6 +96,20 @@ var _ = Describe("the kill matrix", func() {
 		Expect(t.failures[0]).To(ContainSubstring("rmdir"))
 	})
 
+	It("finds what only a fresh ADD meets", func() {
+		t := residue(aftermath{"", "ADD", alone, inTurn(del, afresh)},
+			`read -r on </proc/sys/net/ipv4/ip_forward; [ $on = 0 ] || exit 1; echo 1 >/proc/sys/net/ipv4/ip_forward; `+goodAdd,
+			`if [ -e "$state" ]; then echo 0 >/proc/sys/net/ipv4/ip_forward; rm -f "$state"; fi`, goodGC)
+		Expect(t.failures).To(ConsistOf(And(ContainSubstring("create"), ContainSubstring("ADD ended with status 1"))))
+	})
+
+	It("finds what is in a container, the second time too that it serves", func() {
+		t := residue(aftermath{"", "ADD", tree, del},
+			`echo 1 >"$state"; echo 2 >"$state"; nsenter --net="$CNI_NETNS" ip link add left type bridge`, goodDel, goodGC)
+		Expect(len(t.failures)).To(And(BeNumerically(">", 0), BeNumerically("<=", t.kills-4)), "those before have left nothing")
+		Expect(t.failures).To(HaveEach(ContainSubstring("+ link left type bridge")))
+	})
+
 	It("finds what GC forgets", func() {
 		t := residue(aftermath{"", "ADD", tree, otherAndGC}, goodAdd, goodDel, ":")
 		Expect(t.failures).NotTo(BeEmpty())
@@ -106,5 +123,33 @@ var _ = Describe("the kill matrix", func() {
 	It("finds a plugin that fails", func() {
 		t := residue(aftermath{"", "ADD", tree, del}, goodAdd, `rm "$state" || exit 1`, goodGC)
 		Expect(t.failures).To(ContainElement(ContainSubstring("DEL ended with status 1")))
+	})
+})
+
+var _ = Describe("a container that is as it was made", func() {
+	It("is the next one of its ID", func() {
+		testutils.Need(GinkgoT(), "root")
+		host, err := newHost(Suite{Plugin: plugin.Plugin{Name: "none"}}, binaries{GinkgoT().TempDir()}, GinkgoT().TempDir())
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(host.close)
+		first, err := host.newContainer("one")
+		Expect(err).NotTo(HaveOccurred())
+		host.spare(first)
+		other, err := host.newContainer("two")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(other).NotTo(BeIdenticalTo(first))
+		Expect(other.Remove()).To(Succeed())
+		host.spare(other)
+		for id, spare := range map[string]*Container{"one": first, "two": other} {
+			c, err := host.newContainer(id)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(c == spare).To(Equal(spare == first), "one that has gone is none")
+			host.spare(c)
+		}
+		ended := 0
+		host.OnClose(func() error { ended++; return nil })
+		Expect(errors.Join(host.close(), host.close())).To(Succeed())
+		Expect(ended).To(Equal(1))
+		Expect(first.NS.Path()).NotTo(BeAnExistingFile())
 	})
 })

@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"time"
 
-	. "github.com/onsi/ginkgo/v2"
-
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils/conformance"
 )
@@ -54,7 +52,7 @@ func suite() conformance.Suite {
 // socketIn is where plugins find defaultSocketPath.
 func socketIn(h *conformance.Host) string { return filepath.Join(h.RunCNI, "dhcp.sock") }
 
-// serve runs a daemon, and a DHCP server beside it, for as long as the spec.
+// serve runs a daemon, and a DHCP server beside it, for as long as the host.
 func serve(h *conformance.Host) error {
 	dir, err := os.MkdirTemp("", "cnitest-dhcp-")
 	if err != nil {
@@ -64,7 +62,7 @@ func serve(h *conformance.Host) error {
 		"--interface="+conformance.PreviousBridge, "--bind-dynamic", "--dhcp-authoritative", "--log-facility=/dev/null",
 		"--dhcp-leasefile="+filepath.Join(dir, "leases"), "--dhcp-range=10.77.200.0,10.77.250.250,255.255.0.0,120", "--dhcp-option=119,example.com")
 	daemon := exec.Command(executable, "daemon", "-socketpath", socketIn(h), "-timeout", "5s", "-resendmax", "1s", "-resendtimeout", "10s")
-	DeferCleanup(func() error {
+	h.OnClose(func() error {
 		for _, cmd := range []*exec.Cmd{daemon, server} {
 			if cmd.Process != nil {
 				_ = cmd.Process.Kill()
