@@ -62,6 +62,9 @@ type Suite struct {
 	// plugins that only the emulated machine can run, where that takes minutes,
 	// and that share the code in question with one that is tried in full.
 	Brief bool
+	// KilledInFull is set for a brief suite that is to have all of the kill matrix:
+	// no other plugin shares what it does.
+	KilledInFull bool
 	// Unable is part of the error of an ADD where the machine lacks Needs. A brief
 	// suite that names it is given bad input on such a machine, too: that has to be
 	// refused before the kernel gets to say what it cannot do.

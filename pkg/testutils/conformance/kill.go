@@ -100,7 +100,7 @@ func briefAftermaths() []aftermath {
 }
 
 func aftermathsOf(suite Suite) []aftermath {
-	if suite.Brief {
+	if suite.Brief && !suite.KilledInFull {
 		return briefAftermaths()
 	}
 	return aftermaths()
