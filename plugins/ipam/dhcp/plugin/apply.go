@@ -99,7 +99,11 @@ func sameNetwork(a, b net.IPNet) bool {
 
 // addAddress returns when the address is usable, or cannot become so.
 func addAddress(found netlink.Link, address net.IPNet) error {
-	if err := link.AddAddress(found, &address, false); err != nil && !errors.Is(err, unix.EEXIST) {
+	err := link.AddAddress(found, &address, false)
+	if errors.Is(err, unix.EEXIST) {
+		err = resizeAddress(found, address)
+	}
+	if err != nil {
 		return err
 	}
 	if address.IP.To4() != nil {
@@ -108,6 +112,26 @@ func addAddress(found netlink.Link, address net.IPNet) error {
 	ctx, cancel := context.WithTimeout(context.Background(), usableTimeout)
 	defer cancel()
 	return link.WaitDAD(ctx, found.Attrs().Index)
+}
+
+// resizeAddress gives an address that is on the link the wanted prefix length.
+// Of IPv6, the kernel takes an address only once per link, with one length; it
+// has been used, and needs no detection of others who have it.
+func resizeAddress(found netlink.Link, address net.IPNet) error {
+	addresses, err := link.Addresses(found, netlink.FAMILY_V6)
+	if err != nil {
+		return err
+	}
+	for _, other := range addresses {
+		if !other.IP.Equal(address.IP) || sameNetwork(*other.IPNet, address) {
+			continue
+		}
+		if err := link.RemoveAddresses(found, []*net.IPNet{other.IPNet}); err != nil {
+			return err
+		}
+		return link.AddAddress(found, &address, true)
+	}
+	return nil
 }
 
 // usableTimeout is longer than the kernel takes to find out whether somebody

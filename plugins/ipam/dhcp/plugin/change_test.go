@@ -179,4 +179,26 @@ var _ = Describe("what a server changes of a lease", func() {
 		n.announce(third, managedRouter())
 		Eventually(defaults).Should(And(ContainSubstring("via "+linkLocalOf(third)), Not(ContainSubstring(linkLocalOf(second)))))
 	})
+
+	It("is the prefix length of an address of IPv6, which the kernel has only once", func() {
+		testutils.Need(GinkgoT(), "ipv6")
+		n.kea6(timing{1, 6, 12})
+		silence := n.announce(second, managedRouter())
+		n.daemon()
+		config = fmt.Sprintf(`{"cniVersion":"1.1.0","name":"test","type":"bridge","bridge":"br0","ipam":{"type":"dhcp","family":"ipv6","daemonSocketPath":%q}}`, n.socket())
+		add()
+		addresses := func() []string {
+			return testrig.Lines(testrig.IP(c.Netns, "-o -6 address show dev eth0 scope global -tentative"), "^$")
+		}
+		Expect(addresses()).To(ConsistOf(MatchRegexp("inet6 fd77::1[0-9a-f]{2}/128 ")))
+		for _, change := range []struct {
+			message []byte
+			length  int
+		}{{withPrefix(managedRouter(), "fd77::"), 64}, {managedRouter(), 128}} {
+			silence()
+			silence = n.announce(second, change.message)
+			Eventually(addresses, "60s").Should(ConsistOf(MatchRegexp("inet6 fd77::1[0-9a-f]{2}/%d ", change.length)))
+			Eventually(func() string { return testrig.IP(c.Netns, "-6 route show default") }).Should(ContainSubstring("via " + linkLocalOf(second)))
+		}
+	})
 })

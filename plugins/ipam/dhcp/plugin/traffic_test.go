@@ -95,6 +95,13 @@ func managedRouter() []byte {
 	return []byte{routerAdvertisement, 0, 0, 0, 64, 0x80, 0, 100, 0, 0, 0, 0, 0, 0, 0, 0}
 }
 
+// withPrefix is an announcement that says, too, that a prefix of 64 bits is on
+// the link.
+func withPrefix(message []byte, prefix string) []byte {
+	message = append(slices.Clone(message), raPrefix, 4, 64, 0x80, 0, 0, 3, 0, 0, 0, 3, 0, 0, 0, 0, 0)
+	return append(message, net.ParseIP(prefix)...)
+}
+
 // announce has a container say something to everybody, as a router does, again
 // and again until the returned function is called.
 func (n *lan) announce(c *testrig.Container, message []byte) (silence func()) {
