@@ -201,4 +201,34 @@ var _ = Describe("what a server changes of a lease", func() {
 			Eventually(func() string { return testrig.IP(c.Netns, "-6 route show default") }).Should(ContainSubstring("via " + linkLocalOf(second)))
 		}
 	})
+
+	It("is no router of IPv6 that others only speak before", func() {
+		testutils.Need(GinkgoT(), "ipv6")
+		n.kea6(timing{1, 6, 12})
+		n.announce(second, withPrefix(managedRouter(), "fd77::"))
+		d := n.daemon()
+		config = fmt.Sprintf(`{"cniVersion":"1.1.0","name":"test","type":"bridge","bridge":"br0","ipam":{"type":"dhcp","family":"ipv6","daemonSocketPath":%q}}`, n.socket())
+		add()
+		third := n.container("third")
+		for range 3 {
+			n.announce(third, noDefault(managedRouter()))
+		}
+		Consistently(func() string { return string(d.Err.Contents()) }, "6s").ShouldNot(ContainSubstring("the server changes"))
+		Expect(testrig.IP(c.Netns, "-6 route show default")).To(ContainSubstring("via " + linkLocalOf(second)))
+		Expect(testrig.IP(c.Netns, "-o -6 address show dev eth0 scope global")).To(ContainSubstring("/64 "))
+	})
+
+	It("is no router of a prefix that others only speak before", func() {
+		testutils.Need(GinkgoT(), "ipv6")
+		n.announce(second, withOwnPrefix(managedRouter(), "fd77::", 90, 2))
+		d := n.daemon()
+		config = fmt.Sprintf(`{"cniVersion":"1.1.0","name":"test","type":"bridge","bridge":"br0","ipam":{"type":"dhcp","family":"ipv6","daemonSocketPath":%q}}`, n.socket())
+		add()
+		third := n.container("third")
+		for range 3 {
+			n.announce(third, noDefault(withOwnPrefix(managedRouter(), "fd77::", 90, 2)))
+		}
+		Consistently(func() string { return string(d.Err.Contents()) }, "6s").ShouldNot(ContainSubstring("the server changes"))
+		Expect(testrig.IP(c.Netns, "-6 route show default")).To(ContainSubstring("via " + linkLocalOf(second)))
+	})
 })

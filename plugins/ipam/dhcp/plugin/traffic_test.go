@@ -98,8 +98,22 @@ func managedRouter() []byte {
 // withPrefix is an announcement that says, too, that a prefix of 64 bits is on
 // the link.
 func withPrefix(message []byte, prefix string) []byte {
-	message = append(slices.Clone(message), raPrefix, 4, 64, 0x80, 0, 0, 3, 0, 0, 0, 3, 0, 0, 0, 0, 0)
-	return append(message, net.ParseIP(prefix)...)
+	return append(append(slices.Clone(message), raPrefix, 4, 64, 0x80, 0, 0, 3, 0, 0, 0, 3, 0, 0, 0, 0, 0), net.ParseIP(prefix)...)
+}
+
+// withOwnPrefix is an announcement of a network whose addresses are made of a
+// prefix, for seconds.
+func withOwnPrefix(message []byte, prefix string, valid, preferred byte) []byte {
+	message = slices.Clone(message)
+	message[5] = 0 // not managed
+	return append(append(message, raPrefix, 4, 64, 0xc0, 0, 0, 0, valid, 0, 0, 0, preferred, 0, 0, 0, 0), net.ParseIP(prefix)...)
+}
+
+// noDefault is the announcement of a router that is not the default router.
+func noDefault(message []byte) []byte {
+	message = slices.Clone(message)
+	message[6], message[7] = 0, 0
+	return message
 }
 
 // announce has a container say something to everybody, as a router does, again
