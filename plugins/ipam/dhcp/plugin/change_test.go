@@ -165,6 +165,25 @@ var _ = Describe("what a server changes of a lease", func() {
 		Expect(strings.TrimSpace(out)).To(Equal("0"))
 	})
 
+	It("is another address, and the one before again, whatever of it fails", func() {
+		only := func(address string) string { return "--dhcp-range=" + address + "," + address + ",255.255.255.0,120" }
+		server := serve(only("10.77.0.50"), "--dhcp-option=3,"+serverAddress)
+		d := n.daemon()
+		add()
+		addresses := func() []string {
+			return testrig.Lines(testrig.IP(c.Netns, "-o -4 address show dev eth0"), "^$")
+		}
+		Expect(addresses()).To(ConsistOf(ContainSubstring("10.77.0.50/24")))
+		server.end(syscall.SIGKILL)
+		server = serve(only("10.77.0.100"), "--dhcp-option=3,192.0.2.77") // a router that cannot be reached
+		Eventually(func() string { return string(d.Err.Contents()) }, "60s").Should(ContainSubstring("add the route to 0.0.0.0/0 via 192.0.2.77"))
+		Eventually(addresses, "60s").Should(ConsistOf(ContainSubstring("10.77.0.100/24")))
+		server.end(syscall.SIGKILL)
+		serve(only("10.77.0.50"), "--dhcp-option=3,"+serverAddress)
+		Eventually(addresses, "60s").Should(ConsistOf(ContainSubstring("10.77.0.50/24")))
+		Eventually(routes, "60s").Should(ContainElement("default via 10.77.0.1 dev eth0"))
+	})
+
 	It("is a router of IPv6, too", func() {
 		testutils.Need(GinkgoT(), "ipv6")
 		n.kea6(timing{1, 6, 12})
