@@ -26,15 +26,34 @@ import (
 // apply makes the link follow a change of the terms. To configure it is the
 // plugins' business, but after the first grant they have gone, and the server may
 // change its mind while the container runs. What is new comes before what was
-// goes, and nothing else is touched.
-func (l *lease) apply(found netlink.Link, before, now *grant) error {
+// goes, and nothing else is touched. It returns what did not go.
+func (l *lease) apply(found netlink.Link, before []*grant, now *grant) (left []*grant, err error) {
 	if !l.announced.Load() {
-		return setMTU(found, now.terms.mtu)
+		return nil, setMTU(found, now.terms.mtu)
 	}
-	if before == nil { // it was taken off
-		return errors.Join(setMTU(found, now.terms.mtu), addAddress(found, now.terms.address), l.followRoutes(found, nil, now.terms.routes))
+	if len(before) == 0 { // it was taken off
+		return nil, l.putOn(found, nil, now)
 	}
-	l.report(before.terms, now.terms)
+	latest := before[len(before)-1]
+	l.report(latest.terms, now.terms)
+	if l.partial || len(before) > 1 {
+		err = l.putOn(found, before, now)
+	} else {
+		err = l.change(found, latest, now)
+	}
+	if goneErr := l.takeOff(found, before, now); goneErr != nil {
+		return others(before, now), errors.Join(err, goneErr)
+	}
+	return nil, err
+}
+
+// putOn gives the link everything of a grant. What it has already is no error.
+func (l *lease) putOn(found netlink.Link, before []*grant, now *grant) error {
+	return errors.Join(setMTU(found, now.terms.mtu), addAddress(found, now.terms.address), l.addRoutes(found, before, now))
+}
+
+// change gives the link what is new in a grant.
+func (l *lease) change(found netlink.Link, before, now *grant) error {
 	var errs []error
 	if before.terms.mtu != now.terms.mtu { // else it may be somebody's decision that the link has another
 		errs = append(errs, setMTU(found, now.terms.mtu))
@@ -44,17 +63,35 @@ func (l *lease) apply(found netlink.Link, before, now *grant) error {
 		errs = append(errs, addAddress(found, now.terms.address))
 	}
 	if moved || !reflect.DeepEqual(before.terms.routes, now.terms.routes) {
-		errs = append(errs, l.followRoutes(found, before.terms.routes, now.terms.routes))
-	}
-	if moved {
-		errs = append(errs, removeAddress(found, before.terms.address))
+		errs = append(errs, l.addRoutes(found, []*grant{before}, now))
 	}
 	return errors.Join(errs...)
 }
 
-// takeOff removes the address of a grant, and its routes.
-func (l *lease) takeOff(found netlink.Link, g *grant) error {
-	return errors.Join(l.followRoutes(found, g.terms.routes, nil), removeAddress(found, g.terms.address))
+// takeOff removes the addresses of grants, and their routes, but for what another
+// has, too, if there is one.
+func (l *lease) takeOff(found netlink.Link, before []*grant, now *grant) error {
+	errs := []error{l.removeRoutes(found, before, now)}
+	for _, g := range before {
+		if now == nil || !sameNetwork(g.terms.address, now.terms.address) {
+			errs = append(errs, removeAddress(found, g.terms.address))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// others returns grants that have something that now has not, each once.
+func others(before []*grant, now *grant) []*grant {
+	var list []*grant
+	for _, g := range before {
+		same := func(other *grant) bool {
+			return sameNetwork(g.terms.address, other.terms.address) && reflect.DeepEqual(g.terms.routes, other.terms.routes)
+		}
+		if !same(now) && !slices.ContainsFunc(list, same) {
+			list = append(list, g)
+		}
+	}
+	return list
 }
 
 // report logs what changes: nobody else gets to know of it.
@@ -99,7 +136,11 @@ func sameNetwork(a, b net.IPNet) bool {
 
 // addAddress returns when the address is usable, or cannot become so.
 func addAddress(found netlink.Link, address net.IPNet) error {
-	if err := link.AddAddress(found, &address, false); err != nil && !errors.Is(err, unix.EEXIST) {
+	err := link.AddAddress(found, &address, false)
+	if errors.Is(err, unix.EEXIST) {
+		err = resizeAddress(found, address)
+	}
+	if err != nil {
 		return err
 	}
 	if address.IP.To4() != nil {
@@ -108,6 +149,26 @@ func addAddress(found netlink.Link, address net.IPNet) error {
 	ctx, cancel := context.WithTimeout(context.Background(), usableTimeout)
 	defer cancel()
 	return link.WaitDAD(ctx, found.Attrs().Index)
+}
+
+// resizeAddress gives an address that is on the link the wanted prefix length.
+// Of IPv6, the kernel takes an address only once per link, with one length; it
+// has been used, and needs no detection of others who have it.
+func resizeAddress(found netlink.Link, address net.IPNet) error {
+	addresses, err := link.Addresses(found, netlink.FAMILY_V6)
+	if err != nil {
+		return err
+	}
+	for _, other := range addresses {
+		if !other.IP.Equal(address.IP) || sameNetwork(*other.IPNet, address) {
+			continue
+		}
+		if err := link.RemoveAddresses(found, []*net.IPNet{other.IPNet}); err != nil {
+			return err
+		}
+		return link.AddAddress(found, &address, true)
+	}
+	return nil
 }
 
 // usableTimeout is longer than the kernel takes to find out whether somebody
@@ -130,17 +191,26 @@ func removeAddress(found netlink.Link, address net.IPNet) error {
 	return err
 }
 
-// followRoutes adds the routes that are missing and removes those that were of
-// the lease and are not any more.
-func (l *lease) followRoutes(found netlink.Link, before, now []*types.Route) error {
-	was, wanted := l.kernelRoutes(found, before), l.kernelRoutes(found, now)
+// addRoutes adds the routes of a grant that are missing.
+func (l *lease) addRoutes(found netlink.Link, before []*grant, now *grant) error {
+	was := l.kernelRoutes(found, before...)
 	var errs []error
-	for _, route := range wanted {
+	for _, route := range l.kernelRoutes(found, now) {
 		if err := addRoute(route, was); err != nil {
 			errs = append(errs, fmt.Errorf("add the route to %s via %s: %w", route.Dst, route.Gw, err))
 		}
 	}
-	for _, route := range slices.Backward(was) {
+	return errors.Join(errs...)
+}
+
+// removeRoutes removes the routes that were of the lease and are not any more.
+func (l *lease) removeRoutes(found netlink.Link, before []*grant, now *grant) error {
+	var wanted []netlink.Route
+	if now != nil {
+		wanted = l.kernelRoutes(found, now)
+	}
+	var errs []error
+	for _, route := range slices.Backward(l.kernelRoutes(found, before...)) {
 		if slices.ContainsFunc(wanted, sameRoute(route)) {
 			continue
 		}
@@ -185,9 +255,13 @@ func sameRoute(a netlink.Route) func(netlink.Route) bool {
 	}
 }
 
-// kernelRoutes returns routes of a lease as the kernel has them: those to what
+// kernelRoutes returns the routes of grants as the kernel has them: those to what
 // is on the link first, by which it reaches the gateways of others.
-func (l *lease) kernelRoutes(found netlink.Link, routes []*types.Route) []netlink.Route {
+func (l *lease) kernelRoutes(found netlink.Link, grants ...*grant) []netlink.Route {
+	var routes []*types.Route
+	for _, g := range grants {
+		routes = append(routes, g.terms.routes...)
+	}
 	var list []netlink.Route
 	for _, route := range routes {
 		r := netlink.Route{

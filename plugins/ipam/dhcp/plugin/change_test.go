@@ -165,6 +165,25 @@ var _ = Describe("what a server changes of a lease", func() {
 		Expect(strings.TrimSpace(out)).To(Equal("0"))
 	})
 
+	It("is another address, and the one before again, whatever of it fails", func() {
+		only := func(address string) string { return "--dhcp-range=" + address + "," + address + ",255.255.255.0,120" }
+		server := serve(only("10.77.0.50"), "--dhcp-option=3,"+serverAddress)
+		d := n.daemon()
+		add()
+		addresses := func() []string {
+			return testrig.Lines(testrig.IP(c.Netns, "-o -4 address show dev eth0"), "^$")
+		}
+		Expect(addresses()).To(ConsistOf(ContainSubstring("10.77.0.50/24")))
+		server.end(syscall.SIGKILL)
+		server = serve(only("10.77.0.100"), "--dhcp-option=3,192.0.2.77") // a router that cannot be reached
+		Eventually(func() string { return string(d.Err.Contents()) }, "60s").Should(ContainSubstring("add the route to 0.0.0.0/0 via 192.0.2.77"))
+		Eventually(addresses, "60s").Should(ConsistOf(ContainSubstring("10.77.0.100/24")))
+		server.end(syscall.SIGKILL)
+		serve(only("10.77.0.50"), "--dhcp-option=3,"+serverAddress)
+		Eventually(addresses, "60s").Should(ConsistOf(ContainSubstring("10.77.0.50/24")))
+		Eventually(routes, "60s").Should(ContainElement("default via 10.77.0.1 dev eth0"))
+	})
+
 	It("is a router of IPv6, too", func() {
 		testutils.Need(GinkgoT(), "ipv6")
 		n.kea6(timing{1, 6, 12})
@@ -178,5 +197,57 @@ var _ = Describe("what a server changes of a lease", func() {
 		third := n.container("third")
 		n.announce(third, managedRouter())
 		Eventually(defaults).Should(And(ContainSubstring("via "+linkLocalOf(third)), Not(ContainSubstring(linkLocalOf(second)))))
+	})
+
+	It("is the prefix length of an address of IPv6, which the kernel has only once", func() {
+		testutils.Need(GinkgoT(), "ipv6")
+		n.kea6(timing{1, 6, 12})
+		silence := n.announce(second, managedRouter())
+		n.daemon()
+		config = fmt.Sprintf(`{"cniVersion":"1.1.0","name":"test","type":"bridge","bridge":"br0","ipam":{"type":"dhcp","family":"ipv6","daemonSocketPath":%q}}`, n.socket())
+		add()
+		addresses := func() []string {
+			return testrig.Lines(testrig.IP(c.Netns, "-o -6 address show dev eth0 scope global -tentative"), "^$")
+		}
+		Expect(addresses()).To(ConsistOf(MatchRegexp("inet6 fd77::1[0-9a-f]{2}/128 ")))
+		for _, change := range []struct {
+			message []byte
+			length  int
+		}{{withPrefix(managedRouter(), "fd77::"), 64}, {managedRouter(), 128}} {
+			silence()
+			silence = n.announce(second, change.message)
+			Eventually(addresses, "60s").Should(ConsistOf(MatchRegexp("inet6 fd77::1[0-9a-f]{2}/%d ", change.length)))
+			Eventually(func() string { return testrig.IP(c.Netns, "-6 route show default") }).Should(ContainSubstring("via " + linkLocalOf(second)))
+		}
+	})
+
+	It("is no router of IPv6 that others only speak before", func() {
+		testutils.Need(GinkgoT(), "ipv6")
+		n.kea6(timing{1, 6, 12})
+		n.announce(second, withPrefix(managedRouter(), "fd77::"))
+		d := n.daemon()
+		config = fmt.Sprintf(`{"cniVersion":"1.1.0","name":"test","type":"bridge","bridge":"br0","ipam":{"type":"dhcp","family":"ipv6","daemonSocketPath":%q}}`, n.socket())
+		add()
+		third := n.container("third")
+		for range 3 {
+			n.announce(third, noDefault(managedRouter()))
+		}
+		Consistently(func() string { return string(d.Err.Contents()) }, "6s").ShouldNot(ContainSubstring("the server changes"))
+		Expect(testrig.IP(c.Netns, "-6 route show default")).To(ContainSubstring("via " + linkLocalOf(second)))
+		Expect(testrig.IP(c.Netns, "-o -6 address show dev eth0 scope global")).To(ContainSubstring("/64 "))
+	})
+
+	It("is no router of a prefix that others only speak before", func() {
+		testutils.Need(GinkgoT(), "ipv6")
+		n.announce(second, withOwnPrefix(managedRouter(), "fd77::", 90, 2))
+		d := n.daemon()
+		config = fmt.Sprintf(`{"cniVersion":"1.1.0","name":"test","type":"bridge","bridge":"br0","ipam":{"type":"dhcp","family":"ipv6","daemonSocketPath":%q}}`, n.socket())
+		add()
+		third := n.container("third")
+		for range 3 {
+			n.announce(third, noDefault(withOwnPrefix(managedRouter(), "fd77::", 90, 2)))
+		}
+		Consistently(func() string { return string(d.Err.Contents()) }, "6s").ShouldNot(ContainSubstring("the server changes"))
+		Expect(testrig.IP(c.Netns, "-6 route show default")).To(ContainSubstring("via " + linkLocalOf(second)))
 	})
 })

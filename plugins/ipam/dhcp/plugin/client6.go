@@ -119,14 +119,15 @@ func (c *client6) Close() error { return errors.Join(c.conn.Close(), c.routers.C
 // acquire asks the routers first what kind of network it is.
 func (c *client6) acquire(ctx context.Context) (*grant, error) {
 	since := bootTime()
-	announced, router, err := c.routers.solicit(ctx, func(routerAdvert) bool { return true })
+	heard, err := c.routers.solicit(ctx, notice.isDefault)
 	if err != nil {
 		return nil, err
 	}
-	g := &grant{Since: since, RA: announced, Router: router}
-	if ra := parseRA(announced); !ra.managed {
-		if prefix := ra.autonomous(); prefix != nil {
-			g.Server, g.Prefix = router, prefix.network.IP
+	g := &grant{Since: since}
+	if router := chooseRouter(g, heard); router != nil {
+		g.follow(*router)
+		if prefix := router.autonomous(); prefix != nil && !router.managed {
+			g.Server, g.Prefix = router.router, prefix.network.IP
 			return g, terms6(g, c.identity)
 		}
 	}
@@ -159,30 +160,36 @@ func (c *client6) extend(ctx context.Context, g *grant, kind dhcpv6.MessageType)
 	if err != nil {
 		return nil, err
 	}
-	return c.withRouter(ctx, message, &grant{Since: bootTime(), RA: g.RA, Router: g.Router})
+	return c.withRouter(ctx, message, &grant{RA: g.RA, Router: g.Router, Heard: g.heard()})
 }
 
 // extendPrefix asks the routers for the prefix of the address. One that has
 // another prefix may be one of several routers; its prefix is taken when ours is
-// announced to be out of date, or by nobody in time.
+// announced to be out of date, or by nobody in time. So is the prefix of one that
+// is not the default router, while that is another.
 func (c *client6) extendPrefix(ctx context.Context, g *grant) (*grant, error) {
 	next := &grant{Since: bootTime()}
-	prefixOf := func(ra routerAdvert) *prefixInfo { return ra.prefixOf(g.terms.address.IP) }
-	announced, router, err := c.routers.solicit(ctx, func(ra routerAdvert) bool { return prefixOf(ra) != nil })
+	heard, err := c.routers.solicit(ctx, func(a notice) bool {
+		return a.router.Equal(g.Router) && a.prefixOf(g.terms.address.IP) != nil && (a.isDefault() || !g.current().isDefault())
+	})
 	if err != nil {
 		return nil, err
 	}
-	ra := parseRA(announced)
-	ours, other := prefixOf(ra), ra.autonomous()
 	age := bootTime() - g.Since
 	late := age >= g.terms.times.t2
+	router := choosePrefix(g, heard)
+	if router == nil || !late && !router.isDefault() && !router.router.Equal(g.Router) && g.stillRouted() {
+		return nil, fmt.Errorf("%w: no router announces the prefix of %s for use", errNoAnswer, g.terms.address.IP)
+	}
+	ours, other := router.prefixOf(g.terms.address.IP), router.autonomous()
 	switch {
-	case ours != nil && ours.preferred > 0 && ours.valid > 0:
-		next.RA, next.Router, next.Server, next.Prefix = announced, router, router, ours.network.IP
+	case ours.isUsable():
+		next.follow(*router)
+		next.Server, next.Prefix = router.router, ours.network.IP
 		next.Valid = believable(ours.valid, g.terms.times.lifetime-age)
 		return next, terms6(next, c.identity)
 	case other != nil && (ours != nil || late):
-		return nil, fmt.Errorf("%w: the router %s has %s instead", errRefused, router, &other.network)
+		return nil, fmt.Errorf("%w: the router %s has %s instead", errRefused, router.router, &other.network)
 	}
 	return nil, fmt.Errorf("%w: no router announces the prefix of %s for use", errNoAnswer, g.terms.address.IP)
 }
@@ -205,11 +212,18 @@ func (c *client6) withRouter(ctx context.Context, message *dhcpv6.Message, next 
 	if err != nil {
 		return nil, err
 	}
-	announced, router, err := c.routers.solicit(ctx, func(routerAdvert) bool { return true })
-	if err != nil || announced == nil {
+	heard, err := c.routers.solicit(ctx, func(a notice) bool {
+		address := g.terms.address.IP
+		return a.isDefault() && (len(g.RA) == 0 || a.router.Equal(g.Router) && (a.onLink(address) != nil || g.current().onLink(address) == nil))
+	})
+	if err != nil {
 		return g, nil
 	}
-	g.RA, g.Router = announced, router
+	router := chooseRouter(g, heard)
+	if router == nil || !slices.ContainsFunc(heard, router.isOfSameRouter) {
+		return g, nil
+	}
+	g.follow(*router)
 	return g, terms6(g, c.identity)
 }
 

@@ -65,14 +65,15 @@ type lease struct {
 	wasUp     atomic.Bool   // an event said that it came back
 
 	mu     sync.Mutex
-	grant  *grant // nil: none yet, or none any more
-	former *grant // what the link is configured for, if not for grant
+	grant  *grant   // nil: none yet, or none any more
+	former []*grant // what the link may be configured for besides, the latest last
 
 	// For run alone:
 	started  time.Duration // bootTime at which the search for a server began
 	failures int           // in a row
 	nextTry  time.Duration // bootTime before which nothing is sent
 	verify   bool          // ask ahead of time: who knows what the link is connected to now
+	partial  bool          // the link could not be given all of the grant
 	lastErr  error
 }
 
@@ -90,25 +91,25 @@ func (l *lease) held() *grant {
 func (l *lease) latest() *grant {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.grant != nil {
-		return l.grant
-	}
-	return l.former
-}
-
-// configured returns what the link is configured for.
-func (l *lease) configured() *grant {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.former != nil {
-		return l.former
+	if l.grant == nil && len(l.former) > 0 {
+		return l.former[len(l.former)-1]
 	}
 	return l.grant
 }
 
-func (l *lease) hold(g *grant) { l.set(g, nil) }
+// configured returns what the link may be configured for, the latest last.
+func (l *lease) configured() []*grant {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.grant == nil {
+		return l.former
+	}
+	return append(slices.Clone(l.former), l.grant)
+}
 
-func (l *lease) set(held, former *grant) {
+func (l *lease) hold(g *grant) { l.set(g) }
+
+func (l *lease) set(held *grant, former ...*grant) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.grant, l.former = held, former
@@ -171,14 +172,14 @@ func (l *lease) lost(why error) error {
 	if !l.announced.Load() || !l.hasCompany() {
 		return why
 	}
-	if g := l.configured(); g != nil {
-		l.logf("%s: %v; %s is taken off the interface", l.family, why, &g.terms.address)
-		if err := l.place.visit(l.hostPrefix, func(found netlink.Link) error { return l.takeOff(found, g) }); errors.Is(err, errGone) {
+	if grants := l.configured(); len(grants) > 0 {
+		l.logf("%s: %v; %s is taken off the interface", l.family, why, &l.latest().terms.address)
+		if err := l.place.visit(l.hostPrefix, func(found netlink.Link) error { return l.takeOff(found, grants, nil) }); errors.Is(err, errGone) {
 			return err
 		} else if err != nil {
 			l.logf("%s: %v", l.family, err)
 		}
-		l.set(nil, nil)
+		l.set(nil)
 		l.saved(l.attachment)
 	}
 	l.started = bootTime()
@@ -255,7 +256,7 @@ func (l *lease) extend(ctx context.Context, left time.Duration, ask func(client,
 		return 0, err
 	case errors.Is(err, errRefused):
 		l.logf("%s: %v; starting over", l.family, err)
-		l.set(nil, l.configured())
+		l.set(nil, l.configured()...)
 		l.started, l.failures, l.nextTry = bootTime(), 0, 0
 		return 0, nil
 	}
@@ -299,17 +300,21 @@ func (l *lease) open(ctx context.Context) (c client, err error) {
 // may not be what this says.
 func (l *lease) adopt(g *grant) error {
 	before := l.configured()
-	var unfinished *grant // what the link could not be made to give up
+	left := others(before, g) // what the link could not be made to give up
 	l.failures, l.nextTry, l.verify = 0, 0, false
-	if err := l.place.visit(l.hostPrefix, func(found netlink.Link) error { return l.apply(found, before, g) }); err != nil {
-		if errors.Is(err, errGone) {
-			return err
-		}
-		l.logf("%s: %v", l.family, err)
-		unfinished = before
+	err := l.place.visit(l.hostPrefix, func(found netlink.Link) (err error) {
+		left, err = l.apply(found, before, g)
+		return err
+	})
+	if errors.Is(err, errGone) {
+		return err
 	}
-	l.set(g, unfinished)
-	if before == nil {
+	if err != nil {
+		l.logf("%s: %v", l.family, err)
+	}
+	l.partial = err != nil && l.announced.Load()
+	l.set(g, left...)
+	if len(before) == 0 {
 		l.logf("%s: leased %s from %s for %v", l.family, &g.terms.address, g.Server, g.terms.times)
 	}
 	l.granted(l)

@@ -268,6 +268,26 @@ var _ = Describe("the record of a lease", func() {
 	})
 })
 
+var _ = Describe("a link that has not followed a lease", func() {
+	of := func(address string) *grant {
+		ip, network, err := net.ParseCIDR(address)
+		Expect(err).NotTo(HaveOccurred())
+		return &grant{terms: terms{address: net.IPNet{IP: ip, Mask: network.Mask}}}
+	}
+
+	It("may be configured for what is held and for what was, once each", func() {
+		a, b := of("10.77.0.5/24"), of("10.77.0.6/24")
+		l := new(lease)
+		Expect(l.configured()).To(BeEmpty())
+		l.set(b, a)
+		Expect(l.configured()).To(Equal([]*grant{a, b}))
+		l.set(nil, l.configured()...)
+		Expect(l.configured()).To(Equal([]*grant{a, b}))
+		Expect(l.latest()).To(BeIdenticalTo(b))
+		Expect(others([]*grant{a, b, of("10.77.0.5/24")}, of("10.77.0.6/24"))).To(Equal([]*grant{a}))
+	})
+})
+
 func FuzzMessage(f *testing.F) {
 	f.Add([]byte(message(1, 4, 255, 255, 255, 0, 53, 1, 5, 54, 4, 10, 0, 0, 1, 119, 2, 0xc0, 0, 121, 3, 8, 10, 1, 52, 1, 3)))
 	f.Add([]byte("short"))

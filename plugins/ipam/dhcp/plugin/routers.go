@@ -88,38 +88,38 @@ const (
 	solicitInterval = 700 * time.Millisecond
 )
 
-// solicit returns the announcement of a router and who it is, or nothing if
-// there is no router. One that is not the wanted one is only returned where no
-// other comes.
-func (n *neighbourhood) solicit(ctx context.Context, wanted func(routerAdvert) bool) (announced []byte, router net.IP, err error) {
+// solicit asks the routers and returns what they announce, the latest of each.
+// It does not wait for others when there is a wanted one, which is the last.
+func (n *neighbourhood) solicit(ctx context.Context, wanted func(notice) bool) (heard []notice, err error) {
 	all := net.ParseIP("ff02::2")
 	question := append([]byte{routerSolicitation, 0, 0, 0, 0, 0, 0, 0, 1, 1}, n.mac...)
 	defer n.interruptBy(ctx)()
 	for range solicitations {
 		if err := n.send(icmp6(n.own, all, question), multicastMAC(all)); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if err := n.until(time.Now().Add(solicitInterval)); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for {
-			message, sender, err := n.awaitRouter()
+			message, router, err := n.awaitRouter()
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			if message == nil {
 				break
 			}
-			announced, router = message, sender
-			if wanted(parseRA(message)) {
-				return announced, router, nil
+			next := notice{message, router, parseRA(message)}
+			heard = append(slices.DeleteFunc(heard, next.isOfSameRouter), next)
+			if wanted(next) {
+				return heard, nil
 			}
 		}
 		if ctx.Err() != nil {
-			return nil, nil, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
-	return announced, router, nil
+	return heard, nil
 }
 
 // awaitRouter returns the next announcement, or nothing if there is none in time.
@@ -192,7 +192,7 @@ type prefixInfo struct {
 	valid, preferred time.Duration
 }
 
-// parseRA reads an announcement. What makes no sense is left out.
+// parseRA reads an notice. What makes no sense is left out.
 func parseRA(message []byte) routerAdvert {
 	var ra routerAdvert
 	if len(message) < raHeader {
@@ -243,7 +243,7 @@ func seconds(data []byte) time.Duration {
 
 // autonomous returns the prefix to make an address of, or nil.
 func (ra routerAdvert) autonomous() *prefixInfo {
-	return ra.find(func(p prefixInfo) bool { return p.isAutonomous() && p.valid > 0 && p.preferred > 0 })
+	return ra.find(func(p prefixInfo) bool { return p.isAutonomous() && p.isUsable() })
 }
 
 // prefixOf returns the prefix of an address that was made of one, or nil. It may
@@ -256,6 +256,9 @@ func (p prefixInfo) isAutonomous() bool {
 	ones, _ := p.network.Mask.Size()
 	return p.forAddresses && ones == 64 && !p.network.IP.IsLinkLocalUnicast()
 }
+
+// isUsable tells whether there is a prefix, for new connections.
+func (p *prefixInfo) isUsable() bool { return p != nil && p.valid > 0 && p.preferred > 0 }
 
 // onLink returns the prefix of an address, or nil.
 func (ra routerAdvert) onLink(ip net.IP) *prefixInfo {

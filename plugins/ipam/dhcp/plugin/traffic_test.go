@@ -95,6 +95,27 @@ func managedRouter() []byte {
 	return []byte{routerAdvertisement, 0, 0, 0, 64, 0x80, 0, 100, 0, 0, 0, 0, 0, 0, 0, 0}
 }
 
+// withPrefix is an announcement that says, too, that a prefix of 64 bits is on
+// the link.
+func withPrefix(message []byte, prefix string) []byte {
+	return append(append(slices.Clone(message), raPrefix, 4, 64, 0x80, 0, 0, 3, 0, 0, 0, 3, 0, 0, 0, 0, 0), net.ParseIP(prefix)...)
+}
+
+// withOwnPrefix is an announcement of a network whose addresses are made of a
+// prefix, for seconds.
+func withOwnPrefix(message []byte, prefix string, valid, preferred byte) []byte {
+	message = slices.Clone(message)
+	message[5] = 0 // not managed
+	return append(append(message, raPrefix, 4, 64, 0xc0, 0, 0, 0, valid, 0, 0, 0, preferred, 0, 0, 0, 0), net.ParseIP(prefix)...)
+}
+
+// noDefault is the announcement of a router that is not the default router.
+func noDefault(message []byte) []byte {
+	message = slices.Clone(message)
+	message[6], message[7] = 0, 0
+	return message
+}
+
 // announce has a container say something to everybody, as a router does, again
 // and again until the returned function is called.
 func (n *lan) announce(c *testrig.Container, message []byte) (silence func()) {
