@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -29,6 +30,17 @@ func (b Barrier) String() string {
 		which = "everything"
 	}
 	return fmt.Sprintf("chain %s of table %s drops %s, and what another table accepts, too", b.Chain, b.Table, which)
+}
+
+// Meets tells whether packets of the address's family pass the chain.
+func (b Barrier) Meets(addr netip.Addr) bool {
+	switch family, _, _ := strings.Cut(b.Table, " "); family {
+	case "ip", "iptables-legacy":
+		return addr.Is4()
+	case "ip6", "ip6tables-legacy":
+		return addr.Is6()
+	}
+	return true
 }
 
 // OfIPTables tells whether the chain is the FORWARD of iptables, and whether it is

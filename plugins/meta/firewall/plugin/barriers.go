@@ -39,13 +39,13 @@ func warn(found []netfilter.Barrier) {
 // passable fails if nothing can pass of either family, and mentions what may not:
 // nobody knows whether there will be containers with both.
 func passable(ctx context.Context, gate netfilter.Gate) error {
-	ipv4 := barriers(ctx, gate, []netip.Addr{netip.IPv4Unspecified()})
-	ipv6 := barriers(ctx, gate, []netip.Addr{netip.IPv6Unspecified()})
-	found := append(ipv4, slices.DeleteFunc(slices.Clone(ipv6), func(b netfilter.Barrier) bool { return slices.Contains(ipv4, b) })...)
-	isClosed := func(b netfilter.Barrier) bool { return b.Closed }
-	if !slices.ContainsFunc(ipv4, isClosed) || !slices.ContainsFunc(ipv6, isClosed) {
-		warn(found)
-		return nil
+	families := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+	found := barriers(ctx, gate, families)
+	for _, family := range families {
+		if !slices.ContainsFunc(found, func(b netfilter.Barrier) bool { return b.Closed && b.Meets(family) }) {
+			warn(found)
+			return nil
+		}
 	}
 	var closed []error
 	for _, barrier := range found {
@@ -53,7 +53,7 @@ func passable(ctx context.Context, gate netfilter.Gate) error {
 			closed = append(closed, errors.New(explain(barrier)))
 		}
 	}
-	warn(slices.DeleteFunc(found, isClosed))
+	warn(slices.DeleteFunc(found, func(b netfilter.Barrier) bool { return b.Closed }))
 	return errors.Join(closed...)
 }
 
