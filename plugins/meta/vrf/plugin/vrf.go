@@ -100,8 +100,8 @@ func join(ctx context.Context, req *plugin.Request, c *Config, l netlink.Link, n
 			return err
 		}
 	}
-	missing = luggage
 	req.Undo.Push("membership of "+c.VRFName, func() error {
+		missing = luggage
 		err := req.InNetns(func() error { return leave(context.WithoutCancel(ctx), l, int(found.Table), luggage) })
 		if err == nil {
 			missing = baggage{}
