@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// vmSeconds is a guard against a hang: a quiet machine takes about five minutes, one of half the speed ten.
-const vmSeconds = "1200"
+// vmSeconds is a guard against a hang: a quiet machine takes about ten minutes, a busy one twice as long.
+const vmSeconds = "2400"
 
 // kernelSkip recognises the reason testutils.Need gives when the kernel, not a tool, is what is missing.
 const kernelSkip = `^needs "([^"]+)" \([^)]*kernel with`

@@ -91,7 +91,7 @@ func join(ctx context.Context, req *plugin.Request, c *Config, l netlink.Link, n
 	luggage.VRF = c.VRFName
 	n.write(luggage)
 	missing := earlier // should this ADD fail now
-	req.Undo.Push("note of the way", func() error { return n.keep(missing) })
+	req.Undo.Push("note of the way", func() error { return req.InNetns(func() error { return n.keep(missing) }) })
 	if err := earlier.removeAnother(c.VRFName); err != nil {
 		return err
 	}
