@@ -15,19 +15,26 @@ var _ = Describe("of several routers", func() {
 	first, second := net.ParseIP("fe80::1"), net.ParseIP("fe80::2")
 	said := func(router net.IP, message []byte) notice { return notice{message, router, parseRA(message)} }
 	full := withPrefix(managedRouter(), "fd77::")
-	// by is a grant that goes by the first router.
-	by := func(message []byte) *grant {
-		g := &grant{RA: message, Router: first, Heard: bootTime()}
-		g.terms.address = net.IPNet{IP: net.ParseIP("fd77::5"), Mask: net.CIDRMask(64, 128)}
-		return g
+	// by makes a grant that goes by the first router, which has just spoken when
+	// the spec runs: the entries of a table are made long before.
+	by := func(message []byte) func() *grant {
+		return func() *grant {
+			g := &grant{RA: message, Router: first, Heard: bootTime()}
+			g.terms.address = net.IPNet{IP: net.ParseIP("fd77::5"), Mask: net.CIDRMask(64, 128)}
+			return g
+		}
 	}
-	over := func(g *grant) *grant {
-		g.Heard -= 2 * g.current().lifetime
-		return g
+	over := func(made func() *grant) func() *grant {
+		return func() *grant {
+			g := made()
+			g.Heard -= 2 * g.current().lifetime
+			return g
+		}
 	}
+	fresh := func() *grant { return new(grant) }
 
-	DescribeTable("one is chosen besides DHCPv6", func(g *grant, heard []notice, want net.IP) {
-		Expect(chooseRouter(g, heard).router).To(Equal(want))
+	DescribeTable("one is chosen besides DHCPv6", func(made func() *grant, heard []notice, want net.IP) {
+		Expect(chooseRouter(made(), heard).router).To(Equal(want))
 	},
 		Entry("the grant's, whoever is first", by(full), []notice{said(second, full), said(first, full)}, first),
 		Entry("the grant's, not one that is no default router", by(full), []notice{said(second, noDefault(full)), said(first, full)}, first),
@@ -37,12 +44,12 @@ var _ = Describe("of several routers", func() {
 		Entry("a silent one that is a default router", by(full), []notice{said(second, noDefault(full))}, first),
 		Entry("a silent one that has the prefix", by(full), []notice{said(second, managedRouter())}, first),
 		Entry("any, when the time of the silent one is over", over(by(full)), []notice{said(second, noDefault(managedRouter()))}, second),
-		Entry("a default router, for a new grant", new(grant), []notice{said(first, noDefault(full)), said(second, managedRouter())}, second),
+		Entry("a default router, for a new grant", fresh, []notice{said(first, noDefault(full)), said(second, managedRouter())}, second),
 	)
 
 	own := withOwnPrefix(managedRouter(), "fd77::", 90, 60)
 	DescribeTable("one is chosen for a prefix", func(heard []notice, want net.IP) {
-		Expect(choosePrefix(by(own), heard).router).To(Equal(want))
+		Expect(choosePrefix(by(own)(), heard).router).To(Equal(want))
 	},
 		Entry("the grant's, whoever is first", []notice{said(second, own), said(first, own)}, first),
 		Entry("one that has the prefix", []notice{said(first, managedRouter()), said(second, noDefault(own))}, second),
