@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 
@@ -34,6 +35,7 @@ func allFeatures() map[string]feature {
 
 		"bridge-vlan-filtering": {"a kernel with CONFIG_BRIDGE_VLAN_FILTERING", probeVlanFiltering},
 		"conntrack":             {"a kernel with CONFIG_NF_CT_NETLINK", probeConntrack},
+		"conntrack-text":        {"a kernel with CONFIG_NF_CONNTRACK_PROCFS", probeConntrackText},
 		"ipv6":                  {"a kernel with CONFIG_IPV6, not booted with ipv6.disable=1", probeIPv6},
 		"mirred":                {"a kernel with CONFIG_NET_ACT_MIRRED, CONFIG_NET_CLS_U32 and CONFIG_NET_SCH_INGRESS", probeMirred},
 		"nftables":              {"a kernel with CONFIG_NF_TABLES_INET", func() error { return probeNftables(nftables.TableFamilyINet) }},
@@ -140,6 +142,11 @@ func probeConntrack() error {
 		return fmt.Errorf("track a connection: %w", err)
 	}
 	return nil
+}
+
+func probeConntrackText() error {
+	_, err := os.Stat("/proc/thread-self/net/nf_conntrack")
+	return err
 }
 
 func probeIPv6() error {

@@ -3,6 +3,7 @@
 package conntrack
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -14,18 +15,26 @@ import (
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
-// BenchmarkList has the kernel search for the connections of one port, and list
-// all, beside others in the namespace:
+// BenchmarkList has the kernel search for the connections of one port, list all,
+// and list all as text, beside others in the namespace:
 //
 //	go test -run '^$' -bench List -benchtime 50x ./pkg/utils/conntrack
 func BenchmarkList(b *testing.B) {
-	for _, others := range []int{1, 100, 10000} {
+	for _, others := range []int{1, 100, 1000, 10000} {
 		b.Run(fmt.Sprintf("port/%d", others), func(b *testing.B) {
 			benchmark(b, others, func() ([][]byte, error) {
 				return list(Filter{Family: netlink.FAMILY_V4, Protocol: unix.IPPROTO_UDP, DstPort: 53})
 			})
 		})
 		b.Run(fmt.Sprintf("all/%d", others), func(b *testing.B) { benchmark(b, others, listAll) })
+		b.Run(fmt.Sprintf("text/%d", others), func(b *testing.B) {
+			benchmark(b, others, func() ([][]byte, error) {
+				if !areAbsent([]Filter{{Family: netlink.FAMILY_V4, Protocol: unix.IPPROTO_UDP, DstPort: 53}}, others) {
+					return nil, errors.New("the list is incomplete")
+				}
+				return nil, nil
+			})
+		})
 	}
 }
 

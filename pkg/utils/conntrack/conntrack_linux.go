@@ -39,29 +39,51 @@ type Filter struct {
 // many there were. The kernel searches its whole table, which is that of all
 // network namespaces and takes milliseconds, once for each filter and family; or
 // once in all where it is quicker to have it hand over every connection there is.
+// Where there are few, a look at the list tells first whether it is worth it.
 func Delete(filters ...Filter) (int, error) {
 	for _, filter := range filters {
 		if err := filter.validate(); err != nil {
 			return 0, fmt.Errorf("delete connections: %w", err)
 		}
 	}
-	connections, err := number("net/netfilter/nf_conntrack_count")
-	if len(filters) == 0 || err == nil && connections == 0 {
-		return 0, nil
-	}
 	filters = eachFamily(filters)
-	if err == nil && quickerAtOnce(connections, len(filters)) {
-		messages, err := listAll()
-		if err != nil {
-			return 0, fmt.Errorf("list connections: %w", err)
-		}
-		return deleteAll(filters, messages)
+	all, err := tableSize()
+	switch {
+	case len(filters) == 0 || err == nil && all.connections == 0:
+		return 0, nil
+	case err != nil:
+		return deleteSearching(filters)
+	case all.isShortText(len(filters)) && areAbsent(filters, all.connections):
+		return 0, nil
+	case all.isShortList(len(filters)):
+		return deleteListed(filters)
 	}
 	return deleteSearching(filters)
 }
 
-// number reads a setting. The count of connections is that of the network
-// namespace.
+// size is what there is to go through.
+type size struct{ connections, buckets int }
+
+// tableSize reads it. The connections are those of the network namespace, the
+// buckets those of the host.
+func tableSize() (s size, err error) {
+	if s.connections, err = number("net/netfilter/nf_conntrack_count"); err != nil || s.connections == 0 {
+		return s, err
+	}
+	s.buckets, err = number("net/netfilter/nf_conntrack_buckets")
+	return s, err
+}
+
+// isShortText tells whether to read all connections as text is quicker than so
+// many searches: a line takes as long as some two hundred buckets (BenchmarkList).
+func (s size) isShortText(searches int) bool { return s.connections*200 < searches*s.buckets }
+
+// isShortList tells whether to list all connections is quicker than to search
+// for some, more than once: to hand one over takes as long as to look at about a
+// hundred buckets of the table (BenchmarkList).
+func (s size) isShortList(searches int) bool { return s.connections*100 < (searches-1)*s.buckets }
+
+// number reads a setting.
 func number(setting string) (int, error) {
 	text, err := os.ReadFile("/proc/sys/" + setting)
 	if err != nil {
@@ -86,15 +108,6 @@ func eachFamily(filters []Filter) []Filter {
 	return split
 }
 
-// quickerAtOnce tells whether to list all connections is quicker than to search
-// for some, more than once: to hand one over takes as long as to look at about a
-// hundred buckets of the table (BenchmarkList).
-func quickerAtOnce(connections, searches int) bool {
-	const bucketsPerConnection = 100
-	buckets, err := number("net/netfilter/nf_conntrack_buckets")
-	return err == nil && connections*bucketsPerConnection < (searches-1)*buckets
-}
-
 func deleteSearching(filters []Filter) (deleted int, err error) {
 	var errs []error
 	for _, filter := range filters {
@@ -107,6 +120,14 @@ func deleteSearching(filters []Filter) (deleted int, err error) {
 		deleted, errs = deleted+n, append(errs, err)
 	}
 	return deleted, errors.Join(errs...)
+}
+
+func deleteListed(filters []Filter) (int, error) {
+	messages, err := listAll()
+	if err != nil {
+		return 0, fmt.Errorf("list connections: %w", err)
+	}
+	return deleteAll(filters, messages)
 }
 
 func listAll() ([][]byte, error) {
