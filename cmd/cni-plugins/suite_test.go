@@ -15,9 +15,11 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/cni/pkg/skel"
 
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
@@ -120,6 +122,24 @@ var _ = Describe("the executable", Ordered, func() {
 		dir := GinkgoT().TempDir()
 		Expect(os.Symlink(executable, filepath.Join(dir, "host-local"))).To(Succeed())
 		Expect(introduction(filepath.Join(dir, "host-local"))).To(HavePrefix("CNI host-local plugin "))
+	})
+
+	It("leaves links of the host alone when CNI_NETNS has become its own namespace, in delegates, too", func() {
+		testutils.Need(GinkgoT(), "root", "veth")
+		dir := GinkgoT().TempDir()
+		Expect(exec.Command(executable, "install", dir).Run()).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(dir, "c1"), []byte(`{"cniVersion": "1.0.0", "name": "n", "type": "bridge", "bridge": "none"}`), 0o600)).To(Succeed())
+		Expect(namespace().Do(func(ns.NetNS) error {
+			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "peer"})).To(Succeed())
+			flannel := exec.Command(filepath.Join(dir, "flannel"))
+			flannel.Env = []string{"CNI_COMMAND=DEL", "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0", "CNI_NETNS=/proc/self/ns/net", "CNI_PATH=" + dir}
+			flannel.Stdin = strings.NewReader(`{"cniVersion": "1.0.0", "name": "n", "type": "flannel", "dataDir": "` + dir + `"}`)
+			out, err := flannel.CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), string(out))
+			Expect(filepath.Join(dir, "c1")).NotTo(BeAnExistingFile(), "the delegate has been called")
+			_, err = netlinksafe.LinkByName("eth0")
+			return err
+		})).To(Succeed())
 	})
 
 	It("says why it cannot be installed", func() {

@@ -74,7 +74,7 @@ func hasBuildID(path, id string) bool {
 }
 
 // inProcess is an ipam.InProcess: it takes from the environment what skel takes
-// for a process. That CNI_NETNS is not our own namespace is known.
+// for a process.
 func (p Plugin) inProcess(ctx context.Context, verb string, stdin []byte, answer *ipam.Answer) error {
 	return p.Call(ctx, verb, &skel.CmdArgs{
 		ContainerID:   os.Getenv("CNI_CONTAINERID"),
@@ -82,7 +82,7 @@ func (p Plugin) inProcess(ctx context.Context, verb string, stdin []byte, answer
 		IfName:        os.Getenv("CNI_IFNAME"),
 		Args:          os.Getenv("CNI_ARGS"),
 		Path:          os.Getenv("CNI_PATH"),
-		NetnsOverride: "1",
+		NetnsOverride: os.Getenv("CNI_NETNS_OVERRIDE"),
 		StdinData:     stdin,
 	}, answer)
 }
