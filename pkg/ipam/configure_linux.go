@@ -257,6 +257,9 @@ func kernelRoute(route *types.Route, gateways gatewayPair) (netlink.Route, error
 			kernel.Gw = gateways.v6
 		}
 	}
+	if kernel.Gw != nil && isIPv4(kernel.Gw) != isIPv4(network.IP) {
+		return netlink.Route{}, fmt.Errorf("gw: %s is not of the family of %s", kernel.Gw, network)
+	}
 	return kernel, nil
 }
 
@@ -282,13 +285,17 @@ func checkNumbers(route *types.Route) error {
 }
 
 // networkOf returns dst without host bits: DHCP servers send them (option 33),
-// and the kernel refuses them.
+// and the kernel refuses them. An IPv4 network in the form of IPv6, such as
+// ::ffff:10.9.0.0/112, is one of IPv4.
 func networkOf(dst net.IPNet) (*net.IPNet, error) {
-	first := dst.IP.Mask(dst.Mask)
-	if len(first) == 0 {
+	network := net.IPNet{IP: dst.IP.Mask(dst.Mask), Mask: dst.Mask}
+	if len(network.IP) == 0 {
 		return nil, fmt.Errorf("dst: %q is not a network", dst.String())
 	}
-	return &net.IPNet{IP: first, Mask: dst.Mask}, nil
+	if v4 := network.IP.To4(); v4 != nil && len(network.Mask) == net.IPv6len {
+		network = net.IPNet{IP: v4, Mask: network.Mask[net.IPv6len-net.IPv4len:]}
+	}
+	return &network, nil
 }
 
 func describeRoute(route netlink.Route) string {

@@ -373,12 +373,17 @@ var _ = Describe("ConfigureIface", func() {
 			Expect(routes("172.16.0.0/16")).To(HaveLen(1))
 		})
 
+		It("may have IPv4 destinations in the form of IPv6", func() {
+			Expect(add(&types.Route{Dst: net.IPNet{IP: net.ParseIP("::ffff:172.17.5.0"), Mask: net.CIDRMask(112, 128)}})).To(Succeed())
+			Expect(routes("172.17.0.0/16")).To(HaveLen(1))
+		})
+
 		It("that the kernel refuses are named", func() {
 			err := add(&types.Route{Dst: cidr("10.9.0.0/16"), GW: net.ParseIP("192.0.2.1"), Table: pointer(77)})
 			Expect(err).To(And(MatchError(unix.ENETUNREACH), MatchError(ContainSubstring("10.9.0.0/16 via 192.0.2.1 table 77"))))
 		})
 
-		DescribeTable("with a number that no route can have are an error, and nothing is changed",
+		DescribeTable("with a value that no route can have are an error, and nothing is changed",
 			func(change func(*types.Route), message string) {
 				bad := &types.Route{Dst: cidr("10.9.0.0/16")}
 				change(bad)
@@ -390,6 +395,8 @@ var _ = Describe("ConfigureIface", func() {
 			Entry("table", func(r *types.Route) { r.Table = pointer(-7) }, "routes[1].table: -7 is outside 0-4294967295"),
 			Entry("priority", func(r *types.Route) { r.Priority = -1 }, "routes[1].priority: -1 is outside 0-4294967295"),
 			Entry("mtu", func(r *types.Route) { r.MTU = -1 }, "routes[1].mtu: -1 is outside 0-4294967295"),
+			Entry("gateway", func(r *types.Route) { r.GW = net.ParseIP("fd00::1") }, "routes[1].gw: fd00::1 is not of the family of 10.9.0.0/16"),
+			Entry("IPv4 gateway", func(r *types.Route) { r.Dst, r.GW = cidr("fd01::/64"), net.IPv4(10, 1, 2, 1) }, "routes[1].gw: 10.1.2.1 is not of the family of fd01::/64"),
 			Entry("advmss", func(r *types.Route) { r.AdvMSS = -1 }, "routes[1].advmss: -1 is outside 0-4294967295"),
 		)
 
