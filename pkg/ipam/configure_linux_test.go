@@ -378,6 +378,24 @@ var _ = Describe("ConfigureIface", func() {
 			Expect(routes("172.17.0.0/16")).To(HaveLen(1))
 		})
 
+		// many are as many as do not fit into one socket buffer.
+		many := func(gw net.IP) (routes []*types.Route) {
+			for i := range 3000 {
+				routes = append(routes, &types.Route{Dst: net.IPNet{IP: net.IPv4(172, 20, byte(i/256), byte(i)), Mask: net.CIDRMask(32, 32)}, GW: gw})
+			}
+			return routes
+		}
+
+		It("may be thousands", func() {
+			Expect(add(many(nil)...)).To(Succeed())
+			Expect(routes("172.20.11.183/32")).To(HaveLen(1))
+		})
+
+		It("are named, the first of thousands that the kernel refuses", func() {
+			err := add(many(net.ParseIP("192.0.2.1"))...)
+			Expect(err).To(And(MatchError(unix.ENETUNREACH), MatchError(ContainSubstring("172.20.0.0/32 via 192.0.2.1"))))
+		})
+
 		It("that the kernel refuses are named", func() {
 			err := add(&types.Route{Dst: cidr("10.9.0.0/16"), GW: net.ParseIP("192.0.2.1"), Table: pointer(77)})
 			Expect(err).To(And(MatchError(unix.ENETUNREACH), MatchError(ContainSubstring("10.9.0.0/16 via 192.0.2.1 table 77"))))

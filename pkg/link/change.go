@@ -7,6 +7,7 @@ package link
 import (
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -20,20 +21,30 @@ type Change struct {
 	Optional bool   // it may fail
 }
 
-// Apply makes changes in their order with one system call, see Batch. The error
-// is that of the first one that failed and had no right to; those after it
-// probably failed because of it.
+// batchLength is how many changes go in one Batch: what the kernel says to those
+// that it refuses has to fit into the socket, each with the message it is about.
+const batchLength = 100
+
+// Apply makes changes in their order with one system call for a hundred of
+// them, see Batch. The error is that of the first one that failed and had no
+// right to; those after it probably failed because of it.
 func Apply(changes ...Change) error {
-	if len(changes) == 0 {
-		return nil
+	for batch := range slices.Chunk(changes, batchLength) {
+		if err := applyBatch(batch); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func applyBatch(changes []Change) error {
 	requests := make([]*nl.NetlinkRequest, len(changes))
 	for i, change := range changes {
 		requests[i] = change.Request
 	}
 	answers, err := Batch(requests...)
 	if err != nil {
-		return fmt.Errorf("%s: %w", changes[0].What, err)
+		return err
 	}
 	for i, change := range changes {
 		if answers[i] != nil && !change.Optional {
