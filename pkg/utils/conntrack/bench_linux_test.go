@@ -20,13 +20,16 @@ import (
 //
 //	go test -run '^$' -bench List -benchtime 50x ./pkg/utils/conntrack
 func BenchmarkList(b *testing.B) {
-	for _, others := range []int{1, 100, 1000, 10000} {
+	for _, others := range []int{1, 100, 10000} {
 		b.Run(fmt.Sprintf("port/%d", others), func(b *testing.B) {
 			benchmark(b, others, func() ([][]byte, error) {
 				return list(Filter{Family: netlink.FAMILY_V4, Protocol: unix.IPPROTO_UDP, DstPort: 53})
 			})
 		})
 		b.Run(fmt.Sprintf("all/%d", others), func(b *testing.B) { benchmark(b, others, listAll) })
+		if others > 1 {
+			continue
+		}
 		b.Run(fmt.Sprintf("text/%d", others), func(b *testing.B) {
 			benchmark(b, others, func() ([][]byte, error) {
 				if !areAbsent([]Filter{{Family: netlink.FAMILY_V4, Protocol: unix.IPPROTO_UDP, DstPort: 53}}, others) {

@@ -53,7 +53,7 @@ func Delete(filters ...Filter) (int, error) {
 		return 0, nil
 	case err != nil:
 		return deleteSearching(filters)
-	case all.isShortText(len(filters)) && areAbsent(filters, all.connections):
+	case all.connections <= fewConnections && areAbsent(filters, all.connections):
 		return 0, nil
 	case all.isShortList(len(filters)):
 		return deleteListed(filters)
@@ -73,10 +73,6 @@ func tableSize() (s size, err error) {
 	s.buckets, err = number("net/netfilter/nf_conntrack_buckets")
 	return s, err
 }
-
-// isShortText tells whether to read all connections as text is quicker than so
-// many searches: a line takes as long as some two hundred buckets (BenchmarkList).
-func (s size) isShortText(searches int) bool { return s.connections*200 < searches*s.buckets }
 
 // isShortList tells whether to list all connections is quicker than to search
 // for some, more than once: to hand one over takes as long as to look at about a

@@ -3,8 +3,10 @@
 package conntrack
 
 import (
-	"bufio"
 	"bytes"
+	"errors"
+	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"slices"
@@ -15,26 +17,47 @@ import (
 	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
+// fewConnections are about as many as have room in a page of text.
+const fewConnections = 24
+
 // areAbsent tells whether it is certain that no filter means one of so many
 // connections. For its list as text, unlike over netlink, the kernel takes no
-// lock for each bucket of the table, and so needs a seventh of the time to find
-// the few that are in it. A list that is shorter than it should be may lack one
-// that has moved, and there may be none (CONFIG_NF_CONNTRACK_PROCFS).
+// lock for each bucket of the table, and so needs a tenth of the time to find
+// the few that are in it. There may be no such list (CONFIG_NF_CONNTRACK_PROCFS).
 func areAbsent(filters []Filter, connections int) bool {
-	file, err := plainfile.Open("/proc/thread-self/net/nf_conntrack", os.O_RDONLY, 0)
+	text, err := readPage("/proc/thread-self/net/nf_conntrack")
 	if err != nil {
 		return false
 	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		c, ok := parseLine(lines.Bytes())
+	for line := range bytes.Lines(text) {
+		c, ok := parseLine(line)
 		if !ok || slices.ContainsFunc(filters, func(f Filter) bool { return f.matches(c) }) {
 			return false
 		}
 		connections--
 	}
-	return lines.Err() == nil && connections <= 0
+	return connections <= 0 // or one was being moved
+}
+
+// readPage returns the text of a file in /proc that the kernel hands over at
+// once. What it says in several pages is not one list: when a line that has been
+// read goes away, others move up, and one is never seen.
+func readPage(path string) ([]byte, error) {
+	file, err := plainfile.Open(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	const longestLine = 1 << 10 // with two pairs of IPv6 addresses, counters and a security context: half of it
+	page := make([]byte, os.Getpagesize())
+	n, err := file.Read(page)
+	if n > len(page)-longestLine {
+		return nil, fmt.Errorf("%s: more than a page", path)
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return page[:n], err
 }
 
 // parseLine takes a line of the list apart, or says that it cannot:
