@@ -12,6 +12,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
 // AddAddress makes the change Address.
@@ -30,7 +32,25 @@ func RemoveAddresses(l netlink.Link, addresses []*net.IPNet) error {
 	for _, address := range addresses {
 		removals = append(removals, removal(l, address))
 	}
-	answers, err := Batch(removals...)
+	return takeOff(l, removals...)
+}
+
+// RemoveAddressAlone takes an address off l, and nothing else. For the kernel,
+// others of an IPv4 subnet are secondary to the first: they, and routes with
+// them, go along with it unless they may be promoted, which is allowed meanwhile.
+func RemoveAddressAlone(l netlink.Link, address *net.IPNet) error {
+	allowed, _ := sysctl.Sysctl("net/ipv4/conf/" + l.Attrs().Name + "/promote_secondaries")
+	if address.IP.To4() == nil || allowed == "1" {
+		return RemoveAddresses(l, []*net.IPNet{address})
+	}
+	set := func(value uint32) *nl.NetlinkRequest {
+		return inetParameter(l, "promote_secondaries", promoteSecondaries, value).Request
+	}
+	return takeOff(l, set(1), removal(l, address), set(0))
+}
+
+func takeOff(l netlink.Link, requests ...*nl.NetlinkRequest) error {
+	answers, err := Batch(requests...)
 	for _, answer := range answers {
 		if answer != nil && !errors.Is(answer, unix.EADDRNOTAVAIL) && !IsNotFound(answer) {
 			err = errors.Join(err, answer)

@@ -14,25 +14,33 @@ import (
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
-var _ = Describe("RemoveAddresses", func() {
-	It("removes all of both families, and does not mind those that are gone", func() {
+var _ = Describe("taking addresses off a link", func() {
+	var netns ns.NetNS
+	var left netlink.Link
+	var all []*net.IPNet
+	inside := func(fn func()) {
+		GinkgoHelper()
+		Expect(netns.Do(func(ns.NetNS) error { fn(); return nil })).To(Succeed())
+	}
+	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "root", "veth", "ipv6")
-		netns, err := testutils.NewNS()
+		var err error
+		netns, err = testutils.NewNS()
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() {
 			Expect(netns.Close()).To(Succeed())
 			Expect(testutils.UnmountNS(netns)).To(Succeed())
 		})
-		Expect(netns.Do(func(ns.NetNS) error {
-			defer GinkgoRecover()
+		all = nil
+		inside(func() {
 			attrs := netlink.NewLinkAttrs()
 			attrs.Name = "left"
 			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "right"})).To(Succeed())
-			left, err := link.Find("left")
+			left, err = link.Find("left")
 			Expect(err).NotTo(HaveOccurred())
-			var all []*net.IPNet
 			for _, text := range []string{"10.0.0.1/8", "10.0.0.2/8", "192.0.2.1/32", "2001:db8::1/64", "2001:db8::2/128"} {
 				ip, network, err := net.ParseCIDR(text)
 				Expect(err).NotTo(HaveOccurred())
@@ -40,15 +48,43 @@ var _ = Describe("RemoveAddresses", func() {
 				Expect(link.AddAddress(left, address, true)).To(Succeed())
 				all = append(all, address)
 			}
+		})
+	})
+	remaining := func() (texts []string) {
+		GinkgoHelper()
+		addresses, err := netlink.AddrList(left, netlink.FAMILY_ALL)
+		Expect(err).NotTo(HaveOccurred())
+		for _, address := range addresses {
+			texts = append(texts, address.IPNet.String())
+		}
+		return texts
+	}
+
+	It("takes all of both families, and does not mind those that are gone", func() {
+		inside(func() {
 			for range 2 {
 				Expect(link.RemoveAddresses(left, all)).To(Succeed())
-				addresses, err := netlink.AddrList(left, netlink.FAMILY_ALL)
-				Expect(err).NotTo(HaveOccurred())
-				Expect(addresses).To(BeEmpty())
+				Expect(remaining()).To(BeEmpty())
 			}
 			Expect(link.Delete("left")).To(Succeed())
 			Expect(link.RemoveAddresses(left, all)).To(Succeed())
-			return nil
-		})).To(Succeed())
+		})
 	})
+
+	DescribeTable("takes one and leaves those of its subnet",
+		func(allowed string) {
+			const key = "net/ipv4/conf/left/promote_secondaries"
+			inside(func() {
+				Expect(sysctl.Set(key, allowed)).To(Succeed())
+				Expect(link.RemoveAddressAlone(left, all[0])).To(Succeed())
+				Expect(remaining()).To(ConsistOf("10.0.0.2/8", "192.0.2.1/32", "2001:db8::1/64", "2001:db8::2/128"))
+				Expect(link.RemoveAddressAlone(left, all[3])).To(Succeed())
+				Expect(link.RemoveAddressAlone(left, all[0])).To(Succeed(), "it is gone")
+				Expect(remaining()).To(ConsistOf("10.0.0.2/8", "192.0.2.1/32", "2001:db8::2/128"))
+				Expect(sysctl.Sysctl(key)).To(Equal(allowed))
+			})
+		},
+		Entry("where they would go along", "0"),
+		Entry("where they would stay", "1"),
+	)
 })

@@ -66,16 +66,25 @@ func SetUp(l netlink.Link) Change {
 // parameter arp_notify, without a way through /proc/sys, which may be read-only
 // and gets slower with every network namespace of the host.
 func Announce(l netlink.Link) Change {
+	return inetParameter(l, "arp_notify", arpNotify, 1)
+}
+
+// Numbers of linux/ip.h: IPV4_DEVCONF_….
+const (
+	promoteSecondaries = 20
+	arpNotify          = 22
+)
+
+// inetParameter sets a parameter of IPv4 of l, for which there need not be a
+// /proc/sys that can be written.
+func inetParameter(l netlink.Link, name string, number int, value uint32) Change {
 	request, _ := change(l.Attrs().Index)
 	families := nl.NewRtAttr(unix.IFLA_AF_SPEC|unix.NLA_F_NESTED, nil)
 	parameters := families.AddRtAttr(unix.AF_INET|unix.NLA_F_NESTED, nil).AddRtAttr(unix.IFLA_INET_CONF|unix.NLA_F_NESTED, nil)
-	parameters.AddRtAttr(arpNotify, nl.Uint32Attr(1))
+	parameters.AddRtAttr(number, nl.Uint32Attr(value))
 	request.AddData(families)
-	return Change{Request: request, What: fmt.Sprintf("set arp_notify of %s", l.Attrs().Name), Optional: true}
+	return Change{Request: request, What: fmt.Sprintf("set %s of %s", name, l.Attrs().Name), Optional: true}
 }
-
-// arpNotify is IPV4_DEVCONF_ARP_NOTIFY of linux/ip.h.
-const arpNotify = 22
 
 // Address gives l an address. With noDAD, an IPv6 address is usable at once,
 // rather than after the second or two that duplicate address detection takes.

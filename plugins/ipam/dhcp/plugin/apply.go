@@ -20,7 +20,6 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
-	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
 // apply makes the link follow a change of the terms. To configure it is the
@@ -71,10 +70,13 @@ func (l *lease) change(found netlink.Link, before, now *grant) error {
 // takeOff removes the addresses of grants, and their routes, but for what another
 // has, too, if there is one.
 func (l *lease) takeOff(found netlink.Link, before []*grant, now *grant) error {
-	errs := []error{l.removeRoutes(found, before, now)}
+	var errs []error
+	if now == nil || len(before) > 1 || l.partial || !reflect.DeepEqual(before[0].terms.routes, now.terms.routes) {
+		errs = append(errs, l.removeRoutes(found, before, now))
+	}
 	for _, g := range before {
 		if now == nil || !sameNetwork(g.terms.address, now.terms.address) {
-			errs = append(errs, removeAddress(found, g.terms.address))
+			errs = append(errs, link.RemoveAddressAlone(found, &g.terms.address))
 		}
 	}
 	return errors.Join(errs...)
@@ -175,27 +177,15 @@ func resizeAddress(found netlink.Link, address net.IPNet) error {
 // else has an address of IPv6.
 const usableTimeout = 5 * time.Second
 
-// removeAddress takes a former address off the link. For the kernel, others of
-// the same subnet are secondary to it: they, and routes with them, go along
-// unless they may be promoted. The one that has just been added is one of them.
-func removeAddress(found netlink.Link, address net.IPNet) error {
-	key := "net/ipv4/conf/" + found.Attrs().Name + "/promote_secondaries"
-	setting, err := sysctl.Sysctl(key)
-	if err == nil {
-		err = sysctl.Set(key, "1")
-	}
-	err = errors.Join(err, link.RemoveAddresses(found, []*net.IPNet{&address}))
-	if setting != "" {
-		err = errors.Join(err, sysctl.Set(key, setting))
-	}
-	return err
-}
-
 // addRoutes adds the routes of a grant that are missing.
 func (l *lease) addRoutes(found netlink.Link, before []*grant, now *grant) error {
-	was := l.kernelRoutes(found, before...)
+	table, err := l.table(found, before)
+	if err != nil {
+		return err
+	}
+	was := l.kernelRoutes(found, table, before...)
 	var errs []error
-	for _, route := range l.kernelRoutes(found, now) {
+	for _, route := range l.kernelRoutes(found, table, now) {
 		if err := addRoute(route, was); err != nil {
 			errs = append(errs, fmt.Errorf("add the route to %s via %s: %w", route.Dst, route.Gw, err))
 		}
@@ -205,12 +195,16 @@ func (l *lease) addRoutes(found netlink.Link, before []*grant, now *grant) error
 
 // removeRoutes removes the routes that were of the lease and are not any more.
 func (l *lease) removeRoutes(found netlink.Link, before []*grant, now *grant) error {
+	table, err := l.table(found, before)
+	if err != nil {
+		return err
+	}
 	var wanted []netlink.Route
 	if now != nil {
-		wanted = l.kernelRoutes(found, now)
+		wanted = l.kernelRoutes(found, table, now)
 	}
 	var errs []error
-	for _, route := range slices.Backward(l.kernelRoutes(found, before...)) {
+	for _, route := range slices.Backward(l.kernelRoutes(found, table, before...)) {
 		if slices.ContainsFunc(wanted, sameRoute(route)) {
 			continue
 		}
@@ -219,6 +213,30 @@ func (l *lease) removeRoutes(found netlink.Link, before []*grant, now *grant) er
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// table returns the routing table that has the routes of grants: sbr and vrf move
+// them to one of their own. Where there are none, it is the main table.
+func (l *lease) table(found netlink.Link, grants []*grant) (int, error) {
+	of := l.kernelRoutes(found, unix.RT_TABLE_MAIN, grants...)
+	if len(of) == 0 {
+		return unix.RT_TABLE_MAIN, nil
+	}
+	family := netlink.FAMILY_V4
+	if l.family == inet6 {
+		family = netlink.FAMILY_V6
+	}
+	all := &netlink.Route{LinkIndex: found.Attrs().Index, Table: unix.RT_TABLE_UNSPEC}
+	present, err := netlinksafe.RouteListFiltered(family, all, netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return 0, fmt.Errorf("list the routes of %s: %w", found.Attrs().Name, err)
+	}
+	for _, route := range slices.Backward(of) { // those through gateways first: no other is like them
+		if i := slices.IndexFunc(present, sameRoute(route)); i >= 0 {
+			return present[i].Table, nil
+		}
+	}
+	return unix.RT_TABLE_MAIN, nil
 }
 
 // addRoute adds a route next to others to the same destination. It comes first
@@ -257,7 +275,7 @@ func sameRoute(a netlink.Route) func(netlink.Route) bool {
 
 // kernelRoutes returns the routes of grants as the kernel has them: those to what
 // is on the link first, by which it reaches the gateways of others.
-func (l *lease) kernelRoutes(found netlink.Link, grants ...*grant) []netlink.Route {
+func (l *lease) kernelRoutes(found netlink.Link, table int, grants ...*grant) []netlink.Route {
 	var routes []*types.Route
 	for _, g := range grants {
 		routes = append(routes, g.terms.routes...)
@@ -266,7 +284,7 @@ func (l *lease) kernelRoutes(found netlink.Link, grants ...*grant) []netlink.Rou
 	for _, route := range routes {
 		r := netlink.Route{
 			LinkIndex: found.Attrs().Index, Dst: &route.Dst, Gw: route.GW,
-			Table: unix.RT_TABLE_MAIN, Priority: l.config.IPAM.Priority,
+			Table: table, Priority: l.config.IPAM.Priority,
 		}
 		if r.Priority == 0 && l.family == inet6 {
 			r.Priority = defaultMetric6

@@ -132,6 +132,32 @@ var _ = Describe("what a server changes of a lease", func() {
 		Eventually(routes).Should(And(HaveLen(4), HaveExactElements("default via 10.78.0.1 dev net1", "default via 10.77.0.2 dev eth0", ContainSubstring("proto kernel"), ContainSubstring("proto kernel"))))
 	})
 
+	It("goes to the routing table in which the routes are", func() {
+		server := serve("--dhcp-option=3," + serverAddress)
+		n.daemon()
+		add()
+		for _, args := range []string{
+			"route del default", "route add 10.77.0.0/24 dev eth0 table 100", "route add default via 10.77.0.1 table 100", "rule add from 10.77.0.0/24 table 100",
+		} {
+			testrig.IP(c.Netns, "%s", args) // as sbr does
+		}
+		server.end(syscall.SIGKILL)
+		serve("--dhcp-option=3,10.77.0.2")
+		ownAddress := func() string {
+			var own string
+			c.Do(func() {
+				all, err := netlink.AddrList(testrig.Find("eth0"), netlink.FAMILY_V4)
+				Expect(err).NotTo(HaveOccurred())
+				own = all[0].IP.String()
+			})
+			return own
+		}
+		inTable := func() []string { return testrig.Lines(testrig.IP(c.Netns, "-4 route show table 100"), "scope link") }
+		Eventually(inTable).Should(Equal([]string{"default via 10.77.0.2 dev eth0"}))
+		Expect(testrig.IP(c.Netns, "route get %s from %s", behindSecond, ownAddress())).To(ContainSubstring("via 10.77.0.2"))
+		Expect(routes()).NotTo(ContainElement(HavePrefix("default")))
+	})
+
 	It("is another address, and others of its subnet stay, with their routes", func() {
 		server := serve("--dhcp-option=3," + serverAddress)
 		d := n.daemon()
