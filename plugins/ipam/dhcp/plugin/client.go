@@ -51,6 +51,7 @@ type grant struct {
 	Server  net.IP           `json:"server"`
 	RA      []byte           `json:"ra,omitempty"` // what a router announced, in IPv6; without Message the address is made of it
 	Router  net.IP           `json:"router,omitempty"`
+	Lost    bool             `json:"lost,omitempty"`   // it is not held any more, but the link may be configured for it
 	Heard   time.Duration    `json:"heard,omitempty"`  // bootTime of the announcement, if it is not Since
 	Prefix  net.IP           `json:"prefix,omitempty"` // of the address, if made of what a router announced; without it, the first
 	Valid   time.Duration    `json:"valid,omitempty"`  // instead of what the router announced for that, if it is not to be believed
@@ -195,7 +196,11 @@ func (c *client4) acquire(ctx context.Context) (*grant, error) {
 	request.SetCIAddr(net.IPv4zero) // the library copies what only the server may fill in
 	request.SetSIAddr(net.IPv4zero)
 	c.wire.server = parseOptions(offer).address(dhcp4.OptionServerIdentifier)
-	return c.request(ctx, request)
+	g, err := c.request(ctx, request)
+	if errors.Is(err, errUnusable) {
+		return nil, errors.Join(err, c.release(g))
+	}
+	return g, err
 }
 
 // renew asks the server that granted g, and nobody else.
@@ -223,7 +228,8 @@ func (c *client4) renewal(g *grant) dhcp4.Packet {
 	return request
 }
 
-// request sends a REQUEST and waits for the ACK.
+// request sends a REQUEST and waits for the ACK. One that is of no use comes with
+// its error.
 func (c *client4) request(ctx context.Context, request dhcp4.Packet) (*grant, error) {
 	since := bootTime()
 	ack, err := c.ask(ctx, request, c.library.GetAcknowledgement, dhcp4.ACK, dhcp4.NAK)
@@ -235,10 +241,7 @@ func (c *client4) request(ctx context.Context, request dhcp4.Packet) (*grant, er
 		return nil, fmt.Errorf("%w: %s says NAK %s", errRefused, c.wire.sender, domainText(opts[dhcp4.OptionMessage]))
 	}
 	g := &grant{Message: ack, Since: since, Via: c.wire.via, Server: opts.address(dhcp4.OptionServerIdentifier)}
-	if err := terms4(g, c.identity); err != nil {
-		return nil, errors.Join(err, c.release(g))
-	}
-	return g, nil
+	return g, terms4(g, c.identity)
 }
 
 // release sends its one message to the server itself: a dnsmasq on another

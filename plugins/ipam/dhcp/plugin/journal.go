@@ -91,8 +91,10 @@ func (j *journal) read() ([]record, error) {
 	var errs []error
 	for _, entry := range entries {
 		path := filepath.Join(j.dir, entry.Name())
-		if !strings.HasSuffix(path, recordSuffix) {
+		if strings.HasSuffix(path, wholefile.Aside(recordSuffix)) {
 			errs = append(errs, os.Remove(path)) // of a daemon that was killed as it wrote
+		}
+		if !strings.HasSuffix(path, recordSuffix) {
 			continue
 		}
 		r, err := readRecord(path)
@@ -126,7 +128,7 @@ func (j *journal) Close() error { return j.lock.Close() }
 func recordOf(a *attachment) record {
 	r := record{Args: a.args, Place: a.place, Grants: map[family]*grant{}}
 	for _, l := range a.leases {
-		if g := l.latest(); g != nil {
+		if g := l.noted(); g != nil {
 			r.Grants[l.family] = g
 		}
 	}
@@ -152,8 +154,8 @@ func revive(s settings, r record) (*attachment, error) {
 	return a, nil
 }
 
-// revive takes a grant of the journal. Without one the lease is in the state in
-// which a server has refused it.
+// revive takes a grant of the journal. Without one that is held the lease is in
+// the state in which a server has refused it.
 func (l *lease) revive(g *grant) error {
 	l.announced.Store(true)
 	l.look.Store(true)
@@ -162,6 +164,10 @@ func (l *lease) revive(g *grant) error {
 	}
 	if err := l.family.parse(g, l.identity); err != nil {
 		return fmt.Errorf("%s: %w", l.family, err)
+	}
+	if g.Lost {
+		l.set(nil, g)
+		return nil
 	}
 	l.hold(g)
 	return nil

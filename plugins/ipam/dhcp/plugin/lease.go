@@ -87,6 +87,18 @@ func (l *lease) held() *grant {
 	return l.grant
 }
 
+// noted returns what the journal is to have of the lease, or nil.
+func (l *lease) noted() *grant {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.grant == nil && len(l.former) > 0 {
+		last := *l.former[len(l.former)-1]
+		last.Lost = true
+		return &last
+	}
+	return l.grant
+}
+
 // latest returns what is held, or was.
 func (l *lease) latest() *grant {
 	l.mu.Lock()
@@ -145,7 +157,11 @@ func (l *lease) step(ctx context.Context) (time.Duration, error) {
 		l.verify, l.nextTry = true, 0
 	}
 	g := l.held()
-	if g == nil {
+	switch {
+	case g == nil && l.announced.Load() && l.isDown.Load(): // until an event says otherwise; that is no failure
+		l.started = bootTime()
+		return forever, nil
+	case g == nil:
 		return l.obtain(ctx)
 	}
 	age := bootTime() - g.Since
@@ -174,12 +190,15 @@ func (l *lease) lost(why error) error {
 	}
 	if grants := l.configured(); len(grants) > 0 {
 		l.logf("%s: %v; %s is taken off the interface", l.family, why, &l.latest().terms.address)
-		if err := l.place.visit(l.hostPrefix, func(found netlink.Link) error { return l.takeOff(found, grants, nil) }); errors.Is(err, errGone) {
+		err := l.place.visit(l.hostPrefix, func(found netlink.Link) error { return l.takeOff(found, grants, nil) })
+		if errors.Is(err, errGone) {
 			return err
-		} else if err != nil {
-			l.logf("%s: %v", l.family, err)
 		}
 		l.set(nil)
+		if err != nil {
+			l.logf("%s: %v", l.family, err)
+			l.set(nil, grants...)
+		}
 		l.saved(l.attachment)
 	}
 	l.started = bootTime()
@@ -217,7 +236,7 @@ func (l *lease) obtain(ctx context.Context) (time.Duration, error) {
 	if err == nil {
 		return 0, l.adopt(g)
 	}
-	if errors.Is(err, errGone) || errors.Is(err, errUnusable) {
+	if errors.Is(err, errGone) || errors.Is(err, errUnusable) && !l.announced.Load() { // else the servers have done better before
 		return 0, err
 	}
 	l.logf("%s: %v", l.family, err)
@@ -257,6 +276,9 @@ func (l *lease) extend(ctx context.Context, left time.Duration, ask func(client,
 	case errors.Is(err, errRefused):
 		l.logf("%s: %v; starting over", l.family, err)
 		l.set(nil, l.configured()...)
+		if l.isReady() {
+			l.saved(l.attachment)
+		}
 		l.started, l.failures, l.nextTry = bootTime(), 0, 0
 		return 0, nil
 	}
@@ -279,11 +301,11 @@ func (l *lease) exchange(ctx context.Context, limit time.Duration, fn func(conte
 	return g, errors.Join(err, c.Close())
 }
 
-// open opens a client on the interface, which it sets up if there is no lease
-// yet.
+// open opens a client on the interface, which it sets up for the first lease.
+// Later, it is somebody's decision that it is down.
 func (l *lease) open(ctx context.Context) (c client, err error) {
 	return c, l.place.visit(l.hostPrefix, func(found netlink.Link) error {
-		if l.held() == nil {
+		if !l.announced.Load() {
 			if err := setUp(ctx, found); err != nil {
 				return err
 			}

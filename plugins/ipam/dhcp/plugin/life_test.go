@@ -139,6 +139,67 @@ var _ = Describe("a lease", func() {
 		n.Del(c, config)
 	})
 
+	// nobody starts a server that refuses all addresses and grants none.
+	nobody := func() process {
+		GinkgoHelper()
+		return n.dnsmasq("--dhcp-range=10.77.0.0,static,255.255.255.0,120")
+	}
+
+	It("that was refused is so for the next daemon, and whoever sets the link down is not overruled", func() {
+		server := n.dnsmasq()
+		d := n.daemon()
+		result := n.Add(c, config)
+		configure(c, result)
+		server.end(syscall.SIGKILL)
+		server = nobody()
+		set(netlink.LinkSetDown)
+		set(netlink.LinkSetUp)
+		Eventually(d.Err).Should(gbytes.Say("refuses the address.*starting over"))
+		for range 2 {
+			Expect(n.Check(c, config, result)).To(MatchError(ContainSubstring("a server has taken it away")))
+			d.end(syscall.SIGKILL)
+			d = n.daemon()
+		}
+		set(netlink.LinkSetDown)
+		server.end(syscall.SIGKILL)
+		n.dnsmasq("--dhcp-range=10.77.0.100,10.77.0.100,255.255.255.0,120")
+		Consistently(linkIsUp, "3s").Should(BeFalse())
+		set(netlink.LinkSetUp)
+		Eventually(addressesNow).Should(Equal([]string{"10.77.0.100"}))
+		n.Del(c, config)
+	})
+
+	It("goes on when a server's answers are of no use", func() {
+		server := n.dnsmasq("--dhcp-option-force=58,1", "--dhcp-option-force=59,3")
+		d := n.daemon()
+		result := n.Add(c, config)
+		configure(c, result)
+		server.end(syscall.SIGKILL)
+		useless := n.dnsmasq("--dhcp-option=1")
+		for range 2 {
+			Eventually(d.Err).Should(gbytes.Say("Subnet Mask not found"))
+		}
+		Expect(n.Check(c, config, result)).To(Succeed())
+		Expect(useless.Err).NotTo(gbytes.Say("DHCPRELEASE"), "the address is in use")
+		n.Del(c, config)
+	})
+
+	It("that was refused ends when a server's answers are of no use for too long", func() {
+		server := n.dnsmasq()
+		d := n.daemon("-resendtimeout", "4s")
+		configure(c, n.Add(c, config))
+		server.end(syscall.SIGKILL)
+		server = nobody()
+		set(netlink.LinkSetDown)
+		set(netlink.LinkSetUp)
+		Eventually(d.Err).Should(gbytes.Say("refuses the address.*starting over"))
+		server.end(syscall.SIGKILL)
+		n.dnsmasq("--dhcp-option=1")
+		Eventually(d.Err, "8s").Should(gbytes.Say("ended: no more tries.*Subnet Mask not found"))
+		Eventually(linkIsUp).Should(BeFalse())
+		n.Del(c, config)
+	})
+
 	It("is confirmed when the link comes back", func() {
 		server := n.dnsmasq()
 		n.daemon()

@@ -6,6 +6,7 @@ package dhcp
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log"
@@ -215,12 +216,14 @@ var _ = Describe("the journal", func() {
 			Expect(j.write(owner, r)).To(Succeed())
 		}
 		Expect(os.WriteFile(filepath.Join(dir, "half.json~"), []byte("{"), 0o600)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(dir, "precious"), nil, 0o600)).To(Succeed())
 		Expect(os.WriteFile(filepath.Join(dir, "bad.json"), []byte("{"), 0o600)).To(Succeed())
 		Expect(os.WriteFile(filepath.Join(dir, "empty.json"), []byte("{}"), 0o600)).To(Succeed())
 		read, err := j.read()
 		Expect(err).To(MatchError(And(ContainSubstring("bad.json"), ContainSubstring("empty.json"))))
 		Expect(read).To(Equal([]record{r}))
 		Expect(filepath.Join(dir, "half.json~")).NotTo(BeAnExistingFile())
+		Expect(filepath.Join(dir, "precious")).To(BeAnExistingFile(), "it is not the journal's")
 		for range 2 {
 			Expect(j.remove(owner)).To(Succeed())
 		}
@@ -261,7 +264,14 @@ var _ = Describe("the record of a lease", func() {
 		Expect(err).To(MatchError(ContainSubstring("IPv6: the address has run out, or a server has taken it away")))
 		held := a.leases[0].held()
 		a.leases[0].set(nil, held)
-		Expect(recordOf(a).Grants).To(Equal(map[family]*grant{inet4: held}), "until there is another")
+		noted := recordOf(a)
+		Expect(noted.Grants).To(HaveLen(1), "until there is another")
+		noted.Args.StdinData = []byte(`{"name":"lan","ipam":{"type":"dhcp"}}`)
+		again, err := revive(settings{log: log.New(GinkgoWriter, "", 0)}, noted)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(again.leases[0].held()).To(BeNil(), "a server has taken it away")
+		Expect(again.leases[0].configured()).To(HaveLen(1))
+		r.Args.StdinData = []byte(`{"name":"lan","ipam":{"type":"dhcp","family":"dual"}}`)
 		delete(r.Grants, inet4)
 		_, err = revive(settings{}, r)
 		Expect(err).To(MatchError(ContainSubstring("lan/c1/eth0: IPv4: the journal has no grant")))
@@ -286,6 +296,28 @@ var _ = Describe("a link that has not followed a lease", func() {
 		Expect(l.latest()).To(BeIdenticalTo(b))
 		Expect(others([]*grant{a, b, of("10.77.0.5/24")}, of("10.77.0.6/24"))).To(Equal([]*grant{a}))
 	})
+})
+
+var _ = It("a sleep of the machine has all leases look at the time", func() {
+	l := &lease{nudged: make(chan struct{}, 1)}
+	w := &watch{places: map[int][]*attachment{0: {{leases: []*lease{l}}}}}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ticks, asleep := make(chan time.Time), make(chan time.Duration)
+	go w.mindSleep(ctx, ticks, func() time.Duration { return <-asleep })
+	asleep <- time.Hour
+	for _, seconds := range []time.Duration{0, 1, 1} {
+		ticks <- time.Time{}
+		asleep <- time.Hour + seconds*time.Second
+	}
+	Consistently(l.nudged, "50ms").ShouldNot(Receive())
+	ticks <- time.Time{}
+	asleep <- 2 * time.Hour
+	Eventually(l.nudged).Should(Receive())
+	ticks <- time.Time{}
+	asleep <- 2 * time.Hour
+	Consistently(l.nudged, "50ms").ShouldNot(Receive())
+	Expect(timeAsleep()).To(BeNumerically(">", -time.Second))
 })
 
 func FuzzMessage(f *testing.F) {

@@ -20,9 +20,14 @@ const infinite = 0xffffffff
 
 // bootTime is the time since the machine was started, time asleep included. A
 // clock that somebody sets must not end a lease, nor lengthen it.
-func bootTime() time.Duration {
+func bootTime() time.Duration { return clock(unix.CLOCK_BOOTTIME) }
+
+// timeAsleep is how long the machine has been asleep since it was started.
+func timeAsleep() time.Duration { return bootTime() - clock(unix.CLOCK_MONOTONIC) }
+
+func clock(id int32) time.Duration {
 	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+	if err := unix.ClockGettime(id, &now); err != nil {
 		return 0
 	}
 	return time.Duration(now.Nano())

@@ -39,6 +39,7 @@ type watch struct {
 // startWatch begins to watch in the namespace of the daemon, until ctx ends.
 func startWatch(ctx context.Context, logger *log.Logger) *watch {
 	w := &watch{log: logger, places: map[int][]*attachment{}}
+	go w.mindSleep(ctx, time.NewTicker(sleepCheck).C, timeAsleep)
 	file, err := subscribe()
 	if err != nil {
 		logger.Printf("links are only looked at when a lease is due: %v", err)
@@ -219,6 +220,26 @@ func (w *watch) namespaceGone(message []byte) {
 			return
 		}
 		rest = rest[length:]
+	}
+}
+
+// sleepCheck is how often the daemon finds out whether the machine was asleep.
+const sleepCheck = 30 * time.Second
+
+// mindSleep has every attachment look again after the machine was asleep: the
+// clock of Go's timers stands still meanwhile, that of the leases does not.
+func (w *watch) mindSleep(ctx context.Context, ticks <-chan time.Time, asleep func() time.Duration) {
+	before := asleep()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks:
+		}
+		if now := asleep(); now-before > time.Second {
+			before = now
+			w.lookAgain()
+		}
 	}
 }
 
