@@ -160,7 +160,7 @@ func (a *attachment) live(l *lease) {
 	a.cancel(protect(func() error { return l.run(a.ctx) }))
 	cause := context.Cause(a.ctx)
 	if !errors.Is(cause, errShutdown) && !errors.Is(cause, errExpired) {
-		if err := l.giveBack(); err != nil {
+		if err := protect(l.giveBack); err != nil {
 			a.logf("%s: %v", l.family, err)
 		}
 	}
