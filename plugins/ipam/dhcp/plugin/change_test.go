@@ -162,11 +162,11 @@ var _ = Describe("what a server changes of a lease", func() {
 		server := serve("--dhcp-option=3," + serverAddress)
 		d := n.daemon()
 		add()
-		c.Do(func() { address("eth0", "10.77.0.200/24") })
+		c.Do(func() { address("eth0", "10.77.0.251/24") })
 		testrig.IP(c.Netns, "route add 198.51.100.0/24 via 10.77.0.1")
 		events := start(c.Netns, "ip", "-4", "monitor", "address", "route")
 		server.end(syscall.SIGKILL)
-		serve("--dhcp-range=10.77.0.100,10.77.0.100,255.255.255.0,120", "--dhcp-option=3,10.77.0.2")
+		serve("--dhcp-range=10.77.0.252,10.77.0.252,255.255.255.0,120", "--dhcp-option=3,10.77.0.2")
 		Eventually(d.Err).Should(gbytes.Say("starting over"))
 		addresses := func() []string {
 			var list []string
@@ -179,10 +179,10 @@ var _ = Describe("what a server changes of a lease", func() {
 			})
 			return list
 		}
-		Eventually(addresses).Should(ConsistOf("10.77.0.100/24", "10.77.0.200/24"))
+		Eventually(addresses).Should(ConsistOf("10.77.0.252/24", "10.77.0.251/24"))
 		Eventually(routes).Should(ConsistOf("default via 10.77.0.2 dev eth0", "198.51.100.0/24 via 10.77.0.1 dev eth0", HavePrefix("10.77.0.0/24 dev eth0 proto kernel scope link src 10.77.0.")))
 		log := string(events.Out.Contents())
-		Expect(log).To(MatchRegexp(`(?s)inet 10\.77\.0\.100/24.*\ndefault via 10\.77\.0\.2.*Deleted default via 10\.77\.0\.1.*Deleted .*inet 10\.77\.0\.`), "what is new comes first")
+		Expect(log).To(MatchRegexp(`(?s)inet 10\.77\.0\.252/24.*\ndefault via 10\.77\.0\.2.*Deleted default via 10\.77\.0\.1.*Deleted .*inet 10\.77\.0\.`), "what is new comes first")
 		Expect(log).NotTo(ContainSubstring("Deleted 198.51.100.0/24"))
 		Expect(reach(behindSecond)).To(Succeed())
 		Expect(reach(behindFirst)).NotTo(Succeed())

@@ -129,13 +129,13 @@ var _ = Describe("a lease", func() {
 		result := n.Add(c, config)
 		configure(c, result)
 		server.end(syscall.SIGKILL)
-		n.dnsmasq("--dhcp-range=10.77.0.100,10.77.0.100,255.255.255.0,120")
+		n.dnsmasq("--dhcp-range=10.77.0.252,10.77.0.252,255.255.255.0,120")
 		set(netlink.LinkSetDown)
 		set(netlink.LinkSetUp) // has it ask at once
 		Eventually(d.Err).Should(gbytes.Say("refuses the address.*starting over"))
-		Eventually(addressesNow).Should(Equal([]string{"10.77.0.100"}))
-		Expect(n.Check(c, config, result)).To(MatchError(ContainSubstring("the lease is now for 10.77.0.100/24, which prevResult does not have")))
-		Expect(testrig.Reach(n.Host, c.Netns, "10.77.0.100")).To(Equal(hostAddress))
+		Eventually(addressesNow).Should(Equal([]string{"10.77.0.252"}))
+		Expect(n.Check(c, config, result)).To(MatchError(ContainSubstring("the lease is now for 10.77.0.252/24, which prevResult does not have")))
+		Expect(testrig.Reach(n.Host, c.Netns, "10.77.0.252")).To(Equal(hostAddress))
 		n.Del(c, config)
 	})
 
@@ -162,10 +162,10 @@ var _ = Describe("a lease", func() {
 		}
 		set(netlink.LinkSetDown)
 		server.end(syscall.SIGKILL)
-		n.dnsmasq("--dhcp-range=10.77.0.100,10.77.0.100,255.255.255.0,120")
+		n.dnsmasq("--dhcp-range=10.77.0.252,10.77.0.252,255.255.255.0,120")
 		Consistently(linkIsUp, "3s").Should(BeFalse())
 		set(netlink.LinkSetUp)
-		Eventually(addressesNow).Should(Equal([]string{"10.77.0.100"}))
+		Eventually(addressesNow).Should(Equal([]string{"10.77.0.252"}))
 		n.Del(c, config)
 	})
 

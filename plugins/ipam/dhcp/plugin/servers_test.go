@@ -36,7 +36,7 @@ func needProgram(name, pkg string) string {
 }
 
 // dnsmasq starts a server with leases of two minutes, the shortest it knows,
-// from 10.77.0.10 on.
+// from 10.77.0.10 to 10.77.0.250.
 func (n *lan) dnsmasq(args ...string) process {
 	GinkgoHelper()
 	args = append([]string{
