@@ -5,6 +5,7 @@
 package intent
 
 import (
+	"reflect"
 	"slices"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -18,6 +19,13 @@ func (s Store) Alive() []Intent {
 // AliveIn returns those of the valid attachments of a network.
 func (s Store) AliveIn(valid plugin.Attachments) []Intent {
 	return slices.DeleteFunc(s.Alive(), func(i Intent) bool { return !valid.Contains(i.Owner()) })
+}
+
+// Holds tells whether an intent that was read earlier is still what its owner has,
+// and the owner not gone: others run between a listing and what follows from it.
+func (s Store) Holds(i Intent) bool {
+	now := s.Get(i.Owner())
+	return now != nil && reflect.DeepEqual(*now, i) && !i.Gone()
 }
 
 // Samples returns an intent of each kind, of attachments that are not gone: what

@@ -118,6 +118,19 @@ var _ = Describe("a store", func() {
 		Expect(s.ContainerGone("net", "c1")).To(BeFalse())
 	})
 
+	It("tells whether what was listed holds", func() {
+		listed := put("net", "c1", "eth0", "old")
+		Expect(s.Holds(s.List()[0])).To(BeTrue())
+		put("net", "c1", "eth0", "new")
+		Expect(s.Holds(listed)).To(BeFalse(), "attached anew")
+		vanished := listed
+		vanished.Netns = filepath.Join(GinkgoT().TempDir(), "none")
+		Expect(s.Put(vanished)).To(Succeed())
+		Expect(s.Holds(vanished)).To(BeFalse(), "gone")
+		Expect(s.Delete(listed.Owner())).To(Succeed())
+		Expect(s.Holds(listed)).To(BeFalse(), "removed")
+	})
+
 	It("collects what is not valid, once the rules are gone", func() {
 		put("net", "c1", "eth0", "x")
 		put("net", "c2", "eth0", "x")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 )
 
 // Barrier is a chain that forwarded packets pass and that drops what its rules do
@@ -108,11 +109,11 @@ func barriers(ctx context.Context, addrs []netip.Addr, list func(*conn) ([]*nfta
 			if !isPassed(chain, addrs) {
 				continue
 			}
-			rules, err := c.GetRules(chain.Table, chain)
+			b, drops, err := c.barrierAt(chain)
 			if err != nil {
-				return explain(err)
+				return err
 			}
-			if b, ok := barrierOf(chain, rules); ok {
+			if drops {
 				found = append(found, b)
 			}
 		}
@@ -122,6 +123,20 @@ func barriers(ctx context.Context, addrs []netip.Addr, list func(*conn) ([]*nfta
 		return found, nil
 	}
 	return found, err
+}
+
+// barrierAt reads a chain. Whether the table filters at all is asked last: few
+// chains are barriers.
+func (c *conn) barrierAt(chain *nftables.Chain) (b Barrier, drops bool, err error) {
+	rules, err := c.GetRules(chain.Table, chain)
+	if err != nil {
+		return b, false, explain(err)
+	}
+	if b, drops = barrierOf(chain, rules); !drops {
+		return b, false, nil
+	}
+	dormant, err := c.isDormant(chain.Table)
+	return b, !dormant, err
 }
 
 // isPassed tells whether forwarded packets of one of the addresses come to a
@@ -166,18 +181,31 @@ func dropsAll(rule *nftables.Rule) bool {
 	})
 }
 
-// mayAccept tells whether a rule ends otherwise than by dropping.
+// mayAccept tells whether a rule ends, for any packet, otherwise than by dropping.
 func mayAccept(rule *nftables.Rule) bool {
-	if len(rule.Exprs) == 0 {
+	if len(rule.Exprs) == 0 || slices.ContainsFunc(rule.Exprs, mayDecide) {
 		return true
 	}
 	switch last := rule.Exprs[len(rule.Exprs)-1].(type) {
-	case *expr.Verdict:
-		return last.Kind != expr.VerdictDrop
+	case *expr.Verdict: // it drops
+		return false
 	case *expr.Target:
 		return last.Name != "REJECT"
 	case *expr.Reject:
 		return false
 	}
 	return true
+}
+
+// mayDecide tells whether an expression may have another verdict than to drop. A
+// map of verdicts may for those packets that are in it, whatever the rule does
+// with the rest.
+func mayDecide(e expr.Any) bool {
+	switch e := e.(type) {
+	case *expr.Verdict:
+		return e.Kind != expr.VerdictDrop
+	case *expr.Lookup:
+		return e.IsDestRegSet && e.DestRegister == unix.NFT_REG_VERDICT
+	}
+	return false
 }

@@ -31,7 +31,8 @@ type Gate interface {
 
 	// Restore does for each attachment what Open does, as far as Check would
 	// find a difference, and returns the owners for which it did. It goes on
-	// past those that it cannot restore.
+	// past those that it cannot restore, and leaves out those that are not
+	// current any more.
 	Restore(ctx context.Context, all []OwnedPassage) (restored []plugin.Owner, err error)
 
 	// Available says what the backend is missing on this host, with an ingress
@@ -50,6 +51,10 @@ type Passage struct {
 type OwnedPassage struct {
 	Owner   plugin.Owner
 	Passage Passage
+
+	// Current tells whether the attachment still is there and wants that. It is
+	// asked right before a change: somebody else may have the addresses by then.
+	Current func() bool
 }
 
 // RestoreEach restores one attachment after the other.
@@ -57,7 +62,7 @@ func RestoreEach(ctx context.Context, gate Gate, all []OwnedPassage) (restored [
 	var errs []error
 	for _, o := range all {
 		differences, err := gate.Check(ctx, o.Owner, o.Passage)
-		if err == nil && len(differences) > 0 {
+		if err == nil && len(differences) > 0 && o.Current() {
 			if err = gate.Open(ctx, o.Owner, o.Passage); err == nil {
 				restored = append(restored, o.Owner)
 			}

@@ -123,7 +123,8 @@ func (g iptablesGate) Restore(ctx context.Context, all []OwnedPassage) (restored
 	return restored, nil
 }
 
-// restorePassages notes the owners whose rules it has touched.
+// restorePassages notes the owners whose rules it has touched. Who is current while
+// we have the lock has lost no address to an Open.
 func (f family) restorePassages(ctx context.Context, all []OwnedPassage, touched map[plugin.Owner]bool) error {
 	all = slices.DeleteFunc(slices.Clone(all), func(o OwnedPassage) bool { return len(f.singles(o.Passage.Addrs)) == 0 })
 	if len(all) == 0 {
@@ -131,6 +132,9 @@ func (f family) restorePassages(ctx context.Context, all []OwnedPassage, touched
 	}
 	return f.change(ctx, func(d *draft) {
 		for _, o := range all {
+			if !o.Current() {
+				continue
+			}
 			before := len(d.lines)
 			if d.open(o.Owner, o.Passage, f.singles(o.Passage.Addrs)); len(d.lines) > before {
 				touched[o.Owner] = true

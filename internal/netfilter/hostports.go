@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -82,6 +83,13 @@ func (h HostPorts) of(f family) (netip.Prefix, []PortMapping) {
 	return netip.Prefix{}, nil
 }
 
+// LeadWhere tells whether they lead to a container to which others lead, too.
+func (h HostPorts) LeadWhere(others HostPorts) bool {
+	return slices.ContainsFunc(h.Containers, func(c netip.Prefix) bool {
+		return slices.ContainsFunc(others.Containers, func(other netip.Prefix) bool { return other.Addr() == c.Addr() })
+	})
+}
+
 func (h HostPorts) conditions(f family) []string {
 	if f.isIPv4() {
 		return h.ConditionsV4
@@ -113,7 +121,8 @@ type PortMapper interface {
 
 	// RestorePorts does for each attachment what MapPorts does, as far as
 	// CheckPorts would find a difference, and returns the owners for which it
-	// did. It goes on past those that it cannot restore.
+	// did. It goes on past those that it cannot restore, and leaves out those
+	// that are not current any more.
 	RestorePorts(ctx context.Context, all []OwnedPorts, holders Holders) (restored []plugin.Owner, err error)
 
 	// CanMapPorts says what the backend is missing on this host, or returns nil.
@@ -124,6 +133,10 @@ type PortMapper interface {
 type OwnedPorts struct {
 	Owner plugin.Owner
 	Ports HostPorts
+
+	// Current tells whether the attachment still is there and has mapped that. It
+	// is asked right before a change: somebody else may have the ports by then.
+	Current func() bool
 }
 
 func (o OwnedPorts) wrap(err error) error {
@@ -138,7 +151,7 @@ func restoreEach(ctx context.Context, mapper PortMapper, all []OwnedPorts, holde
 	var errs []error
 	for _, o := range all {
 		differences, err := mapper.CheckPorts(ctx, o.Owner, o.Ports, holders)
-		if err == nil && len(differences) > 0 {
+		if err == nil && len(differences) > 0 && o.Current() {
 			if err = mapper.MapPorts(ctx, o.Owner, o.Ports, holders); err == nil {
 				restored = append(restored, o.Owner)
 			}

@@ -333,7 +333,7 @@ func (f family) planRestoration(ctx context.Context, d *draft, all []OwnedPorts,
 	var errs []error
 	for _, o := range all {
 		ofContainer := append(holders.Siblings(o.Owner), o.Ports)
-		if len(f.portsDiffer(d.table, o.Owner, ofContainer)) == 0 {
+		if len(f.portsDiffer(d.table, o.Owner, ofContainer)) == 0 || !o.Current() {
 			continue
 		}
 		err := freeOfNFTables(ctx, o.Owner, o.Ports, holders)

@@ -200,6 +200,24 @@ func (c *conn) hasTable(table *nftables.Table) (bool, error) {
 	return found(err)
 }
 
+// isDormant tells whether a table is there and filters nothing: the kernel keeps
+// its chains, and calls none. (The nftables package reads the flags in the byte
+// order of the machine, which is not the kernel's.)
+func (c *conn) isDormant(table *nftables.Table) (bool, error) {
+	replies, err := c.get(unix.NFT_MSG_GETTABLE, 0, table.Family, cstring(unix.NFTA_TABLE_NAME, table.Name))
+	if present, err := found(err); !present {
+		return false, err
+	}
+	var flags uint32
+	err = eachAttribute(replies, func(ad *netlink.AttributeDecoder) {
+		if ad.Type() == unix.NFTA_TABLE_FLAGS {
+			ad.ByteOrder = binary.BigEndian
+			flags = ad.Uint32()
+		}
+	})
+	return flags&unix.NFT_TABLE_F_DORMANT != 0, err
+}
+
 // hasChain tells whether a chain exists.
 func (c *conn) hasChain(table *nftables.Table, chain string) (bool, error) {
 	_, err := c.get(unix.NFT_MSG_GETCHAIN, 0, table.Family,

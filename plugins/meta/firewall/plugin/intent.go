@@ -87,12 +87,19 @@ func restore(ctx context.Context, all []intent.Intent) (restored []plugin.Owner,
 	for _, alike := range byGate(all) {
 		var passages []netfilter.OwnedPassage
 		for _, i := range alike {
-			passages = append(passages, netfilter.OwnedPassage{Owner: i.Owner(), Passage: decode(i).following(policies).Passage})
+			passages = append(passages, passageOf(i, policies))
 		}
 		owners, err := restoreWith(ctx, decode(alike[0]), passages)
 		restored, errs = append(restored, owners...), append(errs, err)
 	}
 	return restored, errors.Join(errs...)
+}
+
+func passageOf(i intent.Intent, policies map[string]string) netfilter.OwnedPassage {
+	return netfilter.OwnedPassage{
+		Owner: i.Owner(), Passage: decode(i).following(policies).Passage,
+		Current: func() bool { return store().Holds(i) },
+	}
 }
 
 // byGate sorts intents by the gate that has opened.
@@ -118,14 +125,40 @@ func restoreWith(ctx context.Context, was intended, passages []netfilter.OwnedPa
 		return nil, err
 	}
 	restored, err := gate.Restore(ctx, passages)
-	errs := []error{err}
+	var late []netfilter.OwnedPassage
 	for _, p := range passages {
-		if slices.Contains(restored, p.Owner) && store().Get(p.Owner) == nil { // a DEL has come in between
+		if slices.Contains(restored, p.Owner) && !p.Current() {
 			restored = slices.DeleteFunc(restored, func(o plugin.Owner) bool { return o == p.Owner })
+			late = append(late, p)
+		}
+	}
+	return restored, errors.Join(err, takeBack(ctx, late))
+}
+
+// takeBack undoes what was restored although a DEL, or another ADD, had come in
+// between. Whose addresses were taken for it gets its rules back. Who is gone but
+// still has an intent is left to its DEL.
+func takeBack(ctx context.Context, late []netfilter.OwnedPassage) error {
+	if len(late) == 0 {
+		return nil
+	}
+	var errs []error
+	for _, p := range late {
+		if store().Get(p.Owner) == nil {
 			errs = append(errs, remove(ctx, p.Owner, p.Passage.Addrs))
 		}
 	}
-	return restored, errors.Join(errs...)
+	_, err := restore(ctx, slices.DeleteFunc(store().Alive(), func(i intent.Intent) bool { return !harmed(i, late) }))
+	return errors.Join(append(errs, err)...)
+}
+
+// harmed tells whether an attachment may have lost rules to what was restored: to
+// its own earlier ones, too.
+func harmed(i intent.Intent, late []netfilter.OwnedPassage) bool {
+	addrs := decode(i).Passage.Addrs
+	return slices.ContainsFunc(late, func(p netfilter.OwnedPassage) bool {
+		return p.Owner == i.Owner() || slices.ContainsFunc(addrs, func(addr netip.Addr) bool { return slices.Contains(p.Passage.Addrs, addr) })
+	})
 }
 
 // latestPolicies returns the ingress policies of bridges, which the ADD that was

@@ -77,6 +77,9 @@ func (g zoneGate) Restore(ctx context.Context, all []netfilter.OwnedPassage) (re
 	errs := []error{err}
 	err = withFirewalld(ctx, func(d daemon) error {
 		for _, o := range all {
+			if !o.Current() {
+				continue
+			}
 			moved, err := d.restore(g.zone, o.Passage.Addrs)
 			if moved && !slices.Contains(restored, o.Owner) {
 				restored = append(restored, o.Owner)

@@ -45,7 +45,10 @@ func byBackend(all []intent.Intent) map[string][]netfilter.OwnedPorts {
 	sorted := map[string][]netfilter.OwnedPorts{}
 	for _, i := range all {
 		if d := decode(i); len(d.Ports.Mappings) > 0 {
-			sorted[d.Backend] = append(sorted[d.Backend], netfilter.OwnedPorts{Owner: i.Owner(), Ports: d.Ports})
+			sorted[d.Backend] = append(sorted[d.Backend], netfilter.OwnedPorts{
+				Owner: i.Owner(), Ports: d.Ports,
+				Current: func() bool { return store().Holds(i) },
+			})
 		}
 	}
 	return sorted
@@ -58,17 +61,41 @@ func restoreWith(ctx context.Context, name string, mapped []netfilter.OwnedPorts
 	}
 	restored, err := backend.RestorePorts(ctx, mapped, holders{})
 	errs := []error{err}
+	var late []netfilter.OwnedPorts
 	for _, m := range mapped {
 		switch {
-		case store().Get(m.Owner) != nil:
+		case m.Current():
 			errs = append(errs, routeLoopback(intended{name, m.Ports})) // which goes without the rules, too
-		case slices.Contains(restored, m.Owner): // a DEL has come in between
+		case slices.Contains(restored, m.Owner):
 			restored = slices.DeleteFunc(restored, func(o plugin.Owner) bool { return o == m.Owner })
-			_, err := netfilter.RemovePorts(ctx, m.Owner, netfilter.Mapped{Ports: &m.Ports}, holders{})
-			errs = append(errs, err)
+			late = append(late, m)
 		}
 	}
-	return restored, errors.Join(errs...)
+	return restored, errors.Join(append(errs, takeBack(ctx, name, late))...)
+}
+
+// takeBack undoes what was restored although a DEL, or another ADD, had come in
+// between. Whose mappings were taken for it gets them back.
+func takeBack(ctx context.Context, backend string, late []netfilter.OwnedPorts) error {
+	if len(late) == 0 {
+		return nil
+	}
+	var errs []error
+	for _, m := range late {
+		_, err := netfilter.RemovePorts(ctx, m.Owner, netfilter.Mapped{Ports: intended{backend, m.Ports}.removable()}, holders{})
+		errs = append(errs, err)
+	}
+	_, err := restore(ctx, slices.DeleteFunc(store().Alive(), func(i intent.Intent) bool { return !harmed(i, late) }))
+	return errors.Join(append(errs, err)...)
+}
+
+// harmed tells whether an attachment may have lost mappings to what was restored
+// and removed: only who has the address takes those of others.
+func harmed(i intent.Intent, late []netfilter.OwnedPorts) bool {
+	ports := decode(i).Ports
+	return slices.ContainsFunc(late, func(m netfilter.OwnedPorts) bool {
+		return m.Owner == i.Owner() || m.Ports.LeadWhere(ports)
+	})
 }
 
 // lostOf says what is missing of the rules of an attachment.

@@ -68,12 +68,18 @@ func remove(ctx context.Context, owner plugin.Owner, addresses []netip.Prefix) (
 func removeRules(ctx context.Context, owner plugin.Owner, addresses []netip.Prefix) (removed bool, err error) {
 	mapped := netfilter.Mapped{Addresses: addresses}
 	if earlier := recall(owner); earlier != nil {
-		mapped.Ports = &earlier.Ports
-		if earlier.Backend == netfilter.IPTables { // its conditions mean nothing to nftables
-			mapped.Ports.ConditionsV4, mapped.Ports.ConditionsV6 = nil, nil
-		}
+		mapped.Ports = earlier.removable()
 	}
 	return netfilter.RemovePorts(ctx, owner, mapped, holders{})
+}
+
+// removable returns the ports as RemovePorts wants them: the conditions of
+// iptables mean nothing to nftables.
+func (d intended) removable() *netfilter.HostPorts {
+	if d.Backend == netfilter.IPTables {
+		d.Ports.ConditionsV4, d.Ports.ConditionsV6 = nil, nil
+	}
+	return &d.Ports
 }
 
 // dropEarlier removes what an earlier ADD of the same container has mapped, unless
