@@ -64,13 +64,24 @@ func lend(req *plugin.Request, n *nic) error {
 }
 
 // arrive finds the interface again in the container. Somebody else may have
-// removed its marks, thinking that it was left behind by an earlier owner.
+// removed its marks, thinking that it was left behind by an earlier owner, or put
+// his own beside them before he found it gone. The mark of another would be in
+// his way when it comes home: an alternative name is there once per namespace.
 func arrive(req *plugin.Request, n *nic) (err error) {
 	if n.link, err = link.Find(req.IfName); err != nil {
 		return err
 	}
 	n.marked = known(n.link).marked
-	return mark(req.Owner(), n)
+	if err := mark(req.Owner(), n); err != nil {
+		return err
+	}
+	var others []string
+	for _, comment := range ownerComments(n.link) {
+		if comment != req.Owner().Comment() {
+			others = append(others, markOf(comment))
+		}
+	}
+	return link.RemoveAltNames(n.link.Attrs().Index, others...)
 }
 
 // checkNameIsFree finds out before anything is done whether the name the

@@ -88,6 +88,24 @@ var _ = Describe("an interface", func() {
 		expectNothingChanged()
 	})
 
+	It("is only the one's who has it, in whose namespace others have theirs", func() {
+		rig.OnHost(func() {
+			Expect(link.AddAltNames(testrig.Find("nic0").Attrs().Index, "owner:test:two:net1")).To(Succeed()) // it was too late
+			standIn("nic1", "02:00:00:00:00:02", 1400, true)
+		})
+		other := rig.Container("two")
+		other.IfName = "net1"
+		rig.Add(c, wantsIt)
+		c.Do(func() {
+			Expect(testrig.Find("net1").Attrs().AltNames).To(ConsistOf("owner:test:one:net1", HavePrefix("home:nic0:")))
+		})
+		rig.Add(other, `{"type":"host-device","device":"nic1"}`)
+		comesBackAs(rig, c, "nic0")
+		rig.Del(other, `{"type":"host-device","device":"nic1"}`)
+		rig.OnHost(func() { Expect(links()).To(ConsistOf("lo", "nic0", "nic1")) })
+		rig.Del(c, wantsIt)
+	})
+
 	It("stays down if it was down", func() {
 		beginDown()
 		rig.Add(c, wantsIt)
