@@ -24,6 +24,7 @@ import (
 // sets it down and up again.
 type baggage struct {
 	Link      int              `json:"link"`      // its index
+	MAC       string           `json:"mac"`       // its hardware address
 	VRF       string           `json:"vrf"`       // where it goes, or what it leaves
 	Addresses []netlink.Addr   `json:"addresses"` // of IPv6, but for those that the kernel makes by itself
 	Routes    linkroutes.Saved `json:"routes"`    // that change the table, nearest first
@@ -43,6 +44,7 @@ func pack(l netlink.Link, table int, earlier baggage) (baggage, error) {
 	index := l.Attrs().Index
 	return baggage{
 		Link:      index,
+		MAC:       l.Attrs().HardwareAddr.String(),
 		Addresses: slices.Concat(earlier.Addresses, addresses),
 		Routes:    inOrder(earlier.Routes, linkroutes.Through(all, index, table), linkroutes.Shares(all, index, table)),
 		Others:    inOrder(earlier.Others, linkroutes.ThroughInOthers(all, index, table)),

@@ -38,14 +38,16 @@ func (n note) write(b baggage) {
 	}
 }
 
-// read returns the baggage with which l has not arrived, or none.
+// read returns the baggage with which l has not arrived, or none. The number of a
+// namespace is given again as soon as it is free, and in a container that was
+// started anew the link has the index of the one before.
 func (n note) read(l netlink.Link) baggage {
 	kept := n.store.Get(n.req.Owner())
 	if kept == nil || !kept.Enters(n.req) {
 		return baggage{}
 	}
 	var b baggage
-	if json.Unmarshal(kept.Content, &b) != nil || b.Link != l.Attrs().Index {
+	if json.Unmarshal(kept.Content, &b) != nil || b.Link != l.Attrs().Index || b.MAC != l.Attrs().HardwareAddr.String() {
 		return baggage{}
 	}
 	return b
