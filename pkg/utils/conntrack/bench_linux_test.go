@@ -27,7 +27,7 @@ func BenchmarkList(b *testing.B) {
 			})
 		})
 		b.Run(fmt.Sprintf("all/%d", others), func(b *testing.B) { benchmark(b, others, listAll) })
-		if others > 1 {
+		if others > fewConnections {
 			continue
 		}
 		b.Run(fmt.Sprintf("text/%d", others), func(b *testing.B) {

@@ -46,40 +46,23 @@ func Delete(filters ...Filter) (int, error) {
 			return 0, fmt.Errorf("delete connections: %w", err)
 		}
 	}
+	connections, err := number("net/netfilter/nf_conntrack_count")
+	if len(filters) == 0 || err == nil && connections == 0 {
+		return 0, nil
+	}
 	filters = eachFamily(filters)
-	all, err := tableSize()
 	switch {
-	case len(filters) == 0 || err == nil && all.connections == 0:
-		return 0, nil
 	case err != nil:
-		return deleteSearching(filters)
-	case all.connections <= fewConnections && areAbsent(filters, all.connections):
+	case connections <= fewConnections && areAbsent(filters, connections):
 		return 0, nil
-	case all.isShortList(len(filters)):
+	case quickerAtOnce(connections, len(filters)):
 		return deleteListed(filters)
 	}
 	return deleteSearching(filters)
 }
 
-// size is what there is to go through.
-type size struct{ connections, buckets int }
-
-// tableSize reads it. The connections are those of the network namespace, the
-// buckets those of the host.
-func tableSize() (s size, err error) {
-	if s.connections, err = number("net/netfilter/nf_conntrack_count"); err != nil || s.connections == 0 {
-		return s, err
-	}
-	s.buckets, err = number("net/netfilter/nf_conntrack_buckets")
-	return s, err
-}
-
-// isShortList tells whether to list all connections is quicker than to search
-// for some, more than once: to hand one over takes as long as to look at about a
-// hundred buckets of the table (BenchmarkList).
-func (s size) isShortList(searches int) bool { return s.connections*100 < (searches-1)*s.buckets }
-
-// number reads a setting.
+// number reads a setting. The count of connections is that of the network
+// namespace.
 func number(setting string) (int, error) {
 	text, err := os.ReadFile("/proc/sys/" + setting)
 	if err != nil {
@@ -102,6 +85,15 @@ func eachFamily(filters []Filter) []Filter {
 		}
 	}
 	return split
+}
+
+// quickerAtOnce tells whether to list all connections is quicker than to search
+// for some, more than once: to hand one over takes as long as to look at about a
+// hundred buckets of the table (BenchmarkList).
+func quickerAtOnce(connections, searches int) bool {
+	const bucketsPerConnection = 100
+	buckets, err := number("net/netfilter/nf_conntrack_buckets")
+	return err == nil && connections*bucketsPerConnection < (searches-1)*buckets
 }
 
 func deleteSearching(filters []Filter) (deleted int, err error) {
