@@ -70,10 +70,7 @@ func (l *lease) change(found netlink.Link, before, now *grant) error {
 // takeOff removes the addresses of grants, and their routes, but for what another
 // has, too, if there is one.
 func (l *lease) takeOff(found netlink.Link, before []*grant, now *grant) error {
-	var errs []error
-	if now == nil || len(before) > 1 || l.partial || !reflect.DeepEqual(before[0].terms.routes, now.terms.routes) {
-		errs = append(errs, l.removeRoutes(found, before, now))
-	}
+	errs := []error{l.removeRoutes(found, before, now)}
 	for _, g := range before {
 		if now == nil || !sameNetwork(g.terms.address, now.terms.address) {
 			errs = append(errs, link.RemoveAddressAlone(found, &g.terms.address))
@@ -195,19 +192,21 @@ func (l *lease) addRoutes(found netlink.Link, before []*grant, now *grant) error
 
 // removeRoutes removes the routes that were of the lease and are not any more.
 func (l *lease) removeRoutes(found netlink.Link, before []*grant, now *grant) error {
+	unwanted := l.kernelRoutes(found, unix.RT_TABLE_MAIN, before...)
+	if now != nil {
+		wanted := l.kernelRoutes(found, unix.RT_TABLE_MAIN, now)
+		unwanted = slices.DeleteFunc(unwanted, func(r netlink.Route) bool { return slices.ContainsFunc(wanted, sameRoute(r)) })
+	}
+	if len(unwanted) == 0 {
+		return nil
+	}
 	table, err := l.table(found, before)
 	if err != nil {
 		return err
 	}
-	var wanted []netlink.Route
-	if now != nil {
-		wanted = l.kernelRoutes(found, table, now)
-	}
 	var errs []error
-	for _, route := range slices.Backward(l.kernelRoutes(found, table, before...)) {
-		if slices.ContainsFunc(wanted, sameRoute(route)) {
-			continue
-		}
+	for _, route := range slices.Backward(unwanted) {
+		route.Table = table
 		if err := netlink.RouteDel(&route); err != nil && !errors.Is(err, unix.ESRCH) {
 			errs = append(errs, fmt.Errorf("remove the route to %s via %s: %w", route.Dst, route.Gw, err))
 		}

@@ -51,10 +51,11 @@ type grant struct {
 	Server  net.IP           `json:"server"`
 	RA      []byte           `json:"ra,omitempty"` // what a router announced, in IPv6; without Message the address is made of it
 	Router  net.IP           `json:"router,omitempty"`
-	Lost    bool             `json:"lost,omitempty"`   // it is not held any more, but the link may be configured for it
 	Heard   time.Duration    `json:"heard,omitempty"`  // bootTime of the announcement, if it is not Since
 	Prefix  net.IP           `json:"prefix,omitempty"` // of the address, if made of what a router announced; without it, the first
 	Valid   time.Duration    `json:"valid,omitempty"`  // instead of what the router announced for that, if it is not to be believed
+
+	Lost bool `json:"lost,omitempty"` // it is not held any more, but the link may be configured for it
 
 	terms terms
 }

@@ -194,11 +194,12 @@ func (l *lease) lost(why error) error {
 		if errors.Is(err, errGone) {
 			return err
 		}
-		l.set(nil)
-		if err != nil {
+		if err == nil {
+			grants = nil
+		} else {
 			l.logf("%s: %v", l.family, err)
-			l.set(nil, grants...)
 		}
+		l.set(nil, grants...)
 		l.saved(l.attachment)
 	}
 	l.started = bootTime()
