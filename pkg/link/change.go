@@ -69,6 +69,16 @@ func Announce(l netlink.Link) Change {
 	return inetParameter(l, "arp_notify", arpNotify, 1)
 }
 
+// AnnounceNow has the kernel tell the neighbours of l, which is up, about its
+// addresses: those of IPv4 where arp_notify is set, of IPv6 where ndisc_notify
+// is. The kernel does so when l is given a MAC address, also the one it has. The
+// link has to take one while it is up, as veth, macvlan and dummy do.
+func AnnounceNow(l netlink.Link) Change {
+	request, _ := change(l.Attrs().Index)
+	request.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, l.Attrs().HardwareAddr))
+	return Change{Request: request, What: "announce the addresses of " + l.Attrs().Name, Optional: true}
+}
+
 // Numbers of linux/ip.h: IPV4_DEVCONF_….
 const (
 	promoteSecondaries = 20

@@ -5,7 +5,10 @@
 package link_test
 
 import (
+	"bytes"
 	"net"
+	"slices"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -88,6 +91,41 @@ var _ = Describe("Apply", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(up.Attrs().Flags & net.FlagUp).NotTo(BeZero())
 			Expect(link.Apply()).To(Succeed())
+		})
+	})
+
+	It("has the addresses of an interface that is up announced", func() {
+		here(func() {
+			right, err := link.Find("right")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(sysctl.Write("net/ipv6/conf/left/ndisc_notify", "1")).To(Succeed())
+			Expect(link.Apply(
+				link.Address(left, address("10.1.0.2/24"), true),
+				link.Address(left, address("2001:db8::2/64"), true),
+				link.SetUp(left),
+				link.SetUp(right),
+				link.Announce(left),
+			)).To(Succeed())
+			netns, err := ns.GetCurrentNS()
+			Expect(err).NotTo(HaveOccurred())
+			defer netns.Close()
+			packets, err := testutils.Capture(netns, "right")
+			Expect(err).NotTo(HaveOccurred())
+			defer packets.Close()
+			Expect(link.Apply(link.AnnounceNow(left))).To(Succeed())
+			// A request for the own address (RFC 5227), an advertisement of it (RFC 4861, 7.2.6).
+			requests := append(slices.Clone(left.Attrs().HardwareAddr), 10, 1, 0, 2, 0, 0, 0, 0, 0, 0, 10, 1, 0, 2)
+			_, err = packets.Wait(time.Second, func(f testutils.Frame) bool {
+				return !f.Outgoing && f.EtherType() == unix.ETH_P_ARP && bytes.Contains(f.Payload(), requests)
+			})
+			Expect(err).NotTo(HaveOccurred())
+			_, err = packets.Wait(time.Second, func(f testutils.Frame) bool {
+				return !f.Outgoing && f.EtherType() == unix.ETH_P_IPV6 && f.Payload()[40] == 136 && bytes.Contains(f.Payload()[44:], net.ParseIP("2001:db8::2"))
+			})
+			Expect(err).NotTo(HaveOccurred())
+			same, err := link.Find("left")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(same.Attrs().HardwareAddr).To(Equal(left.Attrs().HardwareAddr))
 		})
 	})
 

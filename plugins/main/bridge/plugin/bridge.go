@@ -64,6 +64,9 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := waitForPort(ctx, c, pair); err != nil {
 		return nil, err
 	}
+	if err := announce(req, c, pair); err != nil {
+		return nil, err
+	}
 	return result, complete(c, gatewayDevice, result)
 }
 

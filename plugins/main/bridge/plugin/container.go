@@ -40,7 +40,7 @@ func configureContainer(ctx context.Context, req *plugin.Request, c *Config, pai
 	return req.InNetns(func() error {
 		if c.layer3() {
 			setSysctls(req.IfName, c.EnableDAD, result.IPs)
-			options := ipam.Options{Link: pair.Container, NoDAD: !c.EnableDAD, Announce: true}
+			options := ipam.Options{Link: pair.Container, NoDAD: !c.EnableDAD}
 			return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, options)
 		}
 		if c.DisableContainerInterface {
@@ -55,8 +55,8 @@ func configureContainer(ctx context.Context, req *plugin.Request, c *Config, pai
 
 // setSysctls configures duplicate address detection, which is off unless asked
 // for, since IPAM hands an address out once; and has the kernel announce IPv6
-// addresses as the interface comes up. All of it is best effort: the kernel may
-// have no IPv6, and /proc/sys may be read-only.
+// addresses. All of it is best effort: the kernel may have no IPv6, and /proc/sys
+// may be read-only.
 func setSysctls(ifName string, dad bool, ips []*current.IPConfig) {
 	ipv6 := "net/ipv6/conf/" + ifName
 	if dad {
@@ -81,6 +81,18 @@ func waitForPort(ctx context.Context, c *Config, pair *vethpair.Pair) error {
 		return fmt.Errorf("wait for the port %s: %w", pair.Host.Attrs().Name, err)
 	}
 	return nil
+}
+
+// announce has the kernel tell everybody on the bridge whose the container's
+// addresses are now: they may know another interface by them. When the interface
+// came up was too early, since a port forwards only after it has a carrier.
+func announce(req *plugin.Request, c *Config, pair *vethpair.Pair) error {
+	if !c.layer3() {
+		return nil
+	}
+	return req.InNetns(func() error {
+		return link.Apply(link.Announce(pair.Container), link.AnnounceNow(pair.Container))
+	})
 }
 
 // nameInterfaces puts the interfaces into the result. All addresses are the

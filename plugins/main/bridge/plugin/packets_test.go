@@ -6,11 +6,18 @@ package bridge
 
 import (
 	"fmt"
+	"net"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/ns"
 )
 
 var _ = Describe("packets", func() {
@@ -70,6 +77,29 @@ var _ = Describe("packets", func() {
 		Expect(hearsItself(two, absence)).To(BeFalse())
 	})
 
+	It("go to the new owner of an address at once", func() {
+		config := dualStack(`,"isGateway":true`)
+		rig.Add(one, config)
+		for range 25 { // what is announced too early, most get all the same
+			heir := rig.Container("heir")
+			result := rig.Add(heir, config)
+			was := macOf(heir)
+			for _, ip := range result.IPs {
+				target := ip.Address.IP.String()
+				Expect(testrig.Reach(one.Netns, heir.Netns, target)).Error().NotTo(HaveOccurred())
+				Expect(testrig.Reach(rig.Host, heir.Netns, target)).Error().NotTo(HaveOccurred())
+			}
+			rig.Del(heir, config)
+			Expect(rig.Add(heir, withAddressesOf(result)).IPs).To(HaveLen(len(result.IPs)))
+			Expect(macOf(heir)).NotTo(Equal(was))
+			for _, ip := range result.IPs {
+				Eventually(neighbour).WithArguments(one.Netns, one.IfName, ip.Address.IP).WithTimeout(arrival).Should(Equal(macOf(heir)))
+				Eventually(neighbour).WithArguments(rig.Host, "br0", ip.Address.IP).WithTimeout(arrival).Should(Equal(macOf(heir)))
+			}
+			rig.Del(heir, withAddressesOf(result))
+		}
+	})
+
 	It("do not go from one isolated port to another, but to the gateway", func() {
 		config := dualStack(`,"isDefaultGateway":true,"portIsolation":true`)
 		rig.Add(one, config)
@@ -79,3 +109,31 @@ var _ = Describe("packets", func() {
 		Expect(testrig.Reach(one.Netns, rig.Host, "10.1.2.1")).To(Equal("10.1.2.2"))
 	})
 })
+
+// withAddressesOf is a configuration that gives the addresses of a result again.
+func withAddressesOf(result *current.Result) string {
+	var addresses []string
+	for _, ip := range result.IPs {
+		addresses = append(addresses, fmt.Sprintf(`{"address":%q,"gateway":%q}`, ip.Address.String(), ip.Gateway.String()))
+	}
+	return `{"type":"bridge","bridge":"br0","isGateway":true,"ipam":{"type":"static","addresses":[` + strings.Join(addresses, ",") + `]}}`
+}
+
+// neighbour is the MAC address that a link's neighbour is known by.
+func neighbour(at ns.NetNS, ifName string, ip net.IP) (mac net.HardwareAddr) {
+	GinkgoHelper()
+	Expect(at.Do(func(ns.NetNS) error {
+		l, err := netlink.LinkByName(ifName)
+		if err != nil {
+			return err
+		}
+		neighbours, err := netlinksafe.NeighList(l.Attrs().Index, netlink.FAMILY_ALL)
+		for _, n := range neighbours {
+			if n.IP.Equal(ip) {
+				mac = n.HardwareAddr
+			}
+		}
+		return err
+	})).To(Succeed())
+	return mac
+}
