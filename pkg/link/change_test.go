@@ -98,14 +98,18 @@ var _ = Describe("Apply", func() {
 		here(func() {
 			right, err := link.Find("right")
 			Expect(err).NotTo(HaveOccurred())
-			Expect(sysctl.Write("net/ipv6/conf/left/ndisc_notify", "1")).To(Succeed())
+			Expect(sysctl.Write("net/ipv6/conf/left/accept_dad", "0")).To(Succeed())
 			Expect(link.Apply(
 				link.Address(left, address("10.1.0.2/24"), true),
 				link.Address(left, address("2001:db8::2/64"), true),
 				link.SetUp(left),
 				link.SetUp(right),
-				link.Announce(left),
 			)).To(Succeed())
+			// What the kernel announces as the link comes up is over then.
+			Eventually(func() ([]netlink.Addr, error) { return link.Addresses(left, netlink.FAMILY_V6) }).Should(And(HaveLen(2),
+				HaveEach(WithTransform(isTentative, BeFalse()))))
+			Expect(link.Apply(link.Announce(left))).To(Succeed())
+			Expect(sysctl.Write("net/ipv6/conf/left/ndisc_notify", "1")).To(Succeed())
 			netns, err := ns.GetCurrentNS()
 			Expect(err).NotTo(HaveOccurred())
 			defer netns.Close()
@@ -149,3 +153,5 @@ var _ = Describe("Apply", func() {
 		Entry("or of one", "10.1.2.4/32", ""),
 	)
 })
+
+func isTentative(address netlink.Addr) bool { return address.Flags&unix.IFA_F_TENTATIVE != 0 }

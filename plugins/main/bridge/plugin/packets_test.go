@@ -80,7 +80,7 @@ var _ = Describe("packets", func() {
 	It("go to the new owner of an address at once", func() {
 		config := dualStack(`,"isGateway":true`)
 		rig.Add(one, config)
-		for range 25 { // what is announced too early, most get all the same
+		for range 25 { // an announcement that comes too early may get through
 			heir := rig.Container("heir")
 			result := rig.Add(heir, config)
 			was := macOf(heir)
