@@ -81,9 +81,9 @@ func randomResult(random *rand.Rand) *current.Result {
 		if some() {
 			return nil
 		}
-		return current.Int(random.IntN(1<<32) - 5)
+		return current.Int(int(random.Uint32()) - 5)
 	}
-	some32 := func() int { return random.IntN(3) * random.IntN(1<<32) }
+	some32 := func() int { return random.IntN(3) * int(random.Uint32()) }
 	address := func() net.IP {
 		return []net.IP{nil, {10, 0, 0, 1}, net.ParseIP("10.0.0.1"), net.ParseIP("fd00::1")}[random.IntN(4)]
 	}

@@ -123,9 +123,11 @@ func (r *run) checks(ctx context.Context) func(*stage) error {
 	return func(s *stage) error {
 		s.check(ctx, "gofmt", "the files above are not formatted", "sh", "-c", `files=$(find . -name '*.go' -not -path './.git/*' -print0 | xargs -0 gofmt -l); echo "$files"; [ -z "$files" ]`)
 		s.check(ctx, "go vet", "", "go", append([]string{"vet"}, r.packages...)...)
-		// One of 32 bits, one of the other byte order, one of another system; the releases have more.
-		s.check(ctx, "build for linux/386", "", "env", "GOARCH=386", "CGO_ENABLED=0", "go", "build", "./plugins/...")
-		s.check(ctx, "build for linux/s390x", "", "env", "GOARCH=s390x", "CGO_ENABLED=0", "go", "build", "./plugins/...")
+		// One of 32 bits, one of the other byte order, one whose system calls have other types, and another system; the
+		// releases have more.
+		for _, arch := range []string{"386", "s390x", "mips64le"} {
+			s.check(ctx, "build for linux/"+arch, "", "env", "GOARCH="+arch, "CGO_ENABLED=0", "go", "build", "./plugins/...")
+		}
 		for _, arch := range []string{"amd64", "arm64"} {
 			s.check(ctx, "go vet for windows/"+arch, "", "env", append([]string{"GOOS=windows", "GOARCH=" + arch, "CGO_ENABLED=0", "go", "vet"}, windowsPackages()...)...)
 		}

@@ -23,5 +23,5 @@ func addLegacyCalls(calls map[uint64]describer) {
 	calls[unix.SYS_LCHOWN] = paths("chown", 0)
 	calls[unix.SYS_UTIMES] = paths("utimes", 0)
 	calls[unix.SYS_FORK] = func(call) string { return "fork" }
-	calls[unix.SYS_VFORK] = func(call) string { return "fork" }
+	addVfork(calls)
 }

@@ -64,7 +64,7 @@ func (p *place) lookUp(prefix string) (netlink.Link, error) {
 	if err := unix.Stat(prefix+p.Netns, &stat); err != nil {
 		return nil, fmt.Errorf("stat the network namespace %q: %w", p.Netns, err)
 	}
-	p.Device, p.Inode, p.Cookie = stat.Dev, stat.Ino, netnsCookie()
+	p.Device, p.Inode, p.Cookie = uint64(stat.Dev), stat.Ino, netnsCookie() // 32 bits on MIPS
 	return link.Find(p.IfName)
 }
 

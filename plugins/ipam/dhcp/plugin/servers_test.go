@@ -52,7 +52,7 @@ func (n *lan) dnsmasq(args ...string) process {
 }
 
 // timing is how long the leases of a server last, in seconds.
-type timing struct{ t1, t2, lease int }
+type timing struct{ t1, t2, lease int64 } // seconds
 
 // kea starts a server with leases from 10.77.0.<first> on.
 func (n *lan) kea(first int, t timing) process {

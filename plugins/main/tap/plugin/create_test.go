@@ -103,7 +103,7 @@ var _ = Describe("a tap interface", func() {
 			`{"type":"tap","mac":"02:00:00:00:00:06","runtimeConfig":{"mac":"02:00:00:00:00:05"},"mtu":1400}`, expectMACAndMTU),
 		Entry("with owner and group", `{"type":"tap","owner":107,"group":4000000000}`, func(have *netlink.Tuntap) {
 			Expect(have.Owner).To(BeEquivalentTo(107))
-			Expect(have.Group).To(BeEquivalentTo(4000000000))
+			Expect(have.Group).To(Equal(uint32(4000000000)))
 		}),
 		Entry("with several queues", `{"type":"tap","multiQueue":true,"mtu":9000}`, func(have *netlink.Tuntap) {
 			Expect(have.Flags & netlink.TUNTAP_MULTI_QUEUE).NotTo(BeZero())
