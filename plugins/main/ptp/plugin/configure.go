@@ -29,9 +29,7 @@ const (
 	containerIndex
 )
 
-// configureHost gives the host's end the gateway's addresses and the host its
-// routes to the container. A route that a dead container left is replaced:
-// traffic would go on to a device nobody listens at.
+// configureHost sets the host's end up and gives it the gateway's addresses.
 func configureHost(req *plugin.Request, pair *vethpair.Pair, plan routePlan) error {
 	host := pair.Host.Attrs()
 	silenceIPv6(host.Name)
@@ -43,6 +41,15 @@ func configureHost(req *plugin.Request, pair *vethpair.Pair, plan routePlan) err
 			return err
 		}
 	}
+	return nil
+}
+
+// routeToContainer gives the host its routes to the container. A route that a
+// dead container left is replaced: traffic would go on to a device nobody listens
+// at. It may be the route of a living one with the same address, so this comes
+// when nothing else can fail.
+func routeToContainer(pair *vethpair.Pair, plan routePlan) error {
+	host := pair.Host.Attrs()
 	for _, route := range plan.host {
 		route.LinkIndex = host.Index
 		if err := netlink.RouteReplace(&route); err != nil {

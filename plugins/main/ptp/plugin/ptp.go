@@ -61,6 +61,9 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := c.Masquerade(ctx, req, result.IPs); err != nil {
 		return nil, err
 	}
+	if err := routeToContainer(pair, plan); err != nil {
+		return nil, err
+	}
 	if c.HasDNS() {
 		result.DNS = c.DNS
 	}

@@ -153,6 +153,17 @@ var _ = Describe("packets", func() {
 		rig.Add(one, config(``))
 		Expect(testrig.Reach(rig.Host, one.Netns, "10.1.2.2")).To(Equal("10.1.2.1"))
 	})
+
+	It("leave the route of a living container alone when ADD fails", func() {
+		static := func(routes string) string {
+			return `{"type":"ptp","ipam":{"type":"static","addresses":[{"address":"10.1.2.2/24","gateway":"10.1.2.1"}],"routes":[` + routes + `]}}`
+		}
+		result := rig.Add(one, static(``))
+		_, err := rig.Call("ADD", two, static(`{"dst":"192.0.2.0/24","gw":"198.51.100.1"}`))
+		Expect(err).To(MatchError(ContainSubstring("192.0.2.0/24 via 198.51.100.1")))
+		Expect(rig.Check(one, static(``), result)).To(Succeed())
+		Expect(testrig.Reach(rig.Host, one.Netns, "10.1.2.2")).To(Equal("10.1.2.1"))
+	})
 })
 
 var _ = Describe("the kernel", func() {
