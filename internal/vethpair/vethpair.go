@@ -192,9 +192,10 @@ func owns(owner plugin.Owner, host netlink.Link) bool {
 }
 
 // GC removes the host ends, and with them the pairs, of attachments of the
-// network that are no longer valid.
+// network that are no longer valid. Those of upstream and of Docker, which have no
+// alias either, may begin with the network's prefix, but are shorter.
 func GC(valid plugin.Attachments) error {
-	prefix := plugin.Owner{Network: valid.Network()}.HostLinkPrefix()
+	anybody := plugin.Owner{Network: valid.Network()}
 	spared := map[string]bool{}
 	for _, owner := range valid.Owners() {
 		spared[owner.HostLink()] = true
@@ -206,7 +207,8 @@ func GC(valid plugin.Attachments) error {
 	var errs []error
 	for _, l := range links {
 		attrs := l.Attrs()
-		if l.Type() != "veth" || !strings.HasPrefix(attrs.Name, prefix) || spared[attrs.Name] {
+		if l.Type() != "veth" || len(attrs.Name) != len(anybody.HostLink()) ||
+			!strings.HasPrefix(attrs.Name, anybody.HostLinkPrefix()) || spared[attrs.Name] {
 			continue
 		}
 		if attrs.Alias == "" || valid.StaleComment(attrs.Alias) {

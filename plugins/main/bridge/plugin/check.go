@@ -6,7 +6,6 @@ package bridge
 
 import (
 	"context"
-	"net"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -26,7 +25,7 @@ import (
 func checkAttachment(ctx context.Context, req *plugin.Request, c *Config) error {
 	var report check.Report
 	report.Fail("ipam", req.IPAM.Check(ctx))
-	bridge := checkBridge(&report, req, c)
+	bridge := checkBridge(&report, c)
 	pair := vethpair.Check(&report, req, !c.DisableContainerInterface)
 	if bridge != nil && pair.Host != nil {
 		checkPort(&report, c, bridge, pair.Host)
@@ -43,24 +42,21 @@ func checkAttachment(ctx context.Context, req *plugin.Request, c *Config) error 
 	return report.Err()
 }
 
-// checkBridge compares the bridge with its entry in prevResult. Its MAC address
-// is compared where ADD pinned it, that is with a gateway address: elsewhere it
-// may follow those of the ports. Whether it is promiscuous matters only if it
-// should be: somebody may be capturing.
-func checkBridge(report *check.Report, req *plugin.Request, c *Config) *netlink.Bridge {
-	want := &current.Interface{Name: c.Bridge, Mtu: c.MTU}
-	for _, iface := range req.Prev.Interfaces {
-		if iface.Name == c.Bridge && iface.Sandbox == "" && c.IsGateway && c.VLAN == 0 {
-			want.Mac = iface.Mac
-		}
-	}
-	bridge, ok := report.Link(want, "bridge").(*netlink.Bridge)
+// checkBridge looks at the bridge. Its MAC address may follow those of the ports,
+// if ADD found a gateway address on a bridge of somebody else's, and its MTU is the
+// smallest of all networks on it. Whether it is promiscuous matters only if it
+// should be: another network may want it.
+func checkBridge(report *check.Report, c *Config) *netlink.Bridge {
+	bridge, ok := report.Link(&current.Interface{Name: c.Bridge}, "bridge").(*netlink.Bridge)
 	if !ok {
 		return nil
 	}
 	report.Up(bridge)
+	if c.MTU != 0 && bridge.MTU > c.MTU {
+		report.Addf("%s: mtu is %d, expected at most %d: what the container cannot take is lost", c.Bridge, bridge.MTU, c.MTU)
+	}
 	if c.PromiscMode {
-		report.Equal(c.Bridge, "promiscuous mode", true, bridge.Promisc != 0)
+		report.Equal(c.Bridge, "promiscuous mode", true, isPromiscuous(bridge))
 	}
 	if c.filtersVLANs() {
 		report.Equal(c.Bridge, "VLAN filtering", true, isTrue(bridge.VlanFiltering))
@@ -121,13 +117,9 @@ func checkGateways(report *check.Report, req *plugin.Request, c *Config, bridge 
 		}
 		report.Up(device)
 	}
-	for _, ip := range containerlink.OwnIPs(req) {
-		if ip.Gateway == nil {
-			continue
-		}
-		gateway := &current.IPConfig{Address: net.IPNet{IP: ip.Gateway, Mask: ip.Address.Mask}}
-		report.Addresses(device, -1, []*current.IPConfig{gateway})
-		report.Forwarding(ip.Gateway)
+	for _, gateway := range gatewaysOf(containerlink.OwnIPs(req)) {
+		report.Addresses(device, -1, []*current.IPConfig{{Address: *gateway}})
+		report.Forwarding(gateway.IP)
 	}
 }
 

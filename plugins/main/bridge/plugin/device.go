@@ -69,7 +69,7 @@ func createBridge(c *Config) (netlink.Link, error) {
 // there before, or says why it cannot.
 func reconcile(c *Config, bridge *netlink.Bridge) error {
 	if c.MTU != 0 && c.MTU != bridge.MTU {
-		if err := changeMTU(c, bridge); err != nil {
+		if err := changeMTU(bridge, c.MTU); err != nil {
 			return err
 		}
 	}
@@ -79,7 +79,7 @@ func reconcile(c *Config, bridge *netlink.Bridge) error {
 			return fmt.Errorf("switch VLAN filtering on: %w", err)
 		}
 	}
-	if c.PromiscMode && bridge.Promisc == 0 {
+	if c.PromiscMode && !isPromiscuous(bridge) {
 		if err := netlink.SetPromiscOn(bridge); err != nil {
 			return fmt.Errorf("switch promiscuous mode on: %w", err)
 		}
@@ -92,26 +92,39 @@ func reconcile(c *Config, bridge *netlink.Bridge) error {
 	return nil
 }
 
-// changeMTU gives the bridge the configured MTU. Ports that take less would
-// silently lose what the bridge sends them, so they are a conflict.
-func changeMTU(c *Config, bridge *netlink.Bridge) error {
-	if c.MTU > bridge.MTU {
+// isPromiscuous tells whether the bridge was switched to promiscuous mode. The
+// kernel's count of reasons (Promisc) has the captures of the moment, too.
+func isPromiscuous(bridge *netlink.Bridge) bool { return bridge.RawFlags&unix.IFF_PROMISC != 0 }
+
+// changeMTU gives the bridge the MTU that is wanted, as far as its ports let it:
+// what a port cannot take, a packet from the host, is lost without a word. So with
+// networks of different MTUs on one bridge it has the smallest.
+func changeMTU(bridge *netlink.Bridge, want int) error {
+	if want > bridge.MTU {
 		links, err := netlinksafe.LinkList()
 		if err != nil {
 			return fmt.Errorf("list the ports: %w", err)
 		}
-		for _, port := range links {
-			if attrs := port.Attrs(); attrs.MasterIndex == bridge.Index && attrs.MTU < c.MTU {
-				return fmt.Errorf("the MTU is %d and cannot become %d while port %s has %d; "+
-					"set mtu to %d, use another bridge, or let the containers go first", bridge.MTU, c.MTU, attrs.Name, attrs.MTU, bridge.MTU)
-			}
+		want = smallestMTU(bridge, links, want)
+	}
+	if want == bridge.MTU {
+		return nil
+	}
+	if err := netlink.LinkSetMTU(bridge, want); err != nil {
+		return fmt.Errorf("change the MTU from %d to %d: %w", bridge.MTU, want, err)
+	}
+	bridge.MTU = want
+	return nil
+}
+
+// smallestMTU returns the smallest of mtu and those of the ports of the bridge.
+func smallestMTU(bridge *netlink.Bridge, links []netlink.Link, mtu int) int {
+	for _, l := range links {
+		if l.Attrs().MasterIndex == bridge.Index {
+			mtu = min(mtu, l.Attrs().MTU)
 		}
 	}
-	if err := netlink.LinkSetMTU(bridge, c.MTU); err != nil {
-		return fmt.Errorf("change the MTU from %d to %d: %w", bridge.MTU, c.MTU, err)
-	}
-	bridge.MTU = c.MTU
-	return nil
+	return mtu
 }
 
 // ensureGateways gives the bridge, or the VLAN's gateway device, its addresses
@@ -166,8 +179,9 @@ func ensureAddress(c *Config, device netlink.Link, want *net.IPNet, wanted []*ne
 			return fmt.Errorf("%s has the address %s, which conflicts with the gateway address %s; "+
 				"correct the gateway or subnet, or set forceAddress to have it replaced", name, have, want)
 		default:
-			if err := netlink.AddrDel(device, &addresses[i]); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
-				return fmt.Errorf("%s: remove the address %s: %w", name, have, err)
+			// Alone: others of its subnet would go along with it.
+			if err := link.RemoveAddressAlone(device, have); err != nil {
+				return err
 			}
 		}
 	}
@@ -178,13 +192,30 @@ func ensureAddress(c *Config, device netlink.Link, want *net.IPNet, wanted []*ne
 // The gateway has to answer from the first packet on, so that duplicate address
 // detection is left out unless it is asked for.
 func addAddress(c *Config, device netlink.Link, want *net.IPNet) error {
+	if err := pinMAC(device); err != nil {
+		return err
+	}
 	if err := link.AddAddress(device, want, !c.EnableDAD); err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	// Writing the device's own MAC address back makes it one that was set by
-	// hand: it then stays as ports come and go, and so do neighbours' caches.
-	if err := netlink.LinkSetHardwareAddr(device, device.Attrs().HardwareAddr); err != nil {
-		return fmt.Errorf("%s: keep the MAC address %s: %w", device.Attrs().Name, device.Attrs().HardwareAddr, err)
+	return nil
+}
+
+// pinMAC writes the device's own MAC address back, which makes it one that was
+// set by hand: it then stays as ports come and go, and so do neighbours' caches. A
+// bridge of somebody else's without ports has had none until now.
+func pinMAC(device netlink.Link) error {
+	name := device.Attrs().Name
+	now, err := link.Find(name)
+	if err != nil {
+		return err
+	}
+	mac := now.Attrs().HardwareAddr
+	if len(mac) == 0 {
+		mac = link.RandomMAC()
+	}
+	if err := netlink.LinkSetHardwareAddr(device, mac); err != nil {
+		return fmt.Errorf("%s: keep the MAC address %s: %w", name, mac, err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ package bridge
 
 import (
 	"net"
+	"slices"
 
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
@@ -21,20 +22,43 @@ func planGateways(c *Config, result *current.Result) []*net.IPNet {
 	if !c.IsGateway {
 		return nil
 	}
-	var gateways []*net.IPNet
 	for _, addr := range result.IPs {
 		if addr.Gateway == nil {
 			addr.Gateway = ip.NextIP(addr.Address.IP.Mask(addr.Address.Mask))
-		}
-		gateway := &net.IPNet{IP: addr.Gateway, Mask: addr.Address.Mask}
-		if !contains(gateways, gateway) {
-			gateways = append(gateways, gateway)
 		}
 		if c.IsDefaultGateway {
 			addDefaultRoute(result, addr.Gateway)
 		}
 	}
+	return gatewaysOf(result.IPs)
+}
+
+// gatewaysOf returns the addresses that the bridge has to have: the gateways,
+// with the subnets of the container's addresses.
+func gatewaysOf(ips []*current.IPConfig) []*net.IPNet {
+	var gateways []*net.IPNet
+	for _, addr := range ips {
+		if addr.Gateway != nil {
+			gateways = addGateway(gateways, &net.IPNet{IP: addr.Gateway, Mask: addr.Address.Mask})
+		}
+	}
 	return gateways
+}
+
+// addGateway adds an address to gateways that is not among them. The kernel has
+// one of IPv6 on a device once, whatever the length of its prefix: the larger of
+// the subnets it is.
+func addGateway(gateways []*net.IPNet, gateway *net.IPNet) []*net.IPNet {
+	for i, other := range gateways {
+		if !other.IP.Equal(gateway.IP) || isIPv4(gateway.IP) && other.String() != gateway.String() {
+			continue
+		}
+		if slices.Compare(gateway.Mask, other.Mask) < 0 {
+			gateways[i] = gateway
+		}
+		return gateways
+	}
+	return append(gateways, gateway)
 }
 
 // addDefaultRoute adds a default route via gateway, unless the family has a
@@ -58,13 +82,16 @@ func everything(family net.IP) net.IPNet {
 // conflicts tells whether a device that is to have the address want cannot keep
 // the address have. One IPv4 subnet is all a gateway has by itself, so any
 // other IPv4 address is in the way; of IPv6 there may be several, if they do
-// not overlap.
+// not overlap, and any number of link-local ones, such as the kernel's own.
 func conflicts(have, want *net.IPNet) bool {
 	if isIPv4(have.IP) != isIPv4(want.IP) || have.String() == want.String() {
 		return false
 	}
 	if isIPv4(want.IP) {
 		return true
+	}
+	if have.IP.IsLinkLocalUnicast() && !have.IP.Equal(want.IP) {
+		return false
 	}
 	return have.Contains(want.IP) || want.Contains(have.IP)
 }

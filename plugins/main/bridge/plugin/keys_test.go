@@ -60,14 +60,6 @@ var _ = Describe("keys", func() {
 		}
 	})
 
-	It("refuse an MTU that existing ports cannot take", func() {
-		rig.Add(one, config(`,"mtu":1400`))
-		two := rig.Container("two")
-		_, err := rig.Call("ADD", two, config(`,"mtu":1500`))
-		Expect(err).To(MatchError(MatchRegexp(`the MTU is 1400 and cannot become 1500 while port veth\w+ has 1400`)))
-		Expect(hostLink("br0").Attrs().MTU).To(Equal(1400))
-	})
-
 	It("refuse a device of another type in the bridge's place", func() {
 		rig.OnHost(func() {
 			attrs := netlink.NewLinkAttrs()

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package bridge
+
+import (
+	"fmt"
+	"net"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/plugin"
+)
+
+// A bridge belongs to everybody: to other networks, to the administrator and to
+// upstream's plugin before an upgrade.
+var _ = Describe("a bridge that others use, too", func() {
+	var rig *testrig.Rig
+	var one, two *testrig.Container
+
+	BeforeEach(func() {
+		rig = testrig.New(Plugin, ipamPath())
+		one, two = rig.Container("one"), rig.Container("two")
+	})
+
+	config := func(rest string) string {
+		return `{"type":"bridge","bridge":"br0","isGateway":true` + rest + `,` + rig.HostLocal("", "10.1.2.0/24", "fd00:1:2::/64") + `}`
+	}
+
+	bridge := func() (l netlink.Link) {
+		rig.OnHost(func() { l = testrig.Find("br0") })
+		return l
+	}
+
+	It("has the smallest MTU of all, whoever comes first", func() {
+		large, small := config(`,"mtu":1500`), config(`,"mtu":1400`)
+		first := rig.Add(one, large)
+		second := rig.Add(two, small)
+		Expect(bridge().Attrs().MTU).To(Equal(1400))
+		Expect(rig.Check(one, large, first)).To(Succeed())
+		Expect(rig.Check(two, small, second)).To(Succeed())
+		third := rig.Container("three")
+		Expect(rig.Check(third, large, rig.Add(third, large))).To(Succeed())
+		Expect(bridge().Attrs().MTU).To(Equal(1400))
+		// Nothing that the bridge takes is lost on the way to the smaller port.
+		Expect(testrig.ReachWith(rig.Host, two.Netns, second.IPs[0].Address.IP.String(), 1400-28)).To(Succeed())
+
+		rig.OnHost(func() { Expect(netlink.LinkSetMTU(bridge(), 1500)).To(Succeed()) })
+		Expect(rig.Check(two, small, second)).To(MatchError(ContainSubstring("br0: mtu is 1500, expected at most 1400")))
+		rig.OnHost(func() { Expect(netlink.LinkSetMTU(bridge(), 1400)).To(Succeed()) })
+
+		rig.Del(two, small)
+		rig.Add(two, large)
+		Expect(bridge().Attrs().MTU).To(Equal(1500))
+	})
+
+	It("gets a MAC address for good though it had none without ports", func() {
+		rig.OnHost(func() {
+			addBridge()
+			Expect(netlink.LinkDel(addPort(""))).To(Succeed())
+			Expect(testrig.Find("br0").Attrs().HardwareAddr).To(BeEmpty())
+		})
+		mac := rig.Add(one, config(``)).Interfaces[bridgeIndex].Mac
+		for i := range 5 {
+			rig.Add(rig.Container(fmt.Sprint("other", i)), config(``))
+			Expect(bridge().Attrs().HardwareAddr.String()).To(Equal(mac))
+		}
+	})
+
+	It("may have had the gateway address before, and another MAC address with every port", func() {
+		rig.OnHost(func() { addBridge("10.1.2.1/24", "fd00:1:2::1/64") })
+		result := rig.Add(one, config(``))
+		rig.OnHost(func() { addPort("00:00:5e:00:53:01") }) // the lowest
+		Expect(bridge().Attrs().HardwareAddr.String()).To(Equal("00:00:5e:00:53:01"))
+		Expect(rig.Check(one, config(``), result)).To(Succeed())
+	})
+
+	It("is promiscuous after the end of a capture, too", func() {
+		rig.Add(one, config(``))
+		var end func()
+		rig.OnHost(func() { end = capture("br0") })
+		promiscuous := config(`,"promiscMode":true`)
+		result := rig.Add(two, promiscuous)
+		end()
+		Expect(bridge().Attrs().Promisc).To(Equal(1))
+		Expect(rig.Check(two, promiscuous, result)).To(Succeed())
+
+		rig.OnHost(func() {
+			end = capture("br0")
+			Expect(netlink.SetPromiscOff(bridge())).To(Succeed())
+		})
+		defer end()
+		Expect(rig.Check(two, promiscuous, result)).To(MatchError(ContainSubstring("br0: promiscuous mode is false, expected true")))
+	})
+
+	It("keeps the gateway address when the one that it was secondary to is replaced", func() {
+		rig.OnHost(func() { addBridge("10.1.2.77/24", "10.1.2.1/24") })
+		forced := config(`,"forceAddress":true`)
+		result := rig.Add(one, forced)
+		Expect(rig.Check(one, forced, result)).To(Succeed())
+		Expect(testrig.Reach(one.Netns, rig.Host, "10.1.2.1")).To(Equal(result.IPs[0].Address.IP.String()))
+	})
+
+	DescribeTable("has an IPv6 gateway once, with the larger of its subnets",
+		func(addresses string) {
+			c := `{"type":"bridge","bridge":"br0","isGateway":true,"ipam":{"type":"static","addresses":[` + addresses + `]}}`
+			result := rig.Add(one, c)
+			Expect(rig.Check(one, c, result)).To(Succeed())
+			Expect(testrig.Reach(one.Netns, rig.Host, "fd00:9::1")).To(Equal("fd00:9::5"))
+		},
+		Entry("first", `{"address":"fd00:9::5/64","gateway":"fd00:9::1"},{"address":"fd00:77::1/128","gateway":"fd00:9::1"}`),
+		Entry("last", `{"address":"fd00:77::1/128","gateway":"fd00:9::1"},{"address":"fd00:9::5/64","gateway":"fd00:9::1"}`),
+	)
+
+	It("has a link-local gateway beside the kernel's own link-local address", func() {
+		outside := rig.Outside([]string{"2001:db8::1/64"}, []string{"2001:db8::9/64"})
+		testrig.Route(outside, "fd00:9::/64", "2001:db8::1")
+		rig.OnHost(func() {
+			addBridge()
+			addPort("")
+		})
+		Eventually(func() string { return testrig.IP(rig.Host, "-6 address show dev br0") }).Should(ContainSubstring("fe80:"))
+		for i, container := range []*testrig.Container{one, two} {
+			address := fmt.Sprintf("fd00:9::%d", i+5)
+			c := `{"type":"bridge","bridge":"br0","isDefaultGateway":true,
+				"ipam":{"type":"static","addresses":[{"address":"` + address + `/64","gateway":"fe80::1"}]}}`
+			result := rig.Add(container, c)
+			Expect(rig.Check(container, c, result)).To(Succeed())
+			testrig.IP(rig.Host, "-6 route replace fd00:9::/64 dev br0")
+			Expect(testrig.Reach(container.Netns, outside, "2001:db8::9")).To(Equal(address))
+		}
+	})
+
+	It("keeps the ports of containers that are not ours through GC", func() {
+		// What Docker and upstream call theirs, where chance has it that they begin as ours do.
+		prefix := plugin.Owner{Network: "test"}.HostLinkPrefix()
+		names := []string{prefix + "01a", prefix + "0ab9"}
+		rig.OnHost(func() {
+			for _, name := range names {
+				attrs := netlink.NewLinkAttrs()
+				attrs.Name = name
+				Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "p" + name[len(prefix):]})).To(Succeed())
+			}
+		})
+		rig.Add(one, config(``))
+		_, err := rig.Call("GC", one, config(`,"cni.dev/valid-attachments":[]`))
+		Expect(err).NotTo(HaveOccurred())
+		rig.OnHost(func() {
+			for _, name := range names {
+				testrig.Find(name)
+			}
+		})
+		one.Do(func() {
+			_, err := netlink.LinkByName("eth0")
+			Expect(err).To(BeAssignableToTypeOf(netlink.LinkNotFoundError{}))
+		})
+	})
+})
+
+// addBridge makes br0 as an administrator would, with addresses.
+func addBridge(addresses ...string) {
+	GinkgoHelper()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "br0"
+	Expect(netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs})).To(Succeed())
+	br := testrig.Find("br0")
+	Expect(netlink.LinkSetUp(br)).To(Succeed())
+	for _, address := range addresses {
+		Expect(netlink.AddrAdd(br, &netlink.Addr{IPNet: cidr(address)})).To(Succeed())
+	}
+}
+
+// addPort gives br0 a port with a carrier, and a MAC address of the kernel's if
+// mac is empty.
+func addPort(mac string) netlink.Link {
+	GinkgoHelper()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MasterIndex = "port", testrig.Find("br0").Attrs().Index
+	attrs.HardwareAddr, _ = net.ParseMAC(mac)
+	Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer"})).To(Succeed())
+	for _, end := range []string{"port", "peer"} {
+		Expect(netlink.LinkSetUp(testrig.Find(end))).To(Succeed())
+	}
+	return testrig.Find("port")
+}
+
+// capture puts a link of this namespace into promiscuous mode as tcpdump does,
+// until end is called.
+func capture(name string) (end func()) {
+	GinkgoHelper()
+	index := int32(testrig.Find(name).Attrs().Index)
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
+		&unix.PacketMreq{Ifindex: index, Type: unix.PACKET_MR_PROMISC})).To(Succeed())
+	return func() { Expect(unix.Close(fd)).To(Succeed()) }
+}
