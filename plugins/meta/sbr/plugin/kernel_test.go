@@ -243,6 +243,20 @@ var _ = Describe("the kernel", func() {
 		Expect(t.rules(6)).To(BeEmpty())
 	})
 
+	It("keeps the rules of the interface that has the address now when a DEL comes late", func() {
+		t.Add(t.c, t.config(""))
+		t.Del(t.c, t.config(""))
+		testrig.IP(t.c.Netns, "link del net1")
+		testrig.Join(testrig.End{Netns: t.second, Name: "again"}, testrig.End{Netns: t.c.Netns, Name: "net2", Addresses: []string{"10.2.0.5/24", "fd00:2::5/64"}})
+		late := *t.c
+		t.c.IfName = "net2"
+		t.Add(t.c, strings.ReplaceAll(t.config(""), "net1", "net2"))
+		before := t.snapshot()
+		Expect(t.rules(4)).To(HaveLen(1))
+		t.Del(&late, t.config(""))
+		Expect(t.snapshot()).To(Equal(before))
+	})
+
 	It("loses the rules that upstream has made", func() {
 		testrig.IP(t.c.Netns, "rule add from 10.2.0.5 lookup 100 protocol unspec")
 		testrig.IP(t.c.Netns, "rule add from 10.2.0.5 lookup 5000 protocol unspec")

@@ -43,8 +43,9 @@ func remove(req *plugin.Request, c *Config) error {
 	return errors.Join(errs...)
 }
 
-// ownRules returns the rules of the interface's addresses. If it is gone, those
-// are the ones of prevResult, and those of rules whose address nobody has.
+// ownRules returns the rules of the interface's addresses, and of those of
+// prevResult that no other interface has meanwhile. If it is gone, there are those
+// of rules whose address nobody has, too.
 func ownRules(req *plugin.Request, index int, c *Config) ([]netlink.Rule, error) {
 	rules, err := listRules()
 	if err != nil {
@@ -56,7 +57,9 @@ func ownRules(req *plugin.Request, index int, c *Config) ([]netlink.Rule, error)
 	}
 	var own, anybodys []net.IP
 	for _, ip := range ownAddresses(req) {
-		own = append(own, ip.Address.IP)
+		if !slices.ContainsFunc(addresses, func(a netlink.Addr) bool { return a.LinkIndex != index && a.IP.Equal(ip.Address.IP) }) {
+			own = append(own, ip.Address.IP)
+		}
 	}
 	for _, address := range addresses {
 		anybodys = append(anybodys, address.IP)
