@@ -110,7 +110,7 @@ func (r *Report) Routes(want []*types.Route) {
 // Describe writes a route the way ip-route does.
 func Describe(route *types.Route) string {
 	text := route.Dst.String()
-	if route.GW != nil {
+	if hasOwnGateway(route) {
 		text += " via " + route.GW.String()
 	}
 	for _, field := range []struct {
@@ -155,12 +155,16 @@ func matches(have *netlink.Route, want *types.Route) bool {
 	case want.MTU != 0 && want.MTU != have.MTU:
 	case want.AdvMSS != 0 && want.AdvMSS != have.AdvMSS:
 	case want.Scope != nil && isIPv4(want.Dst) && *want.Scope != int(have.Scope): // IPv6 routes have no scope
-	case want.GW != nil && !hasGateway(have, want.GW):
+	case hasOwnGateway(want) && !hasGateway(have, want.GW):
 	default:
 		return true
 	}
 	return false
 }
+
+// hasOwnGateway tells whether a route goes through a gateway: 0.0.0.0 stands for
+// the link itself (RFC 3442).
+func hasOwnGateway(route *types.Route) bool { return route.GW != nil && !route.GW.IsUnspecified() }
 
 // tableNumber returns the table that the kernel puts a route for table in.
 func tableNumber(table int) int {

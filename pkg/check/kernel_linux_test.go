@@ -168,6 +168,7 @@ var _ = Describe("the kernel's state", func() {
 			Entry("main table by number", &types.Route{Dst: *network("10.7.0.0/16"), Table: pointer(unix.RT_TABLE_MAIN)}),
 			Entry("main table by its absence", &types.Route{Dst: *network("10.7.0.0/16"), Table: pointer(unix.RT_TABLE_UNSPEC)}),
 			Entry("scope", &types.Route{Dst: *network("10.7.0.0/16"), Scope: pointer(int(netlink.SCOPE_LINK))}),
+			Entry("on the link", &types.Route{Dst: *network("10.7.0.0/16"), GW: net.IPv4zero, Scope: pointer(int(netlink.SCOPE_LINK))}),
 			Entry("first gateway of several", &types.Route{Dst: *network("10.8.0.0/16"), GW: net.ParseIP("10.1.2.1")}),
 			Entry("last gateway of several", &types.Route{Dst: *network("10.8.0.0/16"), GW: net.ParseIP("10.1.2.2")}),
 			Entry("last IPv6 gateway of several", &types.Route{Dst: *network("2001:db8:8::/48"), GW: net.ParseIP("2001:db8::2")}),
