@@ -8,11 +8,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/d2g/dhcp4"
 	"github.com/vishvananda/netlink"
 )
 
@@ -311,12 +313,24 @@ func (l *lease) open(ctx context.Context) (c client, err error) {
 				return err
 			}
 		}
-		c, err = l.family.open(ctx, l.place.station, l.identity)
+		at := l.place.station
+		at.MAC = l.hardwareAddr(found)
+		c, err = l.family.open(ctx, at, l.identity)
 		if err == nil {
 			l.overhear(c, found)
 		}
 		return err
 	})
+}
+
+// hardwareAddr returns the address to name to servers (chaddr): as long as there
+// is a grant, the one by which they know the client from it, though the interface
+// may have got another. Answers are sent to the IP address then.
+func (l *lease) hardwareAddr(found netlink.Link) net.HardwareAddr {
+	if g := l.held(); g != nil && l.family == inet4 {
+		return dhcp4.Packet(g.Message).CHAddr()
+	}
+	return found.Attrs().HardwareAddr
 }
 
 // adopt takes a grant. The interface follows it: what the plugins configured

@@ -5,6 +5,7 @@
 package dhcp
 
 import (
+	"net"
 	"syscall"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -94,6 +95,34 @@ var _ = Describe("a lease", func() {
 			Expect(n.leases()).To(BeEmpty())
 		})
 	}
+
+	It("survives a change of the MAC address, such as tuning's after ADD", func() {
+		server := n.kea(10, timing{1, 2, 5})
+		first := n.daemon()
+		result := n.Add(c, config)
+		configure(c, result)
+		granted := "DHCP4_LEASE_ALLOC .*" + addressOf(result) + " has been"
+		Expect(server.Out).Should(gbytes.Say(granted))
+		set(func(l netlink.Link) error { return netlink.LinkSetHardwareAddr(l, net.HardwareAddr{2, 0, 0, 0, 0, 0x55}) })
+		Expect(n.Check(c, config, result)).To(Succeed())
+		for range 2 {
+			Eventually(server.Out).Should(gbytes.Say(granted))
+		}
+		first.end(syscall.SIGKILL)
+		second := n.daemon()
+		Eventually(second.Err).Should(gbytes.Say("1 leases taken up"))
+		Eventually(server.Out).Should(gbytes.Say(granted))
+		Expect(n.Check(c, config, result)).To(Succeed())
+		Expect(testrig.Reach(n.Host, c.Netns, addressOf(result))).To(Equal(hostAddress))
+		Expect(string(server.Out.Contents())).NotTo(ContainSubstring("RELEASE"))
+
+		server.end(syscall.SIGKILL) // whoever is there next is asked by broadcast
+		Eventually(second.Err).Should(gbytes.Say("no DHCP server answered"))
+		server = n.kea(10, timing{1, 5, 9})
+		Eventually(server.Out).Should(gbytes.Say(granted))
+		n.Del(c, config)
+		Eventually(server.Out).Should(gbytes.Say("DHCP4_RELEASE .*" + addressOf(result) + " was released properly"))
+	})
 
 	It("survives a server that is away for longer than T2", func() {
 		first := n.kea(10, timing{1, 2, 9})

@@ -240,7 +240,8 @@ func (o options) routes() []*types.Route {
 // scopeLink is RT_SCOPE_LINK: the destination is on the link itself.
 const scopeLink = 253
 
-// classlessRoutes parses option 121. Half a list is worth nothing.
+// classlessRoutes parses option 121. Half a list is worth nothing. Routes to what
+// is on the link come first: others may have their gateways there.
 func classlessRoutes(value []byte) []*types.Route {
 	var routes []*types.Route
 	for len(value) > 0 {
@@ -261,7 +262,19 @@ func classlessRoutes(value []byte) []*types.Route {
 		routes = append(routes, route)
 		value = value[end:]
 	}
+	slices.SortStableFunc(routes, func(a, b *types.Route) int { return compareScopes(a.Scope, b.Scope) })
 	return routes
+}
+
+// compareScopes puts a scope before none.
+func compareScopes(a, b *int) int {
+	switch {
+	case (a == nil) == (b == nil):
+		return 0
+	case a != nil:
+		return -1
+	}
+	return 1
 }
 
 // staticRoutes parses option 33: pairs of a destination, whose class tells the

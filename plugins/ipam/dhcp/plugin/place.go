@@ -5,7 +5,6 @@
 package dhcp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +24,8 @@ var errGone = errors.New("the interface is gone")
 // place is where a lease is held: an interface in a network namespace. Nothing
 // of it is kept open. A path may lead to another namespace later, and names,
 // indices and inode numbers are used again, so that there are several signs by
-// which to recognise it.
+// which to recognise it. The MAC address is none: tuning sets another one after
+// ADD, and an ipvlan has that of its parent, whichever that is.
 type place struct {
 	Netns  string `json:"netns"` // the path, as the runtime gave it
 	Device uint64 `json:"device"`
@@ -39,7 +39,7 @@ type place struct {
 type station struct {
 	IfName string           `json:"ifname"`
 	Index  int              `json:"index"`
-	MAC    net.HardwareAddr `json:"mac"`
+	MAC    net.HardwareAddr `json:"mac"`  // when it was found; see lease.open
 	Kind   string           `json:"kind"` // such as "macvlan"
 }
 
@@ -80,7 +80,7 @@ func (p *place) visit(prefix string, fn func(netlink.Link) error) error {
 			return err
 		case now.Device != p.Device || now.Inode != p.Inode || now.Cookie != p.Cookie:
 			return fmt.Errorf("%w: another network namespace is at %s now", errGone, p.Netns)
-		case l.Attrs().Index != p.Index || !bytes.Equal(l.Attrs().HardwareAddr, p.MAC):
+		case l.Attrs().Index != p.Index:
 			return fmt.Errorf("%w: %s is another interface now", errGone, p.IfName)
 		}
 		return fn(l)
@@ -95,8 +95,7 @@ func (p *place) visit(prefix string, fn func(netlink.Link) error) error {
 
 // same tells whether other is the same interface in the same namespace.
 func (p *place) same(other place) bool {
-	return p.Device == other.Device && p.Inode == other.Inode && p.Cookie == other.Cookie &&
-		p.Index == other.Index && bytes.Equal(p.MAC, other.MAC)
+	return p.Device == other.Device && p.Inode == other.Inode && p.Cookie == other.Cookie && p.Index == other.Index
 }
 
 // netnsCookie returns the number that the kernel gave the namespace of the

@@ -54,7 +54,10 @@ var _ = DescribeTable("routes of options",
 	Entry("classless ones and no others", options{
 		3: {10, 0, 0, 1}, 33: {10, 0, 0, 0, 10, 1, 1, 1},
 		121: {0, 10, 0, 0, 9, 24, 192, 168, 1, 10, 0, 0, 8, 25, 10, 9, 8, 255, 0, 0, 0, 0},
-	}, "0.0.0.0/0 via 10.0.0.9", "192.168.1.0/24 via 10.0.0.8", "10.9.8.128/25 via 0.0.0.0 scope 253"),
+	}, "10.9.8.128/25 via 0.0.0.0 scope 253", "0.0.0.0/0 via 10.0.0.9", "192.168.1.0/24 via 10.0.0.8"),
+	Entry("classless ones, the way to the gateway first", options{
+		121: {0, 10, 0, 0, 1, 8, 10, 10, 0, 0, 1, 32, 10, 0, 0, 1, 0, 0, 0, 0},
+	}, "10.0.0.1/32 via 0.0.0.0 scope 253", "0.0.0.0/0 via 10.0.0.1", "10.0.0.0/8 via 10.0.0.1"),
 	Entry("malformed classless ones are none", options{3: {10, 0, 0, 1}, 121: {33, 1, 2, 3, 4, 5, 6, 7, 8, 9}}, "0.0.0.0/0 via 10.0.0.1"),
 	Entry("cut off classless ones are none", options{3: {10, 0, 0, 1}, 121: {0, 10, 0, 0, 9, 24, 192}}, "0.0.0.0/0 via 10.0.0.1"),
 )
