@@ -69,6 +69,9 @@ func Silence(req *plugin.Request, l netlink.Link) (removed []*net.IPNet, err err
 // like all there are.
 func removeAddresses(l netlink.Link) (removed []*net.IPNet, err error) {
 	addresses, err := link.Addresses(l, netlink.FAMILY_ALL)
+	if link.IsNotFound(err) { // another DEL was faster
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
