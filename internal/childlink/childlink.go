@@ -31,6 +31,8 @@ type Kind struct {
 	Master *Master          // nil for a link that stands by itself
 	MTU    int              // 0: up to the kernel
 	MAC    net.HardwareAddr // nil: up to the kernel
+	// CheckMTU is what Check expects where prevResult states no MTU; 0: any.
+	CheckMTU int
 	// Build makes a link to be created of the attributes that all kinds have.
 	Build func(netlink.LinkAttrs) netlink.Link
 	// Compare notes what is different about the properties that only this kind
@@ -132,7 +134,11 @@ func Connect(ctx context.Context, req *plugin.Request, l netlink.Link, c *conf.C
 // Configure gives the link the addresses and routes of the result, sets it up,
 // and makes it the only interface of the result.
 func Configure(ctx context.Context, req *plugin.Request, l netlink.Link, result *current.Result, c *conf.Common) error {
-	containerlink.Complete(result, link.Describe(l, req.Netns.Path()), c)
+	iface, err := containerlink.Describe(req, l)
+	if err != nil {
+		return err
+	}
+	containerlink.Complete(result, iface, c)
 	return req.InNetns(func() error {
 		announceIPv6(req.IfName)
 		return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, ipam.Options{Link: l, Announce: true})
@@ -163,7 +169,7 @@ func Release(ctx context.Context, req *plugin.Request, l netlink.Link) error {
 func Check(ctx context.Context, req *plugin.Request, k Kind) error {
 	var report check.Report
 	report.Fail("ipam", req.IPAM.Check(ctx))
-	l := containerlink.Check(&report, req, containerlink.Want{Kind: k.Type, MTU: k.MTU, Up: true})
+	l := containerlink.Check(&report, req, containerlink.Want{Kind: k.Type, MTU: k.CheckMTU, Up: true})
 	if l == nil {
 		return report.Err()
 	}

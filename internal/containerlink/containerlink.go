@@ -94,7 +94,7 @@ func Delete(req *plugin.Request, l netlink.Link) error {
 // Want is what an interface should be like, beside what prevResult says.
 type Want struct {
 	Kind string // as the kernel names it
-	MTU  int    // that the configuration asks for; 0: what prevResult says
+	MTU  int    // where prevResult states none, as those of old versions; 0: any
 	Up   bool   // rather than down, or either
 }
 
@@ -108,9 +108,7 @@ func Check(report *check.Report, req *plugin.Request, want Want) (found netlink.
 		return nil
 	}
 	expected := *previous
-	if want.MTU != 0 {
-		expected.Mtu = want.MTU
-	}
+	expected.Mtu = expectedMTU(req, previous, want)
 	err := req.InNetns(func() error {
 		if found = report.Link(&expected, want.Kind); found == nil {
 			return nil
@@ -124,6 +122,35 @@ func Check(report *check.Report, req *plugin.Request, want Want) (found netlink.
 	})
 	report.Fail(req.IfName, err)
 	return found
+}
+
+// expectedMTU returns the MTU that the interface should have, 0 for any. What
+// prevResult states comes before what the configuration does: a plugin later in
+// the chain, tuning, may have changed it.
+func expectedMTU(req *plugin.Request, previous *current.Interface, want Want) int {
+	switch {
+	case req.IPAM.SetsMTU():
+		return 0
+	case previous.Mtu != 0:
+		return previous.Mtu
+	}
+	return want.MTU
+}
+
+// Describe returns the container's interface as an entry of a result, with the
+// MTU that the IPAM plugin has given it, if it does that.
+func Describe(req *plugin.Request, l netlink.Link) (*current.Interface, error) {
+	if !req.IPAM.SetsMTU() {
+		return link.Describe(l, req.Netns.Path()), nil
+	}
+	err := req.InNetns(func() (err error) {
+		l, err = link.FindByIndex(l.Attrs().Index)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return link.Describe(l, req.Netns.Path()), nil
 }
 
 // Complete makes iface the only interface of the result, to which all addresses

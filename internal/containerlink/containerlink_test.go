@@ -9,8 +9,12 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
 
+	current "github.com/containernetworking/cni/pkg/types/100"
+
 	"github.com/containernetworking/plugins/internal/containerlink"
 	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
@@ -53,4 +57,27 @@ var _ = Describe("the container's interface", func() {
 		Expect(removed).To(BeEmpty())
 		Expect(containerlink.Delete(req, found)).To(Succeed())
 	})
+
+	DescribeTable("has the MTU 1400, which is",
+		func(ipamType string, previous, configured int, problem string) {
+			req.IPAM = ipam.NewDelegate(ipamType, nil)
+			req.Prev = &current.Result{Interfaces: []*current.Interface{{Name: "eth0", Sandbox: netns.Path(), Mtu: previous}}}
+			var report check.Report
+			containerlink.Check(&report, req, containerlink.Want{Kind: "veth", MTU: configured})
+			if problem == "" {
+				Expect(report.Err()).To(Succeed())
+			} else {
+				Expect(report.Err()).To(MatchError(problem))
+			}
+		},
+		Entry("what ADD reported", "static", 1400, 0, ""),
+		Entry("what ADD reported at layer 2", "", 1400, 0, ""),
+		Entry("what a later plugin has made of the configured one", "static", 1400, 1500, ""),
+		Entry("not what ADD reported", "static", 1500, 0, "eth0: mtu is 1400, expected 1500"),
+		Entry("not what ADD reported, though configured", "static", 1500, 1400, "eth0: mtu is 1400, expected 1500"),
+		Entry("what is configured, when there is no report", "static", 0, 1400, ""),
+		Entry("not what is configured, when there is no report", "static", 0, 1500, "eth0: mtu is 1400, expected 1500"),
+		Entry("anything, when nobody says", "static", 0, 0, ""),
+		Entry("what a server says now", "dhcp", 1500, 1500, ""),
+	)
 })

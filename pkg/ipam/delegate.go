@@ -40,6 +40,10 @@ func (d *Delegate) Locate() (err error) {
 // Configured tells whether there is an IPAM plugin.
 func (d Delegate) Configured() bool { return d.plugin != "" }
 
+// SetsMTU tells whether the IPAM plugin gives the interface an MTU: dhcp that of
+// the server, in ADD and whenever the server changes it.
+func (d Delegate) SetsMTU() bool { return d.plugin == "dhcp" }
+
 // Add has the IPAM plugin assign addresses. Their release is on the stack
 // before it runs, so it is released too if it fails (as the CNI specification
 // asks, section 4), or if its answer is no good: one without an address is an

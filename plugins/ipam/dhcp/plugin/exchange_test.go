@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -239,6 +240,45 @@ var _ = Describe("interface plugins", func() {
 		})
 	}
 })
+
+var _ = DescribeTable("the MTU of a server is in the result of an interface plugin, and CHECK does not mind another one later",
+	func(name, own string) {
+		if name != "bridge" {
+			testutils.Need(GinkgoT(), name)
+		}
+		n := newLAN()
+		serve := func(mtu string) process {
+			return n.dnsmasq("--dhcp-option=26,"+mtu, "--dhcp-option-force=58,1", "--dhcp-option-force=59,3")
+		}
+		server := serve("1400")
+		n.daemon()
+		n.parent()
+		c := n.Container("c1")
+		config := fmt.Sprintf(`{"cniVersion":"1.1.0","name":"test","type":%q,%s,"ipam":{"type":"dhcp","daemonSocketPath":%q,
+			"request":[{"option":"interface-mtu"}]}}`, name, own, n.socket())
+		run := func(verb, config string) string {
+			GinkgoHelper()
+			printed, err := n.run(interfacePlugin(name), verb, c, config)
+			Expect(err).NotTo(HaveOccurred(), printed)
+			return printed
+		}
+		mtu := func() (mtu int) {
+			c.Do(func() { mtu = testrig.Find("eth0").Attrs().MTU })
+			return mtu
+		}
+
+		result := testrig.Result(run("ADD", config))
+		Expect(result.Interfaces[len(result.Interfaces)-1].Mtu).To(Equal(1400))
+		Expect(mtu()).To(Equal(1400))
+		run("CHECK", testrig.WithPrev(config, result))
+		server.end(syscall.SIGKILL)
+		serve("1300")
+		Eventually(mtu).Should(Equal(1300))
+		run("CHECK", testrig.WithPrev(config, result))
+	},
+	Entry("bridge", "bridge", `"bridge":"br0"`),
+	Entry("macvlan that is to have another", "macvlan", `"master":"uplink","mtu":1500`),
+)
 
 // interfacePlugin builds an interface plugin, unless that has been done.
 func interfacePlugin(name string) string {

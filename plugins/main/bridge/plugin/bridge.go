@@ -49,7 +49,9 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err != nil {
 		return nil, err
 	}
-	nameInterfaces(req, bridge, pair, result)
+	if err := nameInterfaces(req, bridge, pair, result); err != nil {
+		return nil, err
+	}
 	gateways := planGateways(c, result)
 	if err := configureContainer(ctx, req, c, pair, result); err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/containernetworking/plugins/internal/containerlink"
 	"github.com/containernetworking/plugins/internal/vethpair"
 	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/link"
@@ -97,14 +98,19 @@ func announce(req *plugin.Request, c *Config, pair *vethpair.Pair) error {
 
 // nameInterfaces puts the interfaces into the result. All addresses are the
 // container's.
-func nameInterfaces(req *plugin.Request, bridge *netlink.Bridge, pair *vethpair.Pair, result *current.Result) {
+func nameInterfaces(req *plugin.Request, bridge *netlink.Bridge, pair *vethpair.Pair, result *current.Result) error {
+	container, err := containerlink.Describe(req, pair.Container)
+	if err != nil {
+		return err
+	}
 	result.Interfaces = make([]*current.Interface, containerIndex+1)
 	result.Interfaces[bridgeIndex] = link.Describe(bridge, "")
 	result.Interfaces[hostIndex] = link.Describe(pair.Host, "")
-	result.Interfaces[containerIndex] = link.Describe(pair.Container, req.Netns.Path())
+	result.Interfaces[containerIndex] = container
 	for _, ip := range result.IPs {
 		ip.Interface = current.Int(containerIndex)
 	}
+	return nil
 }
 
 // complete brings the result up to date: a bridge whose MAC address or MTU

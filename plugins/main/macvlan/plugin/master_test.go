@@ -84,6 +84,25 @@ var _ = Describe("the master", func() {
 		Expect(testrig.Code(err)).To(Equal(plugin.ErrNotAvailable))
 	})
 
+	DescribeTable("sets a limit to the MTU, which a plugin later in the chain may change",
+		func(version string, reported int) {
+			config := `{"cniVersion":"` + version + `","type":"macvlan","master":"uplink","mtu":1400,` + addresses + `}`
+			result := rig.Add(one, config)
+			Expect(result.Interfaces[0].Mtu).To(Equal(reported))
+			Expect(rig.Check(one, config, result)).To(Succeed())
+			one.Do(func() {
+				Expect(setLink("eth0", func(l netlink.Link) error { return netlink.LinkSetMTU(l, 1300) })).To(Succeed())
+			})
+			if reported != 0 {
+				Expect(rig.Check(one, config, result)).To(MatchError(ContainSubstring("eth0: mtu is 1300, expected 1400")))
+				result.Interfaces[0].Mtu = 1300
+			}
+			Expect(rig.Check(one, config, result)).To(Succeed())
+		},
+		Entry("and its result says so", "1.1.0", 1400),
+		Entry("and its result cannot say so", "0.4.0", 0),
+	)
+
 	It("may belong to somebody who shares it with nobody", func() {
 		rig.OnHost(func() {
 			attrs := netlink.NewLinkAttrs()

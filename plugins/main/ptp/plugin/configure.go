@@ -15,6 +15,7 @@ import (
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/containernetworking/plugins/internal/containerlink"
 	"github.com/containernetworking/plugins/internal/vethpair"
 	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/link"
@@ -73,7 +74,11 @@ func silenceIPv6(name string) {
 // connected routes make way for those through the gateway, in the place where
 // IPAM's routes, which need the gateway, come after.
 func configureContainer(ctx context.Context, req *plugin.Request, pair *vethpair.Pair, plan routePlan, result *current.Result) error {
-	result.Interfaces = []*current.Interface{link.Describe(pair.Host, ""), link.Describe(pair.Container, req.Netns.Path())}
+	container, err := containerlink.Describe(req, pair.Container)
+	if err != nil {
+		return err
+	}
+	result.Interfaces = []*current.Interface{link.Describe(pair.Host, ""), container}
 	for _, ip := range result.IPs {
 		ip.Interface = current.Int(containerIndex)
 	}

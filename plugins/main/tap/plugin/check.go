@@ -20,7 +20,7 @@ func checkAttachment(ctx context.Context, req *plugin.Request, c *Config) error 
 		c.compare(report, l.(*netlink.Tuntap))
 		report.Fail(req.IfName, req.InNetns(func() error { return c.comparePort(report, l) }))
 	}
-	return childlink.Check(ctx, req, childlink.Kind{Type: linkType, MTU: c.MTU, Compare: compare})
+	return childlink.Check(ctx, req, childlink.Kind{Type: linkType, Compare: compare})
 }
 
 // compare notes what is different about the properties of a tap interface.

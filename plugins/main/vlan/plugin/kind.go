@@ -15,9 +15,10 @@ import (
 
 func (c *Config) kind(conf.EnvArgs) childlink.Kind {
 	return childlink.Kind{
-		Type:   "vlan",
-		Master: c.Settings.Of(c.suits),
-		MTU:    c.MTU,
+		Type:     "vlan",
+		Master:   c.Settings.Of(c.suits),
+		MTU:      c.MTU,
+		CheckMTU: c.MTU, // as upstream, of this kind alone
 		Build: func(attrs netlink.LinkAttrs) netlink.Link {
 			return &netlink.Vlan{LinkAttrs: attrs, VlanId: c.VLANID, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}
 		},

@@ -76,6 +76,14 @@ var _ = Describe("packets", func() {
 		Expect(rig.Add(one, `{"type":"vlan","master":"uplink","vlanId":100}`).Interfaces[0].Mtu).To(Equal(1200))
 		Expect(rig.Add(two, `{"type":"vlan","master":"uplink","vlanId":200,"mtu":1100}`).Interfaces[0].Mtu).To(Equal(1100))
 	})
+
+	It("have the configured MTU, says CHECK, where the result states none", func() {
+		const config = `{"cniVersion":"0.4.0","type":"vlan","master":"uplink","vlanId":100,"mtu":1400}`
+		result := rig.Add(one, config)
+		Expect(rig.Check(one, config, result)).To(Succeed())
+		one.Do(func() { Expect(netlink.LinkSetMTU(linkCalled("eth0"), 1300)).To(Succeed()) })
+		Expect(rig.Check(one, config, result)).To(MatchError(ContainSubstring("eth0: mtu is 1300, expected 1400")))
+	})
 })
 
 var _ = DescribeTable("a master that does not suit",
