@@ -16,6 +16,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/check"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -112,14 +113,24 @@ func (m *Master) check(report *check.Report, req *plugin.Request, l netlink.Link
 		if err != nil {
 			return err
 		}
-		// The kernel tells in which namespace the master is unless it is in the link's.
-		attrs := l.Attrs()
-		if attrs.ParentIndex != master.Attrs().Index || m.InContainer != (attrs.NetNsID < 0) {
+		there, err := m.holdsMasterOf(req, l)
+		if err == nil && (!there || l.Attrs().ParentIndex != master.Attrs().Index) {
 			report.Addf("%s: the master is not %s %s", req.IfName, m.Name, m.place())
 		}
-		return nil
+		return err
 	})
 	report.Fail("master", err)
+}
+
+// holdsMasterOf tells whether the current namespace, where m is to be, is that of
+// the master of l. The kernel says which one that is unless it is the link's own,
+// and that may be the host's (CNI_NETNS_OVERRIDE).
+func (m *Master) holdsMasterOf(req *plugin.Request, l netlink.Link) (bool, error) {
+	isContainers := l.Attrs().NetNsID < 0
+	if isContainers && !m.InContainer {
+		return ns.SameAsCurrent(req.Netns.Path())
+	}
+	return isContainers == m.InContainer, nil
 }
 
 // defaultRouteLink returns the link of the default route. The place is for the

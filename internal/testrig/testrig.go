@@ -42,11 +42,12 @@ type Rig struct {
 
 // Container is what a runtime would know of a container.
 type Container struct {
-	ID     string
-	IfName string
-	Netns  ns.NetNS
-	Path   string // CNI_NETNS
-	Args   string // CNI_ARGS
+	ID       string
+	IfName   string
+	Netns    ns.NetNS
+	Path     string // CNI_NETNS
+	Override string // CNI_NETNS_OVERRIDE
+	Args     string // CNI_ARGS
 }
 
 // BuildIPAM builds the IPAM plugins, to be called once a suite, and returns
@@ -168,10 +169,11 @@ func (r *Rig) CallWith(ctx context.Context, verb string, c *Container, config st
 	config = Config(config)
 	for name, value := range map[string]string{
 		"CNI_COMMAND": verb, "CNI_CONTAINERID": c.ID, "CNI_NETNS": c.Path, "CNI_IFNAME": c.IfName, "CNI_ARGS": c.Args,
+		"CNI_NETNS_OVERRIDE": c.Override,
 	} {
 		gomega.Expect(os.Setenv(name, value)).To(gomega.Succeed())
 	}
-	args := &skel.CmdArgs{ContainerID: c.ID, Netns: c.Path, IfName: c.IfName, Args: c.Args, StdinData: []byte(config)}
+	args := &skel.CmdArgs{ContainerID: c.ID, Netns: c.Path, NetnsOverride: c.Override, IfName: c.IfName, Args: c.Args, StdinData: []byte(config)}
 	var stdout bytes.Buffer
 	err := r.Host.Do(func(ns.NetNS) error { return r.Plugin.Call(ctx, verb, args, &stdout) })
 	return stdout.String(), err

@@ -67,6 +67,27 @@ var _ = Describe("the master", func() {
 		expectAttached(`{"type":"macvlan","linkInContainer":true,` + addresses + `}`)
 	})
 
+	It("may be in the same namespace as the interface", func() {
+		other := &testrig.Container{ID: "other", IfName: "net1", Netns: rig.Host, Path: rig.Host.Path(), Override: "TRUE"}
+		expectSame := rig.Remember(other)
+		for _, config := range []string{`{"type":"macvlan","master":"uplink"}`, `{"type":"macvlan","master":"uplink","linkInContainer":true}`} {
+			result := rig.Add(other, config)
+			Expect(rig.Check(other, config, result)).To(Succeed())
+			rig.Del(other, config)
+		}
+		expectSame()
+	})
+
+	It("is in another namespace than its namesake", func() {
+		testrig.MoveLink(rig.Host, "uplink", one.Netns)
+		result := rig.Add(one, `{"type":"macvlan","master":"uplink","linkInContainer":true,`+addresses+`}`)
+		var index int
+		one.Do(func() { index = testrig.Find("uplink").Attrs().Index })
+		testrig.IP(rig.Host, "link add uplink index %d type veth peer name other", index)
+		err := rig.Check(one, `{"type":"macvlan","master":"uplink",`+addresses+`}`, result)
+		Expect(err).To(MatchError(ContainSubstring("eth0: the master is not uplink on the host")))
+	})
+
 	It("is looked for where it should be", func() {
 		result := rig.Add(one, `{"type":"macvlan","master":"uplink",`+addresses+`}`)
 		err := rig.Check(one, `{"type":"macvlan","master":"uplink","linkInContainer":true,`+addresses+`}`, result)
