@@ -59,10 +59,12 @@ func needAddresses(req *plugin.Request) error {
 		"ipam.type: missing, and prevResult has no addresses to take over; name the IPAM plugin that assigns addresses")
 }
 
-// status does not look for the master of an ipvlan that takes it, with the
-// addresses, from a result: there is none yet.
+// status does not look for a master that is not named. That of an ipvlan that is
+// chained after another plugin comes from a result, and there is none yet; that
+// it is not chained cannot be told, and a runtime takes a node out of service
+// whose network is not ready.
 func status(_ context.Context, _ *plugin.Request, c *Config) error {
-	if c.Master == "" && c.IPAM.Type == "" {
+	if c.Master == "" {
 		return nil
 	}
 	return c.Settings.Of(nil).Status()

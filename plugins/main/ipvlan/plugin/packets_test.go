@@ -10,6 +10,7 @@ import (
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -115,8 +116,27 @@ var _ = Describe("after another plugin", func() {
 		Entry("a name", `{"name":""}`, `{"address":"192.0.2.5/24"}`, "master: missing, and prevResult has 1 interfaces"),
 	)
 
-	It("is ready before there is a result", func() {
-		_, err := rig.Call("STATUS", one, config)
-		Expect(err).NotTo(HaveOccurred())
+	DescribeTable("is ready before there is a result",
+		func(config string) {
+			_, err := rig.Call("STATUS", one, config)
+			Expect(err).NotTo(HaveOccurred())
+		},
+		Entry("to take addresses from", config),
+		Entry("to take the master from alone", `{"type":"ipvlan","ipam":{"type":"static","addresses":[{"address":"192.0.2.5/24"}]}}`),
+	)
+
+	It("is not ready without the master that is named", func() {
+		_, err := rig.Call("STATUS", one, `{"type":"ipvlan","master":"downlink"}`)
+		Expect(err).To(MatchError(ContainSubstring(`there is no interface "downlink" on the host`)))
+		Expect(testrig.Code(err)).To(Equal(plugin.ErrNotAvailable))
+	})
+
+	It("takes its master, and has addresses of its own", func() {
+		testutils.Need(GinkgoT(), "ipvlan")
+		chained := `{"cniVersion":"1.1.0","name":"test","type":"ipvlan","ipam":{"type":"static","addresses":[{"address":"192.0.2.7/24"}]}`
+		result := rig.Add(one, chained+`,"prevResult":{"cniVersion":"1.1.0","interfaces":[{"name":"uplink"}]}}`)
+		Expect(result.IPs[0].Address.String()).To(Equal("192.0.2.7/24"))
+		Expect(rig.Check(one, chained+"}", result)).To(Succeed())
+		rig.Del(one, chained+"}")
 	})
 })
