@@ -36,14 +36,15 @@ func CanonicalMAC(text string) string {
 }
 
 // LinkName notes a problem unless name can be the name of a network interface.
+// Of one with a per cent sign the kernel makes up another, net0 of net%d.
 func LinkName(p *Problems, path, name string) {
 	switch {
 	case name == "":
 		p.Add(path, "empty, the name of an interface is expected")
 	case len(name) > 15:
 		p.Add(path, "%q is longer than the 15 bytes that the kernel allows", name)
-	case name == "." || name == ".." || strings.ContainsAny(name, "/:") || strings.ContainsFunc(name, unicode.IsSpace):
-		p.Add(path, "%q cannot be the name of an interface: it must not be . or .., nor contain a slash, colon or white space", name)
+	case name == "." || name == ".." || strings.ContainsAny(name, "/:%") || strings.ContainsFunc(name, unicode.IsSpace):
+		p.Add(path, "%q cannot be the name of an interface: it must not be . or .., nor contain a slash, colon, per cent sign or white space", name)
 	}
 }
 

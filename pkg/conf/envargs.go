@@ -8,7 +8,10 @@ import (
 	"strings"
 )
 
-const envArgsPath = "CNI_ARGS"
+const (
+	envPath     = "CNI_"
+	envArgsPath = envPath + "ARGS"
+)
 
 // EnvArgs are the pairs of the environment variable CNI_ARGS that a plugin
 // knows, by key. Keys are case-sensitive.

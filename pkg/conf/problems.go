@@ -27,8 +27,8 @@ func (p *Problems) Add(path, format string, args ...any) {
 func (p *Problems) Len() int { return len(p.list) }
 
 // Err returns nil if there is no problem, else one CNI error that lists them
-// all: code 4 if every one is about CNI_ARGS, code 7 (invalid network
-// configuration) otherwise.
+// all: code 4 if every one is about the environment (CNI_ARGS, CNI_IFNAME), code 7
+// (invalid network configuration) otherwise.
 func (p *Problems) Err() error {
 	if len(p.list) == 0 {
 		return nil
@@ -37,7 +37,7 @@ func (p *Problems) Err() error {
 	lines := make([]string, len(p.list))
 	for i, problem := range p.list {
 		lines[i] = problem.path + ": " + problem.text
-		if !strings.HasPrefix(problem.path, envArgsPath) {
+		if !strings.HasPrefix(problem.path, envPath) {
 			code = types.ErrInvalidNetworkConfig
 		}
 	}

@@ -144,9 +144,15 @@ var _ = Describe("Decode", func() {
 })
 
 var _ = Describe("Problems", func() {
-	It("has code 4 when only CNI_ARGS is wrong", func() {
+	It("has code 4 when only the environment is wrong", func() {
 		var p conf.Problems
 		Expect(p.Err()).To(Succeed())
+		conf.LinkName(&p, "CNI_IFNAME", "eth0")
+		Expect(p.Err()).To(Succeed())
+		conf.LinkName(&p, "CNI_IFNAME", "net%d")
+		Expect(code(p.Err())).To(Equal(types.ErrInvalidEnvironmentVariables))
+		Expect(p.Err()).To(MatchError(ContainSubstring(`CNI_IFNAME: "net%d" cannot be the name of an interface`)))
+		p = conf.Problems{}
 		p.Add("CNI_ARGS.MAC", "bad")
 		Expect(code(p.Err())).To(Equal(types.ErrInvalidEnvironmentVariables))
 		p.Range("vlan", 5000, 0, 4094)

@@ -54,6 +54,9 @@ func (c command) add(ctx context.Context, args *skel.CmdArgs, stdout io.Writer) 
 		return err
 	}
 	defer func() { err = errors.Join(err, req.close()) }()
+	if err := checkIfName(req.IfName); err != nil {
+		return err
+	}
 	if err := c.checkConvertible(config, req); err != nil {
 		return err
 	}
@@ -243,6 +246,14 @@ func (c command) own(unknown []conf.UnknownKey) []conf.UnknownKey {
 		}
 	}
 	return own
+}
+
+// checkIfName refuses a name that no interface can have. The library, which has
+// looked at it, too, does not know of all.
+func checkIfName(name string) error {
+	var problems conf.Problems
+	conf.LinkName(&problems, "CNI_IFNAME", name)
+	return problems.Err()
 }
 
 // checkConvertible refuses, before anything is done, an ADD whose result could

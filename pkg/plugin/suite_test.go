@@ -238,6 +238,18 @@ var _ = Describe("a command", func() {
 		Expect(call("ADD", `{"name":"n"}`)).To(BeNil())
 	})
 
+	It("refuses a name of which the kernel would make another, but not to remove what has it", func() {
+		removed := false
+		t.Del = func(context.Context, *plugin.Request, *toyConfig) error { removed = true; return nil }
+		args.IfName = "net%d"
+		err := call("ADD", `{"name":"n"}`)
+		Expect(err.Code).To(Equal(types.ErrInvalidEnvironmentVariables))
+		Expect(err.Msg).To(HavePrefix(`toy: CNI_IFNAME: "net%d" cannot be the name of an interface`))
+		Expect(stdout.String()).To(BeEmpty())
+		Expect(call("DEL", `{"name":"n"}`)).To(BeNil())
+		Expect(removed).To(BeTrue())
+	})
+
 	It("says when the namespace is not there", func() {
 		args.Netns = "/run/netns/no-such"
 		err := call("ADD", `{"name":"n"}`)

@@ -56,7 +56,7 @@ func (m *matrix) protocol() {
 		config := encode(m.config("1.1.0"))
 		for _, variable := range []string{
 			"CNI_CONTAINERID=../../etc", "CNI_CONTAINERID=a b", "CNI_CONTAINERID=-x",
-			"CNI_IFNAME=a/b", "CNI_IFNAME=a:b", "CNI_IFNAME=..", "CNI_IFNAME=averyverylongname", "CNI_IFNAME=a b",
+			"CNI_IFNAME=a/b", "CNI_IFNAME=a:b", "CNI_IFNAME=..", "CNI_IFNAME=averyverylongname", "CNI_IFNAME=a b", "CNI_IFNAME=eth%d",
 		} {
 			answer := m.host.Run(Call{Verb: "ADD", Container: m.container("c1"), Config: config, Env: []string{variable}})
 			expectRefusal(answer, types.ErrInvalidEnvironmentVariables)
