@@ -79,7 +79,7 @@ func isolate() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
-	for _, dir := range []string{"/run/netns", "/var/lib/cni"} {
+	for _, dir := range []string{"/run/netns", "/run/cni", "/var/lib/cni"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
