@@ -106,7 +106,7 @@ func (root sysfs) find(req *plugin.Request, at locator) (*nic, error) {
 func findByName(req *plugin.Request, name string) (*nic, error) {
 	found, err := link.Find(name)
 	if err == nil {
-		return known(found), nil
+		return called(found, name), nil
 	}
 	if !errors.Is(err, link.ErrNotFound) {
 		return nil, fmt.Errorf("device: %w", err)
@@ -116,6 +116,17 @@ func findByName(req *plugin.Request, name string) (*nic, error) {
 		return returned, err
 	}
 	return nil, fmt.Errorf("device: there is no interface %q on the host; it may be in a container: %w", name, link.ErrNotFound)
+}
+
+// called is onHost for an interface that the configuration calls name. If that is
+// its present name, and neither the kernel's nor a container's, somebody has
+// given it that here: it is at home.
+func called(l netlink.Link, name string) *nic {
+	n := onHost(l)
+	if l.Attrs().Name == name && name != n.home.name && !n.hasForeignName() {
+		return asItIs(l)
+	}
+	return n
 }
 
 // pick returns the first interface of the current namespace that choose makes
@@ -137,7 +148,7 @@ func pick(choose func(netlink.Link) *nic) (*nic, error) {
 // back, under its name in the container or one that the kernel made up, when the
 // container's namespace went away.
 func stray(req *plugin.Request, l netlink.Link, name string) *nic {
-	n, attrs := known(l), l.Attrs()
+	n, attrs := onHost(l), l.Attrs()
 	switch {
 	case n.marked:
 		if n.home.name == name {
@@ -173,7 +184,7 @@ func findByAddress(text string) (*nic, error) {
 	if best == nil {
 		return nil, fmt.Errorf("hwaddr: no interface on the host has the address %s; it may be in a container: %w", text, link.ErrNotFound)
 	}
-	return known(best), nil
+	return onHost(best), nil
 }
 
 // rank is the lower the more a link looks like hardware.
@@ -205,7 +216,7 @@ func (root sysfs) findByPath(at locator) (*nic, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: the interface of %s: %w", key, directory, err)
 	}
-	return known(found), nil
+	return onHost(found), nil
 }
 
 // interfaceOf returns the name of the first network interface of the device

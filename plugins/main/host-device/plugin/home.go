@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,18 +82,52 @@ type nic struct {
 	pciID  string
 }
 
-// known returns l with the home that it says it has, or else with how it is
-// now.
+// known returns l with the home that it says it has, or else as it is.
 func known(l netlink.Link) *nic {
-	attrs := l.Attrs()
-	for _, name := range attrs.AltNames {
+	for _, name := range l.Attrs().AltNames {
 		if h, ok := parseHome(name); ok {
 			return &nic{link: l, home: h, marked: true}
 		}
 	}
-	up := attrs.RawFlags&unix.IFF_UP != 0
-	return &nic{link: l, home: home{attrs.Name, up, attrs.MTU, attrs.Alias, attrs.HardwareAddr}}
+	return asItIs(l)
 }
+
+// onHost is known for an interface on the host. What that says of its home
+// counts only if it is where the kernel or a killed plugin can have left it.
+// Otherwise somebody else has brought it home, such as upstream's plugin after a
+// downgrade, and may be using it: it is at home as it is.
+func onHost(l netlink.Link) *nic {
+	n := known(l)
+	if n.marked && !n.isLeft() {
+		return asItIs(l)
+	}
+	return n
+}
+
+// isLeft tells whether nobody seems to have brought an interface home that is on
+// the host. The kernel, and a plugin before its last step, leave it down, but
+// others on the host may set it up under a name that is not its own. If the
+// container has renamed it, there is still the alias, which upstream's plugin
+// removes in later versions.
+func (n *nic) isLeft() bool {
+	attrs := n.link.Attrs()
+	return n.hasForeignName() || !isUp(attrs) && (attrs.Name == n.home.name || attrs.Alias == n.home.name)
+}
+
+// hasForeignName tells whether an interface has a name that the kernel made up,
+// or that of the container.
+func (n *nic) hasForeignName() bool {
+	name := n.link.Attrs().Name
+	return name != n.home.name && (isMadeUp(name) || slices.Contains(containerNames(n.link), name))
+}
+
+// asItIs returns l with how it is now as its home.
+func asItIs(l netlink.Link) *nic {
+	attrs := l.Attrs()
+	return &nic{link: l, home: home{attrs.Name, isUp(attrs), attrs.MTU, attrs.Alias, attrs.HardwareAddr}}
+}
+
+func isUp(attrs *netlink.LinkAttrs) bool { return attrs.RawFlags&unix.IFF_UP != 0 }
 
 // markOf is the alternative name that says that an interface is the owner's
 // with the given comment. Alternative names must not have slashes, and names of
@@ -109,6 +144,16 @@ func ownerComments(l netlink.Link) []string {
 		}
 	}
 	return comments
+}
+
+// containerNames returns what an interface is called in the containers of those
+// whose it says it is.
+func containerNames(l netlink.Link) []string {
+	var names []string
+	for _, comment := range ownerComments(l) {
+		names = append(names, path.Base(comment))
+	}
+	return names
 }
 
 // marks returns the alternative names that this plugin has given an interface.

@@ -7,6 +7,8 @@ package hostdevice
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -71,7 +73,6 @@ func arrive(req *plugin.Request, n *nic) (err error) {
 	if n.link, err = link.Find(req.IfName); err != nil {
 		return err
 	}
-	n.marked = known(n.link).marked
 	if err := mark(req.Owner(), n); err != nil {
 		return err
 	}
@@ -105,18 +106,20 @@ func isTaken(name string) (bool, error) {
 	return err == nil, err
 }
 
-// mark writes on an interface whose it becomes and how it is now, unless it
-// still bears how it was before an earlier owner got it. Kernels before 5.5 have
-// no alternative names; the alias has to do there.
+// mark writes on an interface whose it becomes and what its home is, rather than
+// what it was once. Kernels before 5.5 have no alternative names; the alias has
+// to do there.
 func mark(owner plugin.Owner, n *nic) error {
-	var names []string
-	if !n.marked {
-		names = append(names, n.home.String())
+	attrs := n.link.Attrs()
+	wanted := []string{n.home.String(), markOf(owner.Comment())}
+	missing := slices.DeleteFunc(slices.Clone(wanted), func(name string) bool { return slices.Contains(attrs.AltNames, name) })
+	outdated := slices.DeleteFunc(slices.Clone(attrs.AltNames), func(name string) bool {
+		return !strings.HasPrefix(name, homePrefix) || slices.Contains(wanted, name)
+	})
+	err := link.RemoveAltNames(attrs.Index, outdated...)
+	if err == nil {
+		err = link.AddAltNames(attrs.Index, missing...)
 	}
-	if !belongsTo(owner, n.link) {
-		names = append(names, markOf(owner.Comment()))
-	}
-	err := link.AddAltNames(n.link.Attrs().Index, names...)
 	switch {
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return nil

@@ -247,6 +247,8 @@ var _ = Describe("an interface", func() {
 			_, err := rig.Call("GC", c, `{"cni.dev/valid-attachments":[{"containerID":"one","ifname":"eth0"}]}`)
 			Expect(err).NotTo(HaveOccurred())
 		}),
+		Entry("by DEL, by a name that the container gave it", "renamed", func() { rig.Del(c, wantsIt) }),
+		Entry("by GC, by a name that the container gave it", "renamed", func() { collectNone(rig, c) }),
 		Entry("by the next ADD and DEL", "dev12", func() {
 			other := rig.Container("two")
 			rig.Add(other, wantsIt)
@@ -353,6 +355,100 @@ var _ = Describe("an interface", func() {
 		rig.OnHost(func() { Expect(links()).To(ContainElement("nic9")) })
 	})
 
+	// Upstream's plugin, after a downgrade, brings an interface home and leaves the
+	// marks, and so does somebody who moves it by hand. Then it is used again.
+	Describe("that others have brought home, and use", func() {
+		broughtHome := func(alias string) {
+			rig.Add(c, wantsIt)
+			comesBackAs(rig, c, "nic0")
+			rig.OnHost(func() { Expect(netlink.LinkSetAlias(testrig.Find("nic0"), alias)).To(Succeed()) })
+		}
+		// use makes it an interface for something else.
+		use := func(name string) {
+			l := testrig.Find("nic0")
+			other, _ := net.ParseMAC("02:00:00:00:00:02")
+			Expect(netlink.LinkSetName(l, name)).To(Succeed())
+			Expect(netlink.LinkSetMTU(l, 1450)).To(Succeed())
+			Expect(netlink.LinkSetHardwareAddr(l, other)).To(Succeed())
+			Expect(netlink.LinkSetUp(l)).To(Succeed())
+			address, _ := netlink.ParseAddr("192.0.2.1/24")
+			Expect(netlink.AddrAdd(testrig.Find(name), address)).To(Succeed())
+			_, subnet, _ := net.ParseCIDR("198.51.100.0/24")
+			Expect(netlink.RouteAdd(&netlink.Route{Dst: subnet, Gw: net.ParseIP("192.0.2.9")})).To(Succeed())
+		}
+		// withoutMarks is the host's state when the marks have gone.
+		withoutMarks := func(name string) string {
+			stale := testrig.Find(name).Attrs().AltNames
+			Expect(stale).To(HaveLen(2))
+			index := testrig.Find(name).Attrs().Index
+			Expect(link.RemoveAltNames(index, stale...)).To(Succeed())
+			want := testrig.Snapshot(rig.Host)
+			Expect(link.AddAltNames(index, stale...)).To(Succeed())
+			return want
+		}
+
+		DescribeTable("stays as it is",
+			func(alias, name string, how func()) {
+				broughtHome(alias)
+				var want string
+				rig.OnHost(func() { use(name); want = withoutMarks(name) })
+				how()
+				Expect(testrig.Snapshot(rig.Host)).To(Equal(want))
+			},
+			Entry("in GC", "", "storage0", func() { collectNone(rig, c) }),
+			Entry("in GC, under its own name", "", "nic0", func() { collectNone(rig, c) }),
+			Entry("in GC, moved by hand", "nic0", "storage0", func() { collectNone(rig, c) }),
+			Entry("in DEL", "", "storage0", func() { rig.Del(c, wantsIt) }),
+			Entry("in DEL, under its own name", "", "nic0", func() { rig.Del(c, wantsIt) }),
+			Entry("in DEL, moved by hand", "nic0", "storage0", func() { rig.Del(c, wantsIt) }),
+		)
+
+		DescribeTable("comes home from the next container as it is now", func(alias string) {
+			broughtHome(alias)
+			other := rig.Container("two")
+			config := `{"type":"host-device","device":"lan0"}`
+			rig.OnHost(func() {
+				l := testrig.Find("nic0")
+				mac, _ := net.ParseMAC("02:00:00:00:00:02")
+				Expect(netlink.LinkSetName(l, "lan0")).To(Succeed())
+				Expect(netlink.LinkSetMTU(l, 1450)).To(Succeed())
+				Expect(netlink.LinkSetHardwareAddr(l, mac)).To(Succeed())
+				want := withoutMarks("lan0")
+				rig.Add(other, config)
+				other.Do(func() {
+					Expect(testrig.Find("eth0").Attrs().AltNames).To(ConsistOf("owner:test:two:eth0", "home:lan0:down:1450:"+alias+":02:00:00:00:00:02"))
+				})
+				rig.Del(other, config)
+				Expect(testrig.Snapshot(rig.Host)).To(Equal(want))
+			})
+		},
+			Entry("without alias", ""),
+			Entry("with the alias that upstream's plugin left in earlier versions", "nic0"),
+		)
+
+		It("is not what an ADD takes by its former name", func() {
+			broughtHome("")
+			rig.OnHost(func() { use("storage0") })
+			before := testrig.Snapshot(rig.Host)
+			_, err := rig.Call("ADD", rig.Container("two"), wantsIt)
+			Expect(err).To(MatchError(ContainSubstring(`there is no interface "nic0" on the host`)))
+			Expect(testrig.Snapshot(rig.Host)).To(Equal(before))
+		})
+	})
+
+	DescribeTable("that came back to the host by itself, and that something there has set up, comes home",
+		func(name string, how func()) {
+			rig.Add(c, wantsIt)
+			comesBackAs(rig, c, name)
+			rig.OnHost(func() { Expect(netlink.LinkSetUp(testrig.Find(name))).To(Succeed()) })
+			c.Path = ""
+			how()
+			expectNothingChanged()
+		},
+		Entry("by DEL", "net1", func() { rig.Del(c, wantsIt) }),
+		Entry("by GC", "dev12", func() { collectNone(rig, c) }),
+	)
+
 	// What upstream's plugin has moved, and what moves on a kernel that has no
 	// alternative names, has an alias and no marks. It comes home down.
 	Describe("without marks", func() {
@@ -406,6 +502,13 @@ func comesBackAs(rig *testrig.Rig, c *testrig.Container, name string) {
 		Expect(netlink.LinkSetName(l, name)).To(Succeed())
 		Expect(netlink.LinkSetNsFd(l, int(rig.Host.Fd()))).To(Succeed())
 	})
+}
+
+// collectNone is GC when there is nothing valid.
+func collectNone(rig *testrig.Rig, c *testrig.Container) {
+	GinkgoHelper()
+	_, err := rig.Call("GC", c, `{"type":"host-device","cni.dev/valid-attachments":[]}`)
+	Expect(err).NotTo(HaveOccurred())
 }
 
 func links() []string {

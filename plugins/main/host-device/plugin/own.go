@@ -50,7 +50,7 @@ func ownOf(req *plugin.Request, c *Config, l netlink.Link) *nic {
 func returned(req *plugin.Request, c *Config) (*nic, error) {
 	return pick(func(l netlink.Link) *nic {
 		if belongsTo(req.Owner(), l) {
-			return known(l)
+			return onHost(l)
 		}
 		if c.Device == "" || len(ownerComments(l)) > 0 {
 			return nil

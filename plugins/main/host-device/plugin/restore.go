@@ -88,7 +88,7 @@ func collect(valid plugin.Attachments) error {
 		switch {
 		case len(stale) == 0:
 		case len(stale) == len(owners):
-			errs = append(errs, settleHome(known(l)))
+			errs = append(errs, settleHome(onHost(l)))
 		default:
 			for _, comment := range stale {
 				errs = append(errs, link.RemoveAltNames(l.Attrs().Index, markOf(comment)))
