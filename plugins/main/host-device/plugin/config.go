@@ -27,7 +27,7 @@ type Config struct {
 
 // Validate implements conf.Validator.
 func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
-	if !c.namesDevice() && !c.Capabilities["deviceID"] {
+	if !c.canTellDevice() {
 		p.Add("device", "missing; say which device by device, hwaddr, kernelpath or pciBusID, or have the runtime say it by the capability deviceID")
 	}
 	validateName(p, c.Device)
@@ -44,6 +44,10 @@ func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
 func (c *Config) namesDevice() bool {
 	return c.Device != "" || c.HWAddr != "" || c.KernelPath != "" || c.PCIBusID != "" || c.RuntimeConfig.DeviceID != ""
 }
+
+// canTellDevice tells whether the configuration says which device to take, or
+// has the runtime say it with each ADD.
+func (c *Config) canTellDevice() bool { return c.namesDevice() || c.Capabilities["deviceID"] }
 
 // validateName notes what can be neither the name of an interface nor an
 // alternative name, which may be longer.

@@ -464,6 +464,51 @@ var _ = Describe("an interface", func() {
 
 		It("comes home by the device's name", func() { rig.Del(c, wantsIt); expectNothingChanged() })
 		It("comes home by its address", func() { rig.Del(c, `{"hwaddr":"`+nicMAC+`"}`); expectNothingChanged() })
+		DescribeTable("comes home, whatever its address, if the device was found by its path",
+			func(config string) {
+				result.Interfaces[0].Mac = "02:00:00:00:00:02" // tuning's, whose DEL has put the old one back
+				_, err := rig.Call("DEL", c, testrig.WithPrev(config, result))
+				Expect(err).NotTo(HaveOccurred())
+				expectNothingChanged()
+			},
+			Entry("in PCI", `{"pciBusID":"0000:00:05.0"}`),
+			Entry("in sysfs", `{"kernelpath":"/sys/devices/pci0000:00/0000:00:05.0"}`),
+			Entry("that the runtime gave", `{"runtimeConfig":{"deviceID":"0000:00:05.0"}}`),
+			Entry("that the runtime gave with ADD alone", `{"capabilities":{"deviceID":true}}`),
+		)
+		It("comes home by its path without prevResult", func() {
+			rig.Del(c, `{"cniVersion":"0.3.1","pciBusID":"0000:00:05.0"}`)
+			expectNothingChanged()
+		})
+		It("comes home by an alternative name", func() {
+			c.Do(func() { Expect(link.AddAltNames(testrig.Find("net1").Attrs().Index, "enx020000000001")).To(Succeed()) })
+			rig.Del(c, `{"cniVersion":"0.3.1","device":"enx020000000001"}`)
+			rig.OnHost(func() {
+				Expect(link.RemoveAltNames(testrig.Find("nic0").Attrs().Index, "enx020000000001")).To(Succeed())
+			})
+			expectNothingChanged()
+		})
+		DescribeTable("stays where it is if it cannot be what is meant",
+			func(alias, config string) {
+				c.Do(func() { Expect(netlink.LinkSetAlias(testrig.Find("net1"), alias)).To(Succeed()) })
+				begin()
+				rig.Del(c, config)
+				expectNothingChanged()
+			},
+			Entry("by another name", "nic0", `{"device":"nic1"}`),
+			Entry("by another address", "nic0", `{"hwaddr":"02:00:00:00:00:09"}`),
+			Entry("by nothing", "nic0", `{}`),
+			Entry("as it has no alias", "", `{"pciBusID":"0000:00:05.0"}`),
+			Entry("as its alias is another attachment's", "test/one/net1", `{"pciBusID":"0000:00:05.0"}`),
+			Entry("as its alias is a text", "to the left", `{"pciBusID":"0000:00:05.0"}`),
+			Entry("as its alias is too long for a name", "rack-3-unit-14-left", `{"pciBusID":"0000:00:05.0"}`),
+		)
+		It("stays where it is if its name is not that asked for", func() {
+			c.IfName = "net2"
+			begin()
+			rig.Del(c, `{"pciBusID":"0000:00:05.0"}`)
+			expectNothingChanged()
+		})
 		It("comes home by prevResult", func() {
 			_, err := rig.Call("DEL", c, testrig.WithPrev(`{}`, result))
 			Expect(err).NotTo(HaveOccurred())

@@ -5,6 +5,8 @@
 package hostdevice
 
 import (
+	"slices"
+
 	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/plugins/pkg/conf"
@@ -22,26 +24,50 @@ func lent(req *plugin.Request, c *Config) (found *nic, err error) {
 }
 
 // ownOf returns l if it is the attachment's interface in the container: because
-// it says so, or because what upstream's plugin left as its alias and what the
-// configuration or prevResult says agree.
+// it says so, or because it has an alias that upstream's plugin can have left,
+// which is its name on the host, and nothing contradicts.
 func ownOf(req *plugin.Request, c *Config, l netlink.Link) *nic {
 	if belongsTo(req.Owner(), l) {
 		return known(l)
 	}
 	attrs := l.Attrs()
-	if attrs.Alias == "" || len(ownerComments(l)) > 0 {
+	if len(ownerComments(l)) > 0 || !isName(attrs.Alias) {
 		return nil
 	}
+	if c.names(attrs) || attrs.Name == req.IfName && (c.isByPath() || hasAddress(req, c, attrs)) {
+		return &nic{link: l, home: home{name: attrs.Alias}}
+	}
+	return nil
+}
+
+// isName tells whether an alias can be the name of an interface. Those of this
+// suite's plugins have slashes, upstream's others set none.
+func isName(alias string) bool {
+	var problems conf.Problems
+	conf.LinkName(&problems, "", alias)
+	return problems.Len() == 0
+}
+
+// names tells whether an interface in the container is the one that the
+// configuration names. Its alternative names have come with it.
+func (c *Config) names(attrs *netlink.LinkAttrs) bool {
+	return c.Device != "" && (attrs.Alias == c.Device || slices.Contains(attrs.AltNames, c.Device))
+}
+
+// isByPath tells whether the device was found by where it is in sysfs. There is
+// nothing about that to see on its interface, so that any under the right name
+// may be it, as for upstream's plugin. The address need not be that of
+// prevResult: tuning has put back the one before, if it set one.
+func (c *Config) isByPath() bool {
+	return c.Device == "" && c.HWAddr == "" && c.canTellDevice()
+}
+
+// hasAddress tells whether an interface has the hardware address of the
+// configuration or of prevResult.
+func hasAddress(req *plugin.Request, c *Config, attrs *netlink.LinkAttrs) bool {
 	mac := attrs.HardwareAddr.String()
 	_, previous := req.PrevInterface()
-	switch {
-	case attrs.Alias == c.Device:
-	case attrs.Name != req.IfName:
-		return nil
-	case mac == "" || mac != conf.CanonicalMAC(c.HWAddr) && (previous == nil || mac != conf.CanonicalMAC(previous.Mac)):
-		return nil
-	}
-	return &nic{link: l, home: home{name: attrs.Alias}}
+	return mac != "" && (mac == conf.CanonicalMAC(c.HWAddr) || previous != nil && mac == conf.CanonicalMAC(previous.Mac))
 }
 
 // returned returns the attachment's interface if it is on the host, or nil: ADD
