@@ -5,6 +5,7 @@
 package link
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink/nl"
@@ -45,8 +46,20 @@ func AddAltNames(index int, names ...string) error {
 }
 
 // RemoveAltNames takes alternative names from the link with the given index.
+// Those that it does not have are gone already.
 func RemoveAltNames(index int, names ...string) error {
-	return changeAltNames(unix.RTM_DELLINKPROP, index, names)
+	err := changeAltNames(unix.RTM_DELLINKPROP, index, names)
+	if !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if len(names) == 1 {
+		return nil
+	}
+	var errs []error // the kernel stops at the first that is missing
+	for _, name := range names {
+		errs = append(errs, RemoveAltNames(index, name))
+	}
+	return errors.Join(errs...)
 }
 
 func changeAltNames(verb, index int, names []string) error {

@@ -137,16 +137,31 @@ func comeHome(req *plugin.Request, c *Config) error {
 
 // bringHome brings the interface back that was found in the container, or else
 // looks for it on the host, and makes it what it was. One that is not to be
-// found is a success.
+// found is a success. If it cannot be moved since another DEL was quicker, there
+// may be something left to do on the host.
 func bringHome(req *plugin.Request, c *Config, found *nic) error {
 	if found != nil {
-		return sendHome(req, found)
+		err := sendHome(req, found)
+		if err == nil {
+			return settleHome(found)
+		}
+		if !hasLeft(req, found) {
+			return err
+		}
 	}
 	found, err := returned(req, c)
 	if found == nil || err != nil {
 		return err
 	}
 	return settleHome(found)
+}
+
+// hasLeft tells whether an interface that was in the container is no longer.
+func hasLeft(req *plugin.Request, n *nic) bool {
+	return link.IsNotFound(req.InNetns(func() error {
+		_, err := link.FindByIndex(n.link.Attrs().Index)
+		return err
+	}))
 }
 
 // sendHome moves an interface from the container to the host.
@@ -162,10 +177,11 @@ func sendHome(req *plugin.Request, n *nic) error {
 	if err := req.InNetns(func() error { return leave(n, host) }); err != nil {
 		return err
 	}
-	if n.link, err = link.Find(n.home.name); err != nil {
-		return err
+	arrived, err := link.Find(n.home.name)
+	if err == nil {
+		n.link = arrived
 	}
-	return settleHome(n)
+	return err
 }
 
 // checkHomeIsFree finds out whether another interface on the host has the name

@@ -19,28 +19,42 @@ import (
 )
 
 // settleHome makes an interface on the host what it was before it was given
-// away. Its marks go last: who is interrupted can start again.
+// away. Its marks go last: who is interrupted can start again. One that has gone
+// from here meanwhile is the next container's, since another DEL was quicker.
 func settleHome(n *nic) error {
-	if err := nameAgain(n); err != nil {
-		return err
+	err := nameAgain(n)
+	if err == nil {
+		err = errors.Join(restore(n), removeMarks(n))
 	}
-	return errors.Join(restore(n), removeMarks(n))
+	if link.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // nameAgain gives an interface its name back that the kernel brought to the
-// host under another.
+// host under another. Another DEL may do that at the same time.
 func nameAgain(n *nic) error {
 	if n.link.Attrs().Name == n.home.name {
 		return nil
 	}
 	if err := checkHomeIsFree(n); err != nil {
-		return err
+		return isNamed(n, err)
 	}
 	var steps undo.Stack
 	if err := rename(n, &steps); err != nil {
 		return errors.Join(err, steps.Unwind())
 	}
 	return nil
+}
+
+// isNamed returns nil instead of err if the interface has its name by now.
+func isNamed(n *nic, err error) error {
+	now, findErr := link.FindByIndex(n.link.Attrs().Index)
+	if findErr == nil && now.Attrs().Name == n.home.name {
+		return nil
+	}
+	return errors.Join(err, findErr)
 }
 
 // restore gives an interface the properties back that a container can have
