@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/cni/pkg/types"
+	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/containernetworking/plugins/internal/containerlink"
 	"github.com/containernetworking/plugins/pkg/conf"
@@ -186,14 +187,32 @@ func furnish(req *plugin.Request, c *Config, bridge *netlink.Bridge) (netlink.Li
 // own returns the attachment's interface, or nil. What this plugin has made
 // bears its owner from the start; what upstream's has made is known by
 // prevResult.
-func own(req *plugin.Request) (netlink.Link, error) {
+func own(req *plugin.Request, c *Config) (netlink.Link, error) {
 	l, err := containerlink.Find(req, linkType)
 	if l == nil || err != nil || l.Attrs().Alias == req.Owner().Comment() {
 		return l, err
 	}
 	_, previous := req.PrevInterface()
-	if previous == nil || l.Attrs().HardwareAddr.String() != conf.CanonicalMAC(previous.Mac) {
-		return nil, nil
+	if previous != nil && l.Attrs().HardwareAddr.String() == conf.CanonicalMAC(previous.Mac) {
+		return l, nil
 	}
-	return l, nil
+	if isUpstreams(l) && (previous != nil || !c.getsPrevious()) {
+		return l, nil
+	}
+	return nil, nil
+}
+
+// isUpstreams tells whether an interface is as upstream's plugin makes it. Its
+// address may be another by now: tuning has put back the one before, if it set
+// that of prevResult.
+func isUpstreams(l netlink.Link) bool {
+	tap, ok := l.(*netlink.Tuntap)
+	return ok && tap.Alias == "" && tap.Mode != netlink.TUNTAP_MODE_TUN && !tap.NonPersist
+}
+
+// getsPrevious tells whether DEL gets prevResult, which it does from version
+// 0.4.0 on, unless ADD failed, as when somebody else's interface has the name.
+func (c *Config) getsPrevious() bool {
+	since, err := version.GreaterThanOrEqualTo(c.CNIVersion, "0.4.0")
+	return err != nil || since
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	current "github.com/containernetworking/cni/pkg/types/100"
+
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
@@ -226,18 +228,67 @@ var _ = Describe("a tap interface", func() {
 		Expect(steps).To(Equal([]string{"tap interface", "IPAM reservation"}))
 	})
 
-	It("is known by prevResult if upstream's plugin has made it", func() {
-		result := rig.Add(c, `{"type":"tap"}`)
-		c.Do(func() { Expect(netlink.LinkSetAlias(testrig.Find("eth0"), "")).To(Succeed()) })
-		stranger := *result.Interfaces[0]
-		stranger.Mac = "02:00:00:00:00:99"
-		other := *result
-		other.Interfaces = append(other.Interfaces[:0:0], &stranger)
-		_, err := rig.Call("DEL", c, testrig.WithPrev(`{"type":"tap"}`, &other))
-		Expect(err).NotTo(HaveOccurred())
-		c.Do(func() { testrig.Find("eth0") })
-		_, err = rig.Call("DEL", c, testrig.WithPrev(`{"type":"tap"}`, result))
-		Expect(err).NotTo(HaveOccurred())
+	Describe("without an alias, as upstream's plugin makes them", func() {
+		var result *current.Result
+		BeforeEach(func() {
+			result = rig.Add(c, `{"type":"tap"}`)
+			c.Do(func() { Expect(netlink.LinkSetAlias(testrig.Find("eth0"), "")).To(Succeed()) })
+		})
+		del := func(config string) {
+			GinkgoHelper()
+			_, err := rig.Call("DEL", c, config)
+			Expect(err).NotTo(HaveOccurred())
+		}
+
+		It("is known by prevResult", func() {
+			del(testrig.WithPrev(`{}`, result))
+			expectNothingChanged()
+		})
+
+		It("is known by prevResult also if tuning had set the address in there", func() {
+			result.Interfaces[0].Mac = "02:00:00:00:00:99" // tuning's DEL has put the one before back
+			del(testrig.WithPrev(`{}`, result))
+			expectNothingChanged()
+		})
+
+		DescribeTable("is known where DEL gets no prevResult",
+			func(version string) {
+				del(`{"cniVersion":"` + version + `"}`)
+				expectNothingChanged()
+			},
+			Entry(nil, ""), Entry(nil, "0.1.0"), Entry(nil, "0.2.0"), Entry(nil, "0.3.0"), Entry(nil, "0.3.1"),
+		)
+
+		It("stays if ADD has failed", func() {
+			begin()
+			del(`{"cniVersion":"0.4.0"}`)
+			result.Interfaces = nil
+			del(testrig.WithPrev(`{}`, result))
+			expectNothingChanged()
+		})
+
+		It("stays if somebody else has given it an alias", func() {
+			c.Do(func() { Expect(netlink.LinkSetAlias(testrig.Find("eth0"), "vm")).To(Succeed()) })
+			begin()
+			result.Interfaces[0].Mac = "02:00:00:00:00:99"
+			del(testrig.WithPrev(`{}`, result))
+			del(`{"cniVersion":"0.3.1"}`)
+			expectNothingChanged()
+		})
+	})
+
+	It("that upstream's plugin cannot have made stays", func() {
+		c.Do(func() {
+			persistent("eth0", netlink.TUNTAP_MODE_TUN)
+			file, err := openDevice()
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(file.Close)
+			Expect(attach(file, "eth1", unix.IFF_TAP)).To(Succeed()) // for as long as the file is open
+		})
+		begin()
+		rig.Del(c, `{"cniVersion":"0.3.1"}`)
+		c.IfName = "eth1"
+		rig.Del(c, `{"cniVersion":"0.3.1"}`)
 		expectNothingChanged()
 	})
 

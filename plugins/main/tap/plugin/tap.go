@@ -46,8 +46,8 @@ func (selinux labeller) add(ctx context.Context, req *plugin.Request, c *Config)
 	return childlink.Connect(ctx, req, l, &c.Common)
 }
 
-func del(ctx context.Context, req *plugin.Request, _ *Config) error {
-	l, err := own(req)
+func del(ctx context.Context, req *plugin.Request, c *Config) error {
+	l, err := own(req, c)
 	return errors.Join(err, childlink.Release(ctx, req, l))
 }
 
