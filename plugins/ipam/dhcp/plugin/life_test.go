@@ -103,7 +103,9 @@ var _ = Describe("a lease", func() {
 		configure(c, result)
 		granted := "DHCP4_LEASE_ALLOC .*" + addressOf(result) + " has been"
 		Expect(server.Out).Should(gbytes.Say(granted))
-		set(func(l netlink.Link) error { return netlink.LinkSetHardwareAddr(l, net.HardwareAddr{2, 0, 0, 0, 0, 0x55}) })
+		set(func(l netlink.Link) error {
+			return netlink.LinkSetHardwareAddr(l, net.HardwareAddr{2, 0, 0, 0, 0, 0x55})
+		})
 		Expect(n.Check(c, config, result)).To(Succeed())
 		for range 2 {
 			Eventually(server.Out).Should(gbytes.Say(granted))
