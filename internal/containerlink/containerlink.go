@@ -9,6 +9,7 @@ package containerlink
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/check"
 	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -81,6 +83,22 @@ func removeAddresses(l netlink.Link) (removed []*net.IPNet, err error) {
 		}
 	}
 	return removed, link.RemoveAddresses(l, removed)
+}
+
+// Living returns the addresses that interfaces of the container have, whoever
+// attached them. A container that is gone has none.
+func Living(req *plugin.Request) (addresses []*net.IPNet, err error) {
+	err = req.InNetns(func() error {
+		all, err := netlinksafe.AddrList(nil, netlink.FAMILY_ALL)
+		for _, addr := range all {
+			addresses = append(addresses, addr.IPNet)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the container's addresses: %w", err)
+	}
+	return addresses, nil
 }
 
 // Delete deletes the container's interface, if there is one.

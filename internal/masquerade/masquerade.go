@@ -13,6 +13,7 @@ import (
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/containernetworking/plugins/internal/containerlink"
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/pkg/check"
 	"github.com/containernetworking/plugins/pkg/conf"
@@ -47,6 +48,21 @@ func (s *Settings) Masquerade(ctx context.Context, req *plugin.Request, ips []*c
 	// Before: one family may be done when the other fails.
 	req.Undo.Push("masquerading", func() error { return netfilter.RemoveMasquerade(ctx, owner, addresses) })
 	return backend.Masquerade(ctx, owner, addresses)
+}
+
+// Prune completes DEL, after the interface is gone, where the addresses of the
+// attachment are not known: an ADD that failed, or an earlier DEL, has left none.
+// The rules of iptables do not tell to which of a container's attachments they
+// belong, so those of addresses stay that another interface has.
+func Prune(ctx context.Context, req *plugin.Request, known []*net.IPNet) error {
+	if len(known) > 0 {
+		return nil
+	}
+	living, err := containerlink.Living(req)
+	if err != nil {
+		return err
+	}
+	return netfilter.PruneMasquerade(ctx, req.Owner(), living)
 }
 
 // MasqueradeStatus tells why masquerading would not work, if it is asked for.

@@ -147,13 +147,15 @@ func (iptablesBackend) Available(ctx context.Context) error {
 	return errors.Join(err, f.installed("-save"), f.installed("-restore"))
 }
 
-// keeping returns what is left of a chain when an attachment with the known
+// without returns what is left of a chain when an attachment with these
 // addresses goes.
-func (f family) keeping(known []*net.IPNet) func(savedChain) savedChain {
-	if len(known) == 0 {
-		return nothing
-	}
-	return func(c savedChain) savedChain { return c.without(f.prefixes(known)) }
+func (f family) without(addrs []*net.IPNet) func(savedChain) savedChain {
+	return func(c savedChain) savedChain { return c.without(f.prefixes(addrs)) }
+}
+
+// only returns what is left of a chain when no other addresses live.
+func (f family) only(addrs []*net.IPNet) func(savedChain) savedChain {
+	return func(c savedChain) savedChain { return c.only(f.prefixes(addrs)) }
 }
 
 // nothing is left of a chain whose container is gone.
@@ -186,7 +188,7 @@ func (f family) reduceLegacy(ctx context.Context, reduce func(savedChain) (rest 
 	}
 	errs := []error{err}
 	for _, state := range chains {
-		if rest, selected := reduce(state); selected {
+		if rest, selected := reduce(state); selected && state.differs(rest) {
 			errs = append(errs, legacy.restore(ctx, removalInput(state, rest)))
 		}
 	}

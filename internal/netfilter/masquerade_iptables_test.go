@@ -164,22 +164,40 @@ var _ = Describe("Masquerading with iptables", func() {
 					Expect(chains()).To(BeEmpty())
 				}))
 
-				It("needs no addresses", inNewNS(func() {
+				It("needs no addresses of a container that is gone", inNewNS(func() {
 					masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
 					masquerade(owner("podman", "c2", "eth0"), "10.3.0.4/24")
-					Expect(netfilter.RemoveMasquerade(ctx, owner("podman", "c2", "eth0"), nil)).To(Succeed())
+					Expect(netfilter.PruneMasquerade(ctx, owner("podman", "c2", "eth0"), nil)).To(Succeed())
 					Expect(natRules()).To(Equal(oneAttachment + ipv6Attachment))
-					Expect(netfilter.RemoveMasquerade(ctx, eth0, nil)).To(Succeed())
+					Expect(netfilter.PruneMasquerade(ctx, eth0, nil)).To(Succeed())
 					Expect(natRules()).To(BeEmpty())
 					Expect(chains()).To(BeEmpty())
+				}))
+
+				It("leaves the chain as it is without any address, for it may serve another attachment", inNewNS(func() {
+					masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
+					Expect(netfilter.RemoveMasquerade(ctx, eth1, nil)).To(Succeed())
+					Expect(natRules()).To(Equal(oneAttachment + ipv6Attachment))
+				}))
+
+				It("of what no living address has any more leaves the others'", inNewNS(func() {
+					masquerade(eth0, "10.1.0.2/24", "10.2.0.2/24", "fd01::2/64")
+					masquerade(eth1, "10.3.0.2/24", "fd00::2/64")
+					for range 2 {
+						Expect(netfilter.PruneMasquerade(ctx, eth0, addrs("127.0.0.1/8", "10.3.0.2/24", "fe80::1/64", "fd00::2/64"))).To(Succeed())
+						Expect(natRules()).To(Equal(oneAttachment + ipv6Attachment))
+					}
 				}))
 
 				It("takes the shapes of upstream, that of before 2019 too", inNewNS(func() {
 					script := asUpstream("podman", "c1", "10.3.0.2", "24") + asUpstream("podman", "c1", "fd00::2", "64")
 					old := `iptables -t nat -A POSTROUTING -s 10.3.0.2/24 -j ` + utils.FormatChainName("podman", "c1") + ` -m comment --comment 'name: "podman" id: "c1"'`
-					for _, known := range [][]string{nil, {"10.3.0.2/24", "fd00::2/64"}} {
+					for _, remove := range []func() error{
+						func() error { return netfilter.RemoveMasquerade(ctx, eth0, addrs("10.3.0.2/24", "fd00::2/64")) },
+						func() error { return netfilter.PruneMasquerade(ctx, eth0, addrs("10.4.0.2/24")) },
+					} {
 						run(script + old)
-						Expect(netfilter.RemoveMasquerade(ctx, eth0, addrs(known...))).To(Succeed())
+						Expect(remove()).To(Succeed())
 						Expect(natRules()).To(BeEmpty())
 						Expect(chains()).To(BeEmpty())
 					}
@@ -209,11 +227,12 @@ var _ = Describe("Masquerading with iptables", func() {
 					all.Go(func() {
 						defer GinkgoRecover()
 						o := owner("podman", fmt.Sprintf("c%d", i), "eth0")
+						address := fmt.Sprintf("10.3.1.%d/16", i)
 						Expect(netns.Do(func(ns.NetNS) error {
-							if err := backend.Masquerade(ctx, o, addrs(fmt.Sprintf("10.3.1.%d/16", i))); err != nil {
+							if err := backend.Masquerade(ctx, o, addrs(address)); err != nil {
 								return err
 							}
-							return netfilter.RemoveMasquerade(ctx, o, nil)
+							return netfilter.RemoveMasquerade(ctx, o, addrs(address))
 						})).To(Succeed())
 					})
 				}
@@ -243,7 +262,7 @@ var _ = Describe("Masquerading with iptables", func() {
 			asUpstream("podman", "c1", "10.3.0.2", "24") + asUpstream("podman", "c2", "10.3.0.3", "24") + asUpstream("podman", "c1", "fd00::2", "64")))
 		path := os.Getenv("PATH")
 		GinkgoT().Setenv("PATH", "")
-		Expect(netfilter.RemoveMasquerade(ctx, eth0, nil)).To(Succeed())
+		Expect(netfilter.PruneMasquerade(ctx, eth0, nil)).To(Succeed())
 		Expect(netfilter.GC(ctx, plugin.NewAttachments("podman", nil))).To(Succeed())
 		Expect(os.Setenv("PATH", path)).To(Succeed())
 		Expect(run("iptables-nft-save -t nat; ip6tables-nft-save -t nat")).NotTo(ContainSubstring("CNI-"))

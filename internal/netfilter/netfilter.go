@@ -68,9 +68,9 @@ func kernelHasNFTables(ctx context.Context) bool {
 
 // RemoveMasquerade removes what any backend, and any older version of the
 // plugins, has written for the owner. Known are the addresses of the attachment,
-// as far as they are known: two attachments of one container to one network
+// as far as they are known: the attachments of one container to one network
 // share their iptables chain, and only the addresses tell them apart. Without
-// any, the container is taken to be gone, and the chain goes as a whole.
+// any, that chain stays as it is: see PruneMasquerade.
 //
 // A missing backend, table or program is no error: without iptables-legacy, what
 // the kernel still holds of its rules stays, and nobody could wait for more. It
@@ -81,8 +81,27 @@ func RemoveMasquerade(ctx context.Context, owner plugin.Owner, known []*net.IPNe
 	for _, remove := range removals {
 		errs = append(errs, remove())
 	}
+	if len(known) == 0 {
+		return errors.Join(errs...)
+	}
 	for _, f := range families() {
-		errs = append(errs, f.removeFromLegacy(ctx, masqueradeChain(owner), f.keeping(known)))
+		errs = append(errs, f.removeFromLegacy(ctx, masqueradeChain(owner), f.without(known)))
+	}
+	return errors.Join(errs...)
+}
+
+// PruneMasquerade removes what iptables holds for addresses of the owner's
+// container, in the owner's network, that are not among the living: those its
+// interfaces have. It is for attachments whose addresses nobody knows any more.
+// Without living addresses all goes.
+func PruneMasquerade(ctx context.Context, owner plugin.Owner, living []*net.IPNet) error {
+	chain, inNFTables := masqueradeChain(owner), kernelHasNFTables(ctx)
+	var errs []error
+	for _, f := range families() {
+		if inNFTables {
+			errs = append(errs, f.removeFromNFT(ctx, chain, f.only(living)))
+		}
+		errs = append(errs, f.removeFromLegacy(ctx, chain, f.only(living)))
 	}
 	return errors.Join(errs...)
 }
@@ -104,8 +123,8 @@ func masqueradeInNFTables(ctx context.Context, owner plugin.Owner, known []*net.
 			if hasOwn {
 				removals = append(removals, func() error { return r.remove(ctx, owner.Comment()) })
 			}
-			if hasOld {
-				removals = append(removals, func() error { return f.removeFromNFT(ctx, old, f.keeping(known)) })
+			if hasOld && len(known) > 0 {
+				removals = append(removals, func() error { return f.removeFromNFT(ctx, old, f.without(known)) })
 			}
 		}
 		return nil

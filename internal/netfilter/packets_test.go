@@ -161,7 +161,7 @@ var _ = Describe("Masqueraded packets", func() {
 				Expect(lab.seenFrom("2001:db8::2")).To(Equal("2001:db8::1"))
 				Expect(lab.seenFrom("fd01::200")).To(Equal("fd01::2"))
 
-				within(lab.host, func() { Expect(netfilter.RemoveMasquerade(ctx, c1, nil)).To(Succeed()) })
+				within(lab.host, func() { Expect(netfilter.RemoveMasquerade(ctx, c1, addrs("10.1.0.2/24", "fd01::2/64"))).To(Succeed()) })
 				Expect(lab.seenFrom("192.0.2.2")).To(Equal("10.1.0.2"))
 				Expect(lab.seenFrom("2001:db8::2")).To(Equal("fd01::2"))
 			})

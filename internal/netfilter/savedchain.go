@@ -42,20 +42,39 @@ func (s savedChain) acceptsTo(subnet netip.Prefix) bool {
 	return slices.ContainsFunc(s.accepts, func(r savedRule) bool { return r.prefix == subnet })
 }
 
-// without returns what the chain needs when an attachment with these addresses
-// is gone: the jumps for other sources, and the ACCEPT rules for their subnets.
+// isFromOneOf tells whether a jump is for the source of one of the addresses.
 // Until 2019 upstream wrote jumps with the prefix length of the address.
-func (s savedChain) without(prefixes []netip.Prefix) savedChain {
-	rest := s
-	rest.jumps = slices.DeleteFunc(slices.Clone(s.jumps), func(r savedRule) bool {
-		return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool {
-			return r.prefix == netip.PrefixFrom(p.Addr(), p.Addr().BitLen()) || r.prefix == p.Masked()
-		})
+func (r savedRule) isFromOneOf(prefixes []netip.Prefix) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool {
+		return r.prefix == netip.PrefixFrom(p.Addr(), p.Addr().BitLen()) || r.prefix == p.Masked()
 	})
+}
+
+// without returns what the chain needs when an attachment with these addresses
+// is gone.
+func (s savedChain) without(prefixes []netip.Prefix) savedChain {
+	return s.keeping(func(jump savedRule) bool { return !jump.isFromOneOf(prefixes) })
+}
+
+// only returns what the chain needs for these addresses, of those it serves.
+func (s savedChain) only(prefixes []netip.Prefix) savedChain {
+	return s.keeping(func(jump savedRule) bool { return jump.isFromOneOf(prefixes) })
+}
+
+// keeping returns the chain with some of the jumps, and with the ACCEPT rules
+// for the subnets of their sources.
+func (s savedChain) keeping(needed func(jump savedRule) bool) savedChain {
+	rest := s
+	rest.jumps = slices.DeleteFunc(slices.Clone(s.jumps), func(r savedRule) bool { return !needed(r) })
 	rest.accepts = slices.DeleteFunc(slices.Clone(s.accepts), func(r savedRule) bool {
 		return !slices.ContainsFunc(rest.jumps, func(jump savedRule) bool { return r.prefix.Contains(jump.prefix.Addr()) })
 	})
 	return rest
+}
+
+// differs tells whether something has to be deleted to get to rest.
+func (s savedChain) differs(rest savedChain) bool {
+	return len(rest.jumps) == 0 || len(s.rulesNotIn(rest)) > 0
 }
 
 // rulesNotIn returns the rules that have to be deleted one by one to get to

@@ -12,6 +12,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
 
+	"github.com/containernetworking/plugins/internal/masquerade"
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/vethpair"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -77,7 +78,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 func del(ctx context.Context, req *plugin.Request, _ *Config) error {
 	known, err := vethpair.Silence(req)
 	rulesRemoved := plugin.Background(func() error { return removeRules(ctx, req.Owner(), known) })
-	return errors.Join(err, req.IPAM.Del(ctx), vethpair.Delete(req), rulesRemoved())
+	return errors.Join(err, req.IPAM.Del(ctx), vethpair.Delete(req), rulesRemoved(), masquerade.Prune(ctx, req, known))
 }
 
 // removeRules removes the attachment's rules whatever the configuration says:

@@ -17,6 +17,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
 func TestPtp(t *testing.T) {
@@ -138,6 +139,17 @@ var _ = Describe("packets", func() {
 		Entry("by nftables", `,"ipMasqBackend":"nftables"`),
 		Entry("by iptables", `,"ipMasqBackend":"iptables"`),
 	)
+
+	It("of one interface leave as the host's own when another is deleted again", func() {
+		testutils.Need(GinkgoT(), "iptables")
+		outside := rig.Outside([]string{"192.0.2.1/24"}, []string{"192.0.2.9/24"})
+		c := config(`,"ipMasq":true,"ipMasqBackend":"iptables"`)
+		rig.Add(one, c)
+		another := *one
+		another.IfName = "eth1"
+		rig.Del(&another, c)
+		Expect(testrig.Reach(one.Netns, outside, "192.0.2.9")).To(Equal("192.0.2.1"))
+	})
 
 	It("take over a route that a dead container left", func() {
 		rig.OnHost(func() {
