@@ -77,21 +77,48 @@ func (s *Settings) MasqueradeStatus(ctx context.Context) error {
 	return backend.Available(ctx)
 }
 
-// CheckMasquerade notes what is missing of an attachment's rules.
+// CheckMasquerade notes what is missing of an attachment's rules. Without a
+// backend in the configuration those of any will do: ADD may have been upstream's,
+// which prefers iptables.
 func (s *Settings) CheckMasquerade(ctx context.Context, report *check.Report, req *plugin.Request, ips []*current.IPConfig) {
 	if !s.IPMasq || len(ips) == 0 {
 		return
 	}
-	backend, err := netfilter.Select(ctx, s.IPMasqBackend)
-	if err != nil {
-		report.Fail("masquerading", err)
-		return
-	}
-	differences, err := backend.CheckMasquerade(ctx, req.Owner(), addressesOf(ips))
+	differences, err := s.differences(ctx, req.Owner(), addressesOf(ips))
 	report.Fail("masquerading", err)
 	for _, difference := range differences {
 		report.Addf("masquerading: %s", difference)
 	}
+}
+
+// differences compares the kernel with what the backend writes, and only where
+// that is not complete with what another does.
+func (s *Settings) differences(ctx context.Context, owner plugin.Owner, addresses []*net.IPNet) ([]string, error) {
+	backend, err := netfilter.Select(ctx, s.IPMasqBackend)
+	if err != nil {
+		return nil, err
+	}
+	differences, err := backend.CheckMasquerade(ctx, owner, addresses)
+	if err != nil || len(differences) == 0 || s.IPMasqBackend != "" {
+		return differences, err
+	}
+	for _, name := range netfilter.Names() {
+		if name != backend.Name() && masquerades(ctx, name, owner, addresses) {
+			return nil, nil
+		}
+	}
+	return differences, nil
+}
+
+// masquerades tells whether the rules of a backend are complete. One that cannot
+// be asked, for want of a program or in the kernel, has none.
+func masquerades(ctx context.Context, name string, owner plugin.Owner, addresses []*net.IPNet) bool {
+	backend, err := netfilter.Select(ctx, name)
+	if err != nil {
+		return false
+	}
+	differences, err := backend.CheckMasquerade(ctx, owner, addresses)
+	return err == nil && len(differences) == 0
 }
 
 func addressesOf(ips []*current.IPConfig) []*net.IPNet {

@@ -392,8 +392,8 @@ func (t portTable) sharedChains(mappings, masquerading [][]expr.Any) []sharedCha
 			[][]expr.Any{rule},
 		}
 	}
-	toMappings := append(isLocal(), &expr.Verdict{Kind: expr.VerdictJump, Chain: mappingsChain})
-	toMasquerading := append(isTranslated(), &expr.Verdict{Kind: expr.VerdictJump, Chain: masqueradingChain})
+	toMappings := append(isLocal(), jumpTo(mappingsChain))
+	toMasquerading := append(isTranslated(), jumpTo(masqueradingChain))
 	return []sharedChain{
 		{nftables.Chain{Name: mappingsChain}, append(slices.Clip(mappings), t.lookups(nil)...)},
 		{nftables.Chain{Name: masqueradingChain}, append(slices.Clip(masquerading), t.sourceLookup(0))},

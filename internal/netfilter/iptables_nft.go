@@ -113,10 +113,15 @@ func ruleComment(rule *nftables.Rule) string {
 // wants anything else of the address, such as not to have the prefix or to be in
 // a set, is none of ours.
 func (f family) prefixAt(rule *nftables.Rule, offset uint32) netip.Prefix {
+	return f.comparedAt(rule, offset, expr.CmpOpEq)
+}
+
+// comparedAt is prefixAt for another comparison, such as not to have the prefix.
+func (f family) comparedAt(rule *nftables.Rule, offset uint32, op expr.CmpOp) netip.Prefix {
 	for i, e := range rule.Exprs {
 		load, ok := e.(*expr.Payload)
 		if ok && load.Base == expr.PayloadBaseNetworkHeader && load.Offset == offset {
-			return f.comparison(int(load.Len)*8, rule.Exprs[i+1:])
+			return f.comparison(op, int(load.Len)*8, rule.Exprs[i+1:])
 		}
 	}
 	return netip.Prefix{}
@@ -124,7 +129,7 @@ func (f family) prefixAt(rule *nftables.Rule, offset uint32) netip.Prefix {
 
 // comparison returns the prefix with which expressions compare the bits that
 // have just been loaded.
-func (f family) comparison(bits int, next []expr.Any) netip.Prefix {
+func (f family) comparison(op expr.CmpOp, bits int, next []expr.Any) netip.Prefix {
 	if len(next) > 0 {
 		if masking, ok := next[0].(*expr.Bitwise); ok {
 			bits, next = leadingBits(masking.Mask), next[1:]
@@ -134,7 +139,7 @@ func (f family) comparison(bits int, next []expr.Any) netip.Prefix {
 		return netip.Prefix{}
 	}
 	cmp, ok := next[0].(*expr.Cmp)
-	if !ok || cmp.Op != expr.CmpOpEq || len(cmp.Data) > int(f.address.Bytes) {
+	if !ok || cmp.Op != op || len(cmp.Data) > int(f.address.Bytes) {
 		return netip.Prefix{}
 	}
 	addr, _ := netip.AddrFromSlice(slices.Concat(cmp.Data, make([]byte, int(f.address.Bytes)-len(cmp.Data))))

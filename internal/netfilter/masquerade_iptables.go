@@ -100,7 +100,8 @@ func (f family) masqueradeInput(owner plugin.Owner, prefixes []netip.Prefix, sta
 	return strings.Join(append(input, "COMMIT", ""), "\n")
 }
 
-// CheckMasquerade starts one iptables-save for each family.
+// CheckMasquerade starts one iptables-save for each family, if the chain may
+// exist.
 func (iptablesBackend) CheckMasquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) ([]string, error) {
 	var differences []string
 	for _, f := range families() {
@@ -108,18 +109,18 @@ func (iptablesBackend) CheckMasquerade(ctx context.Context, owner plugin.Owner, 
 		if len(prefixes) == 0 {
 			continue
 		}
-		chains, err := f.save(ctx)
+		chain := masqueradeChain(owner)
+		state, err := f.currentChain(ctx, chain)
 		if err != nil {
 			return nil, err
 		}
-		differences = append(differences, f.chainDifferences(masqueradeChain(owner), prefixes, chains)...)
+		differences = append(differences, f.chainDifferences(chain, prefixes, state)...)
 	}
 	return differences, nil
 }
 
-func (f family) chainDifferences(chain string, prefixes []netip.Prefix, chains map[string]savedChain) []string {
-	state, exists := chains[chain]
-	if !exists {
+func (f family) chainDifferences(chain string, prefixes []netip.Prefix, state savedChain) []string {
+	if state.name != chain {
 		return []string{fmt.Sprintf("%s: chain %s of table nat is missing", f.program(""), chain)}
 	}
 	var differences []string

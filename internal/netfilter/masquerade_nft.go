@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -199,24 +200,40 @@ func (b nftBackend) Masquerade(ctx context.Context, owner plugin.Owner, addrs []
 	return err
 }
 
-// CheckMasquerade reads, for each address, its elements, and the rules.
+// CheckMasquerade reads, for each address, its elements, and the rules. Where
+// these are not complete, those of upstream may be.
 func (nftBackend) CheckMasquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) ([]string, error) {
 	var all []string
 	err := withConn(ctx, func(c *conn) error {
 		for _, f := range families() {
-			pairs := f.pairs(addrs)
-			if len(pairs) == 0 {
-				continue
-			}
-			differences, err := f.registry().differences(c, owner.Comment(), pairs)
+			differences, err := f.masqueradeDifferences(c, owner, addrs)
 			if err != nil {
-				return f.registry().wrap(err)
+				return err
 			}
 			all = append(all, differences...)
 		}
 		return nil
 	})
 	return all, err
+}
+
+func (f family) masqueradeDifferences(c *conn, owner plugin.Owner, addrs []*net.IPNet) ([]string, error) {
+	pairs := f.pairs(addrs)
+	if len(pairs) == 0 {
+		return nil, nil
+	}
+	differences, err := f.registry().differences(c, owner.Comment(), pairs)
+	if err != nil || len(differences) == 0 {
+		return nil, f.registry().wrap(err)
+	}
+	complete, err := f.upstreamMasquerades(c, owner, f.prefixes(addrs))
+	if err != nil {
+		return nil, fmt.Errorf("table inet %s: %w", upstreamMasquerade, err)
+	}
+	if complete {
+		return nil, nil
+	}
+	return differences, nil
 }
 
 // Available writes a table that masquerades and deletes it again in the same

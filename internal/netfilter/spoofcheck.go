@@ -128,10 +128,18 @@ func GuardMAC(ctx context.Context, owner plugin.Owner, hostLink string, mac net.
 var errNoSpoofCheck = errors.New("the MAC spoof check needs nftables in the kernel, iptables does not see layer 2:" +
 	" load the modules nf_tables and nft_meta_bridge (CONFIG_NF_TABLES_BRIDGE)")
 
-// CheckMAC says where the kernel differs from what GuardMAC would write.
+// CheckMAC says where the kernel differs from what GuardMAC would write, unless
+// what versions up to 1.9 of the plugins wrote is complete.
 func CheckMAC(ctx context.Context, owner plugin.Owner, hostLink string, mac net.HardwareAddr) (differences []string, err error) {
 	err = withConn(ctx, func(c *conn) (err error) {
 		differences, err = spoofCheck().differences(c, owner.Comment(), []pair{guard(hostLink, mac)})
+		if err != nil || len(differences) == 0 {
+			return err
+		}
+		guarded, err := guardedByUpstream(c, owner, guard(hostLink, mac))
+		if guarded {
+			differences = nil
+		}
 		return err
 	})
 	return differences, err
@@ -150,16 +158,65 @@ func UnguardMAC(ctx context.Context, owner plugin.Owner) error {
 	return err
 }
 
+// upstreamGuards is the table in which upstream's plugins have two chains for
+// each attachment:
+//
+//	table bridge nat {
+//		chain PREROUTING {
+//			type filter hook prerouting priority dstnat; policy accept;
+//			iifname "veth0" jump cni-br-iface-c1-eth0
+//		}
+//		chain cni-br-iface-c1-eth0 {
+//			jump cni-br-iface-c1-eth0-mac
+//		}
+//		chain cni-br-iface-c1-eth0-mac {
+//			ether saddr 0a:58:0a:58:00:02 return
+//			drop
+//		}
+//	}
+//
+// All these rules have the comment "macspoofchk-c1-eth0".
+func upstreamGuards() *nftables.Table {
+	return &nftables.Table{Family: nftables.TableFamilyBridge, Name: "nat"}
+}
+
+func upstreamGuardChain(owner plugin.Owner) string {
+	return "cni-br-iface-" + owner.ContainerID + "-" + owner.IfName
+}
+
+// guardedByUpstream tells whether upstream's rules let nothing else in through
+// the port of the pair than they should.
+func guardedByUpstream(c *conn, owner plugin.Owner, p pair) (bool, error) {
+	table, first := upstreamGuards(), upstreamGuardChain(owner)
+	second := first + "-mac"
+	if exists, err := c.hasChain(table, second); !exists {
+		return false, err
+	}
+	rulesOf := func(chain string) ([]*nftables.Rule, error) {
+		return c.GetRules(table, &nftables.Chain{Table: table, Name: chain})
+	}
+	base, baseErr := rulesOf("PREROUTING")
+	chain, chainErr := rulesOf(first)
+	macs, macsErr := rulesOf(second)
+	if err := errors.Join(baseErr, chainErr, macsErr); err != nil {
+		return false, explain(err)
+	}
+	return hasRule(base, []expr.Any{loadPort(), equals(p.subject), jumpTo(first)}) &&
+		sameRules(chain, [][]expr.Any{{jumpTo(second)}}) &&
+		sameRules(macs, [][]expr.Any{
+			{loadSender(unix.NFT_REG_1), equals(p.companion), &expr.Verdict{Kind: expr.VerdictReturn}},
+			{&expr.Verdict{Kind: expr.VerdictDrop}},
+		}), nil
+}
+
+func jumpTo(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictJump, Chain: chain} }
+
 // removeOldSpoofCheck removes two chains of the attachment in the table
 // "bridge nat" and the rules of PREROUTING that lead to them. Their names do
 // not tell the network, for which reason GC leaves them alone.
 func removeOldSpoofCheck(ctx context.Context, owner plugin.Owner) error {
-	var (
-		table   = &nftables.Table{Family: nftables.TableFamilyBridge, Name: "nat"}
-		id      = owner.ContainerID + "-" + owner.IfName
-		chain   = "cni-br-iface-" + id
-		comment = "macspoofchk-" + id
-	)
+	table, chain := upstreamGuards(), upstreamGuardChain(owner)
+	comment := "macspoofchk-" + owner.ContainerID + "-" + owner.IfName
 	return retrying(ctx, func(c *conn) error {
 		first, err := c.hasChain(table, chain)
 		if err != nil {

@@ -4,6 +4,7 @@ package netfilter_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strings"
 
@@ -116,6 +117,25 @@ var _ = Describe("The MAC spoof check", func() {
 	It("is gone where its name in upstream's shape would be too long for the kernel", inNewNS(func() {
 		long := owner("net", strings.Repeat("c", 250), "eth0")
 		Expect(netfilter.UnguardMAC(context.Background(), long)).To(Succeed())
+	}))
+
+	It("is as good in the shape of upstream, if it is complete", inNewNS(func() {
+		c1eth0 := oldSpoofCheck("c1-eth0", "veth0", mac.String())
+		run(c1eth0 + c1eth0 + oldSpoofCheck("c2-eth0", "veth2", "02:00:00:00:00:02"))
+		Expect(netfilter.CheckMAC(ctx, c1, "veth0", mac)).To(BeEmpty())
+		Expect(netfilter.CheckMAC(ctx, c1, "veth2", mac)).NotTo(BeEmpty())
+		Expect(netfilter.CheckMAC(ctx, c2, "veth2", mac)).NotTo(BeEmpty())
+		run("nft flush chain bridge nat PREROUTING")
+		Expect(netfilter.CheckMAC(ctx, c1, "veth0", mac)).To(ContainElement("table bridge cni_spoofcheck: set ports lacks veth0"))
+		for _, missing := range []string{"jump", "saddr", "drop"} {
+			run("nft flush ruleset;" + c1eth0)
+			Expect(netfilter.CheckMAC(ctx, c1, "veth0", mac)).To(BeEmpty())
+			run(fmt.Sprintf(`for chain in cni-br-iface-c1-eth0 cni-br-iface-c1-eth0-mac; do
+				handle=$(nft -a list chain bridge nat $chain | sed -n 's/.*%s.*comment.*handle //p')
+				test -z "$handle" || nft delete rule bridge nat $chain handle $handle
+			done`, missing))
+			Expect(netfilter.CheckMAC(ctx, c1, "veth0", mac)).NotTo(BeEmpty(), missing)
+		}
 	}))
 
 	It("is removed in the shape of upstream", inNewNS(func() {

@@ -47,6 +47,30 @@ var _ = Describe("After an upgrade", func() {
 		Expect(ruleset()).To(ContainSubstring("net: other, if: eth0, id: one"))
 	}))
 
+	It("they are as good as our own, if they are complete", inNewNS(func() {
+		backend, err := netfilter.Select(ctx, netfilter.NFTables)
+		Expect(err).NotTo(HaveOccurred())
+		good := func(container string, list ...string) bool {
+			GinkgoHelper()
+			differences, err := backend.CheckMasquerade(ctx, owner("podman", container, "eth0"), addrs(list...))
+			Expect(err).NotTo(HaveOccurred())
+			return len(differences) == 0
+		}
+		run(oldNFTMasquerade + "rule 'ip saddr == 10.1.16.4 ip daddr != 10.1.16.0/20' podman three")
+		Expect(good("one", "10.1.0.2/24", "fd00::2/64")).To(BeTrue())
+		Expect(good("three", "10.1.16.4/20")).To(BeTrue())
+
+		Expect(good("one", "10.1.0.2/24", "10.1.0.9/24")).To(BeFalse(), "another address")
+		Expect(good("one", "10.1.0.2/16")).To(BeFalse(), "another subnet")
+		Expect(good("two", "10.1.0.2/24")).To(BeFalse(), "another owner")
+		run("nft insert rule inet cni_plugins_masquerade postrouting handle $(nft -a list chain inet cni_plugins_masquerade postrouting | sed -n 's/.*goto.*handle //p') accept")
+		run("nft delete rule inet cni_plugins_masquerade postrouting handle $(nft -a list chain inet cni_plugins_masquerade postrouting | sed -n 's/.*ff00.*handle //p')")
+		Expect(good("one", "fd00::2/64")).To(BeFalse(), "IPv6 multicast")
+		Expect(good("one", "10.1.0.2/24")).To(BeFalse(), "a rule ahead of those")
+		run("nft flush chain inet cni_plugins_masquerade postrouting")
+		Expect(good("one", "10.1.0.2/24")).To(BeFalse(), "nothing leads there")
+	}))
+
 	It("they are collected with their network", inNewNS(func() {
 		run(oldNFTMasquerade)
 		Expect(netfilter.GC(ctx, plugin.NewAttachments("podman", []types.GCAttachment{{ContainerID: "two", IfName: "eth0"}}))).To(Succeed())

@@ -52,6 +52,12 @@ func hashForInstance(network, ifname, containerID string) string {
 	return hashForNetwork(network) + "-" + utils.MustFormatHashWithPrefix(16, "", ifname+":"+containerID)
 }
 
+// OwnsIPMasqRule returns what tells whether a nftables rule with a comment is one
+// of the attachment's.
+func OwnsIPMasqRule(network, ifname, containerID string) func(comment string) bool {
+	return ownedBy(hashForInstance(network, ifname, containerID))
+}
+
 // maxComment is the length to which comments are cut.
 const maxComment = 128
 

@@ -140,6 +140,21 @@ var _ = Describe("packets", func() {
 		Entry("by iptables", `,"ipMasqBackend":"iptables"`),
 	)
 
+	It("are masqueraded by whichever backend ADD chose, if the configuration names none", func() {
+		testutils.Need(GinkgoT(), "nftables", "iptables", "ip6tables")
+		result := rig.Add(one, config(`,"ipMasq":true,"ipMasqBackend":"iptables"`))
+		Expect(rig.Check(one, config(`,"ipMasq":true`), result)).To(Succeed())
+		Expect(rig.Check(one, config(`,"ipMasq":true,"ipMasqBackend":"nftables"`), result)).To(MatchError(ContainSubstring("masquerading: table ip cni_masquerade: ")))
+		for _, program := range []string{"iptables", "ip6tables"} {
+			Expect(rig.Check(one, config(`,"ipMasq":true`), result)).To(Succeed())
+			_, err := testrig.Run(rig.Host, program, "-t", "nat", "-F", "POSTROUTING")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(rig.Check(one, config(`,"ipMasq":true`), result)).To(MatchError(ContainSubstring("masquerading: table ip cni_masquerade: ")))
+			result = rig.Add(two, config(`,"ipMasq":true,"ipMasqBackend":"iptables"`))
+			one, two = two, rig.Container("three")
+		}
+	})
+
 	It("of one interface leave as the host's own when another is deleted again", func() {
 		testutils.Need(GinkgoT(), "iptables")
 		outside := rig.Outside([]string{"192.0.2.1/24"}, []string{"192.0.2.9/24"})
