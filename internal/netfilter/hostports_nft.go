@@ -140,7 +140,9 @@ func (h HostPorts) sources(container netip.Prefix) []netip.Prefix {
 // loopback is IPv4's.
 func loopback() netip.Prefix { return netip.MustParsePrefix("127.0.0.0/8") }
 
-// entries returns the elements of an attachment, each once.
+// entries returns the elements of an attachment, each once: a mapping can be given
+// without a hostIP and with 0.0.0.0 as well, and the kernel refuses a transaction
+// that deletes an element twice.
 func (t portTable) entries(ports HostPorts) ([]mapped, error) {
 	container, mappings := ports.of(t.family)
 	conditions, err := t.compile(ports.conditions(t.family))
@@ -148,13 +150,17 @@ func (t portTable) entries(ports HostPorts) ([]mapped, error) {
 		return nil, err
 	}
 	var entries []mapped
+	taken := map[item]bool{}
+	add := func(e mapped) {
+		if !taken[e.item] {
+			taken[e.item] = true
+			entries = append(entries, e)
+		}
+	}
 	for _, m := range mappings {
-		entries = append(entries, mapped{t.mapEntry(t.class(conditions), m, container.Addr()), m})
+		add(mapped{t.mapEntry(t.class(conditions), m, container.Addr()), m})
 		for _, source := range ports.sources(container) {
-			e := mapped{entry: sourceEntry(source, container.Addr(), Protocols()[m.Protocol], m.ContainerPort)}
-			if !slices.Contains(entries, e) {
-				entries = append(entries, e)
-			}
+			add(mapped{entry: sourceEntry(source, container.Addr(), Protocols()[m.Protocol], m.ContainerPort)})
 		}
 	}
 	return entries, nil

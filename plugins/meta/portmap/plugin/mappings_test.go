@@ -98,6 +98,23 @@ func mappingsWith(backend string) {
 		Expect(left()).To(BeEmpty(), "nothing to map any more")
 	})
 
+	It("given twice, in other words, are one", func() {
+		config := l.config(one, mapping(8080, 80, "tcp")+","+mapping(8080, 80, "tcp", `,"hostIP":"0.0.0.0"`)+","+mapping(8080, 80, "tcp", `,"hostIP":"::"`), backend)
+		for range 2 {
+			l.add(one, config)
+			Expect(l.check(one, config)).To(Succeed())
+		}
+		l.add(one, l.config(one, mapping(8081, 80, "tcp"), backend))
+		Expect(left()).NotTo(ContainSubstring("8080"))
+		l.add(one, config)
+		l.Del(one, config)
+		Expect(left()).To(BeEmpty())
+		l.add(one, config)
+		_, err := l.Call("GC", &testrig.Container{}, `{"cni.dev/valid-attachments":[]}`)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(left()).To(BeEmpty())
+	})
+
 	It("go without anything that DEL could be given", func() {
 		l.add(one, l.config(one, mapping(8080, 80, "tcp")+","+mapping(5353, 53, "udp"), backend))
 		l.add(two, l.config(two, mapping(8081, 80, "tcp"), backend))
