@@ -187,10 +187,20 @@ func (s Store) OfContainer(network, container string) []Intent {
 	return s.list(plugin.Owner{Network: network, ContainerID: container}.Comment())
 }
 
+// OfContainerAnywhere returns those of the attachments of a container to whichever
+// network.
+func (s Store) OfContainerAnywhere(container string) []Intent {
+	part := fileName(plugin.Owner{ContainerID: container}.Comment())
+	names := slices.DeleteFunc(s.names(""), func(name string) bool { return !strings.Contains(name, part) })
+	return slices.DeleteFunc(s.readAll(names), func(i Intent) bool { return i.Container != container })
+}
+
 // list returns the intents of the owners whose comments begin with prefix.
-func (s Store) list(prefix string) []Intent {
+func (s Store) list(prefix string) []Intent { return s.readAll(s.names(prefix)) }
+
+func (s Store) readAll(names []string) []Intent {
 	var list []Intent
-	for _, name := range s.names(prefix) {
+	for _, name := range names {
 		if i := read(filepath.Join(s.dir(), name)); i != nil && strings.HasSuffix(name, extension) {
 			list = append(list, *i)
 		}

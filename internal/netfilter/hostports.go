@@ -113,7 +113,8 @@ type PortMapper interface {
 	Name() string
 
 	// MapPorts maps them, instead of what the owner had mapped. A port that
-	// another owner has is an error, unless that is gone.
+	// another container has is an error, unless that is gone. One that another
+	// interface of the same container has stays where it is, and is gone with it.
 	MapPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error
 
 	// CheckPorts says where the kernel differs from what MapPorts would write.
@@ -177,7 +178,17 @@ func errHeld(what fmt.Stringer, container, network string) error {
 
 // errHeldBy is errHeld for an owner's comment.
 func errHeldBy(what fmt.Stringer, comment string) error {
-	network, rest, _ := strings.Cut(comment, "/")
+	return errHeld(what, containerIn(comment), networkIn(comment))
+}
+
+// networkIn and containerIn read an owner's comment.
+func networkIn(comment string) string {
+	network, _, _ := strings.Cut(comment, "/")
+	return network
+}
+
+func containerIn(comment string) string {
+	_, rest, _ := strings.Cut(comment, "/")
 	container, _, _ := strings.Cut(rest, "/")
-	return errHeld(what, container, network)
+	return container
 }

@@ -379,7 +379,8 @@ func (d *draft) dropChain(parent, chain string) {
 }
 
 // heldIn returns the chains of containers that are gone and have a port of
-// ports, or who has one and is not gone.
+// ports, or who has one and is not gone. The container itself may have it, in
+// another network, whose chain is the first that packets come to.
 func (f family) heldIn(table savedTable, owner plugin.Owner, ports HostPorts, holders Holders) (evicted []string, held error) {
 	container, mappings := ports.of(f)
 	for _, rule := range table[dnatChain] {
@@ -393,10 +394,12 @@ func (f family) heldIn(table savedTable, owner plugin.Owner, ports HostPorts, ho
 		}
 		network, id, _ := holderIn(after(rule, "--comment"))
 		passedOn := network == owner.Network && leadsTo.Addr() == container.Addr()
-		if !passedOn && !holders.ContainerGone(network, id) {
+		switch {
+		case passedOn || holders.ContainerGone(network, id):
+			evicted = append(evicted, chain)
+		case id != owner.ContainerID:
 			return nil, plugin.Errorf(errTryAgainLater, "%w", errHeld(m, id, network))
 		}
-		evicted = append(evicted, chain)
 	}
 	return evicted, nil
 }

@@ -247,8 +247,8 @@ func (t portTable) ownItems(c *conn, comment string, ports *HostPorts) ([]item, 
 	return items, nil
 }
 
-// queueEntries queues elements with the owner's comment, as far as they are not
-// there. What is in the way of a holder that is gone goes first.
+// queueEntries queues elements with the owner's comment, as far as nobody's are
+// there that do as well. What is in the way of a holder that is gone goes first.
 func (t portTable) queueEntries(c *conn, comment string, entries []mapped, holders Holders) error {
 	removed := map[string]bool{}
 	for _, e := range entries {
@@ -262,6 +262,8 @@ func (t portTable) queueEntries(c *conn, comment string, entries []mapped, holde
 			continue
 		case there.comment == comment:
 			err = c.deleteElement(t.set(e.set), e.key)
+		case t.serves(comment, there, e, holders):
+			continue
 		default:
 			err = t.queueEviction(c, comment, there, e, removed, holders)
 		}
@@ -279,7 +281,7 @@ func (t portTable) queueEntries(c *conn, comment string, entries []mapped, holde
 
 // queueEviction queues the removal of all that a holder has who is gone.
 func (t portTable) queueEviction(c *conn, comment string, there *element, e mapped, removed map[string]bool, holders Holders) error {
-	if e.value != "" && !t.addressPassedOn(comment, there, e) && !holders.Gone(there.comment) {
+	if !t.isGone(comment, there, e, holders) {
 		return plugin.Errorf(errTryAgainLater, "%w", errHeldBy(e.mapping, there.comment))
 	}
 	if removed[there.comment] {
@@ -289,24 +291,37 @@ func (t portTable) queueEviction(c *conn, comment string, there *element, e mapp
 	return t.queueRemoval(c, there.comment, nil)
 }
 
+// serves tells whether an element of a holder that is not gone serves the owner
+// with the comment, too: one of another interface of the same container, of which
+// the first has the port, or one that masquerades. (Two networks can have the same
+// subnet.)
+func (t portTable) serves(comment string, there *element, e mapped, holders Holders) bool {
+	return (e.value == "" || containerIn(there.comment) == containerIn(comment)) && !t.isGone(comment, there, e, holders)
+}
+
+// isGone tells whether the holder of an element provably is gone.
+func (t portTable) isGone(comment string, there *element, e mapped, holders Holders) bool {
+	return t.addressPassedOn(comment, there, e) || holders.Gone(there.comment)
+}
+
 // addressPassedOn tells whether the owner of an element has lost its address to
-// the owner with the comment, in the same network: then it is gone.
+// the owner with the comment, in the same network: then it is gone. Elements that
+// masquerade have the address in their key.
 func (t portTable) addressPassedOn(comment string, there *element, e mapped) bool {
-	network, _, _ := strings.Cut(comment, "/")
-	address := t.address.Bytes
-	return strings.HasPrefix(there.comment, network+"/") && len(there.value) > int(address) && there.value[:address] == e.value[:address]
+	address := min(int(t.address.Bytes), len(e.value))
+	return networkIn(there.comment) == networkIn(comment) && len(there.value) >= address && there.value[:address] == e.value[:address]
 }
 
 // errTryAgainLater is the CNI error code for what somebody else may soon give up.
 const errTryAgainLater = 11
 
 // CheckPorts reads the owner's elements and the rules.
-func (nftBackend) CheckPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, _ Holders) ([]string, error) {
+func (nftBackend) CheckPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) ([]string, error) {
 	var all []string
 	err := withConn(ctx, func(c *conn) error {
 		for _, f := range families() {
 			t := f.portTable()
-			differences, err := t.portDifferences(c, owner.Comment(), ports)
+			differences, err := t.portDifferences(c, owner.Comment(), ports, holders)
 			if err != nil {
 				return t.wrap(err)
 			}
@@ -319,7 +334,7 @@ func (nftBackend) CheckPorts(ctx context.Context, owner plugin.Owner, ports Host
 	return all, err
 }
 
-func (t portTable) portDifferences(c *conn, comment string, ports HostPorts) ([]string, error) {
+func (t portTable) portDifferences(c *conn, comment string, ports HostPorts, holders Holders) ([]string, error) {
 	entries, err := t.entries(ports)
 	if err != nil || len(entries) == 0 {
 		return nil, err
@@ -335,6 +350,7 @@ func (t portTable) portDifferences(c *conn, comment string, ports HostPorts) ([]
 			return nil, err
 		case there == nil:
 			differences = append(differences, e.describe()+" is missing")
+		case there.comment != comment && t.serves(comment, there, e, holders):
 		case there.comment != comment:
 			differences = append(differences, e.describe()+" belongs to "+there.comment)
 		case there.value != e.value:

@@ -99,7 +99,7 @@ func (t portTable) evict(c *conn, comment string, ports HostPorts, holders Holde
 		if err != nil {
 			return err
 		}
-		if there == nil || there.comment == comment {
+		if there == nil || there.comment == comment || t.serves(comment, there, e, holders) {
 			continue
 		}
 		if err := t.queueEviction(c, comment, there, e, removed, holders); err != nil {

@@ -7,7 +7,10 @@ package portmap
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/containernetworking/plugins/internal/intent"
 )
 
 // Where runtimes and host-local keep what is attached where.
@@ -37,12 +40,7 @@ func otherResult(dir, network, container string) bool {
 }
 
 func otherIntent(network, container string) bool {
-	for _, i := range store().List() {
-		if i.Container == container && i.Network != network {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(store().OfContainerAnywhere(container), func(i intent.Intent) bool { return i.Network != network })
 }
 
 func otherReservation(dir, network, container string) bool {

@@ -28,6 +28,17 @@ func healNetwork(ctx context.Context, valid plugin.Attachments) error {
 	return err
 }
 
+// handOver has the ports that the owner had lead to other interfaces of the same
+// container that were to have them, too. With iptables the rules of all are there.
+func handOver(ctx context.Context, owner plugin.Owner) {
+	heirs := slices.DeleteFunc(store().OfContainerAnywhere(owner.ContainerID), func(i intent.Intent) bool {
+		return i.Owner() == owner || i.Gone() || decode(i).Backend != netfilter.NFTables
+	})
+	if _, err := restore(ctx, heirs); err != nil {
+		fmt.Fprintf(os.Stderr, "portmap: ports of %s lead to no other interface of the container: %v\n", owner.Comment(), err)
+	}
+}
+
 // restore makes the rules what they are meant to be, and returns the owners for
 // which they were not.
 func restore(ctx context.Context, all []intent.Intent) (restored []plugin.Owner, err error) {

@@ -77,6 +77,9 @@ func del(ctx context.Context, req *plugin.Request, c *Config) error {
 		ports = earlier.Ports
 	}
 	removed, err := remove(ctx, req.Owner(), containerAddresses(req))
+	if earlier != nil {
+		handOver(ctx, req.Owner())
+	}
 	if removed || earlier != nil { // else the ports are somebody else's
 		forgetConnections(ports)
 	}
