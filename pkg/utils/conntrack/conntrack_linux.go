@@ -30,9 +30,10 @@ type Filter struct {
 	DstIP    net.IP
 	DstPort  uint16 // needs a Protocol that has ports
 
-	// DstMatches is asked about the destination of each connection that is
-	// meant otherwise; may be nil.
-	DstMatches func(net.IP) bool
+	// Matches is asked about each connection that is meant otherwise: where it was
+	// sent, and who answers, who is another if the destination was translated. It
+	// may be nil.
+	Matches func(dst, answering net.IP) bool
 }
 
 // Delete deletes the connections that any of the filters means and returns how
@@ -284,6 +285,7 @@ type connection struct {
 	protocol   uint8
 	dst        net.IP // nil if the message does not tell
 	dstPort    uint16
+	answering  net.IP
 	attributes attributes
 }
 
@@ -293,12 +295,11 @@ func parse(message []byte) (connection, error) {
 		return connection{}, fmt.Errorf("message about a connection has %d bytes", len(message))
 	}
 	all := attributes(message[nl.SizeofNfgenmsg:])
-	tuple := attributes(all.get(nl.CTA_TUPLE_ORIG))
+	tuple, answer := attributes(all.get(nl.CTA_TUPLE_ORIG)), attributes(all.get(nl.CTA_TUPLE_REPLY))
 	ip, proto := attributes(tuple.get(nl.CTA_TUPLE_IP)), attributes(tuple.get(nl.CTA_TUPLE_PROTO))
 	c := connection{family: netlink.InetFamily(message[0]), attributes: all} // struct nfgenmsg begins with it
-	if c.dst = ip.get(nl.CTA_IP_V4_DST); c.dst == nil {
-		c.dst = ip.get(nl.CTA_IP_V6_DST)
-	}
+	c.dst = ip.either(nl.CTA_IP_V4_DST, nl.CTA_IP_V6_DST)
+	c.answering = attributes(answer.get(nl.CTA_TUPLE_IP)).either(nl.CTA_IP_V4_SRC, nl.CTA_IP_V6_SRC)
 	if number := proto.get(nl.CTA_PROTO_NUM); len(number) == 1 {
 		c.protocol = number[0]
 	}
@@ -327,6 +328,14 @@ func (a attributes) get(kind uint16) []byte {
 	return nil
 }
 
+// either returns the value of the first attribute of a type, or of another.
+func (a attributes) either(kind, other uint16) []byte {
+	if value := a.get(kind); value != nil {
+		return value
+	}
+	return a.get(other)
+}
+
 // matches tells whether the connection is meant. It does not rely on the kernel
 // having looked: deleting too much breaks other people's connections.
 func (f Filter) matches(c connection) bool {
@@ -334,5 +343,5 @@ func (f Filter) matches(c connection) bool {
 		(f.DstIP == nil || f.address().Equal(c.dst)) &&
 		(f.Protocol == 0 || f.Protocol == c.protocol) &&
 		(f.DstPort == 0 || f.DstPort == c.dstPort) &&
-		(f.DstMatches == nil || f.DstMatches(c.dst))
+		(f.Matches == nil || f.Matches(c.dst, c.answering))
 }

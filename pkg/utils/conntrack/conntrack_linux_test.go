@@ -107,9 +107,12 @@ var _ = Describe("deleting", func() {
 		Entry("by IPv6 address and port", Filter{Family: netlink.FAMILY_V6, Protocol: udp, DstIP: net.ParseIP("2001:db8::2"), DstPort: 53}, 6),
 		Entry("by port over IPv6", Filter{Family: netlink.FAMILY_V6, Protocol: udp, DstPort: 53}, 5, 6),
 		Entry("by port over both", Filter{Protocol: udp, DstPort: 53}, 1, 3, 5, 6),
-		Entry("by port, of some destinations", Filter{Protocol: udp, DstPort: 53, DstMatches: func(dst net.IP) bool {
+		Entry("by port, of some destinations", Filter{Protocol: udp, DstPort: 53, Matches: func(dst, _ net.IP) bool {
 			return dst.Equal(net.ParseIP("192.0.2.2")) || dst.Equal(net.ParseIP("2001:db8::1"))
 		}}, 3, 5),
+		Entry("by port, of those that the destination answers", Filter{Protocol: udp, DstPort: 53, Matches: func(dst, answering net.IP) bool {
+			return dst.Equal(answering)
+		}}, 1, 3, 5, 6),
 		Entry("by an address nobody talks to", Filter{Family: netlink.FAMILY_V4, DstIP: net.ParseIP("192.0.2.9")}),
 	)
 

@@ -72,12 +72,13 @@ func parseLine(line []byte) (connection, bool) {
 	}
 	family := familyNumbered(string(words[1]))
 	protocol, err := strconv.ParseUint(string(words[3]), 10, 8)
-	dst, err2 := netip.ParseAddr(valueOf("dst=", words))
-	if family == 0 || err != nil || err2 != nil || dst.Is4() != (family == netlink.FAMILY_V4) {
+	dst, err2 := netip.ParseAddr(valueOf("dst=", words, 0))
+	answering, err3 := netip.ParseAddr(valueOf("src=", words, 1))
+	if family == 0 || err != nil || err2 != nil || err3 != nil || dst.Is4() != (family == netlink.FAMILY_V4) {
 		return connection{}, false
 	}
-	c := connection{family: family, protocol: uint8(protocol), dst: dst.AsSlice()}
-	if port := valueOf("dport=", words); port != "" {
+	c := connection{family: family, protocol: uint8(protocol), dst: dst.AsSlice(), answering: answering.AsSlice()}
+	if port := valueOf("dport=", words, 0); port != "" {
 		number, err := strconv.ParseUint(port, 10, 16)
 		if err != nil {
 			return connection{}, false
@@ -97,11 +98,16 @@ func familyNumbered(number string) netlink.InetFamily {
 	return 0
 }
 
-// valueOf returns what follows the key in the first word that begins with it.
-func valueOf(key string, words [][]byte) string {
+// valueOf returns what follows the key in a word that begins with it, after so
+// many others that do.
+func valueOf(key string, words [][]byte, others int) string {
 	for _, word := range words {
-		if value, ok := bytes.CutPrefix(word, []byte(key)); ok {
+		value, ok := bytes.CutPrefix(word, []byte(key))
+		if ok && others == 0 {
 			return string(value)
+		}
+		if ok {
+			others--
 		}
 	}
 	return ""

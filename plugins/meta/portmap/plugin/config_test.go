@@ -6,7 +6,6 @@ package portmap
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"testing"
 
@@ -154,12 +153,12 @@ var _ = It("forgets connections of the families that the container has addresses
 			{Protocol: "udp", HostIP: netip.MustParseAddr("2001:db8::1"), HostPort: 54, ContainerPort: 53}, {Protocol: "udp"}, {Protocol: "icmp", HostPort: 1},
 		},
 	}
-	filters := connectionsTo(ports)
+	filters := connectionsTo(ports, leftBy(plugin.Owner{}, ports))
 	Expect(filters).To(HaveLen(1))
 	Expect(filters[0].Family).To(BeEquivalentTo(netlink.FAMILY_V4))
 	Expect(filters[0].DstPort).To(BeEquivalentTo(53))
 	ports.Containers = append(ports.Containers, netip.MustParsePrefix("fd00::2/64"))
-	Expect(connectionsTo(ports)).To(HaveLen(3))
+	Expect(connectionsTo(ports, leftBy(plugin.Owner{}, ports))).To(HaveLen(3))
 })
 
 func FuzzParse(f *testing.F) {
@@ -182,7 +181,7 @@ func FuzzIntended(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, content []byte) {
 		was := decode(intent.Intent{Content: content})
 		for _, mappings := range byPort(was.Ports) {
-			_ = isMapped(net.ParseIP("192.0.2.1"), mappings)
+			_ = isMapped(netip.MustParseAddr("192.0.2.1"), mappings)
 			_ = mappings[0].String()
 		}
 		_, _ = loopbackSetting(was.Ports)

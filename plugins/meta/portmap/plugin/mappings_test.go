@@ -8,8 +8,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
+	"strconv"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -143,9 +146,9 @@ func mappingsWith(backend string) {
 	})
 
 	It("end the connections that they are about, and no others", func() {
-		track := func() {
-			l.sh(`
-			entry() { conntrack -I -p $1 -s 198.51.100.7 -d $2 --sport 4000 --dport $3 -t 100 $4 >/dev/null; }
+		track := func(answering string) {
+			l.sh(`n=0
+			entry() { n=$((n+1)); conntrack -I -p $1 -s 198.51.100.7 -d $2 --sport 4000 --dport $3 ` + answering + ` -t 100 $4 >/dev/null; }
 			for proto in udp tcp; do
 				state=; [ $proto = udp ] || state="--state ESTABLISHED"
 				entry $proto 192.0.2.1 5353 "$state"; entry $proto 127.0.0.1 5353 "$state"
@@ -155,17 +158,48 @@ func mappingsWith(backend string) {
 		tracked := func() string {
 			return l.sh(`conntrack -L 2>/dev/null | sed -nE 's/^(udp|tcp) .*src=198.51.100.7 dst=([^ ]+) sport=4000 dport=([0-9]+) .*/\1 \2 \3/p' | sort -u | tr '\n' ';'; conntrack -F 2>/dev/null`)
 		}
-		const spared = "tcp 127.0.0.1 5353;tcp 192.0.2.1 5353;tcp 192.0.2.1 5354;tcp 192.0.2.1 7000;tcp 192.0.2.99 5353;udp 10.88.0.1 7000;udp 192.0.2.1 5354;udp 192.0.2.1 7000;udp 192.0.2.99 5353;"
+		const (
+			host      = ""
+			container = "--reply-src 10.88.0.2 --reply-dst 198.51.100.7 --reply-port-src $n --reply-port-dst 4000"
+			spared    = "tcp 127.0.0.1 5353;tcp 192.0.2.1 5353;tcp 192.0.2.1 5354;tcp 192.0.2.1 7000;tcp 192.0.2.99 5353;udp 10.88.0.1 7000;udp 192.0.2.1 5354;udp 192.0.2.1 7000;udp 192.0.2.99 5353;"
+			ofMapping = "udp 192.0.2.1 5353;"
+		)
 		config := l.config(one, mapping(5353, 53, "udp")+","+mapping(7000, 70, "tcp", `,"hostIP":"10.88.0.1"`), backend)
-		track()
+		track(host)
 		l.add(one, config)
 		Expect(tracked()).To(Equal(spared))
-		track()
+		track(container)
 		l.Del(one, config)
 		Expect(tracked()).To(Equal(spared))
-		track()
+		l.add(one, config)
+		track(host)
 		l.Del(one, config)
-		Expect(tracked()).To(ContainSubstring("udp 192.0.2.1 5353;"), "there was no mapping: the port may be somebody else's")
+		Expect(tracked()).To(ContainSubstring(ofMapping), "the host itself answers them")
+		track(container)
+		l.Del(one, config)
+		Expect(tracked()).To(ContainSubstring(ofMapping), "there was no mapping: the port may be somebody else's")
+	})
+
+	It("spare the connections of a container that got the port when theirs was gone", func() {
+		die := mortal(one)
+		l.add(one, l.config(one, mapping(8080, 80, "tcp"), backend))
+		die()
+		config := l.config(two, mapping(8080, 80, "tcp"), backend)
+		l.add(two, config)
+		say := l.talk(two.Netns, 80, "192.0.2.1", 8080)
+		l.Del(one, l.config(one, mapping(8080, 80, "tcp"), backend))
+		say("still here")
+	})
+
+	It("spare the connections by a mapping that comes before them", func() {
+		within(l.outside, "ip route add 10.88.0.1 via 192.0.2.1")
+		l.add(two, l.config(two, mapping(8080, 80, "tcp", `,"hostIP":"10.88.0.1"`), backend))
+		say := l.talk(two.Netns, 80, "10.88.0.1", 8080)
+		config := l.config(one, mapping(8080, 80, "tcp"), backend)
+		l.add(one, config)
+		say("with a mapping for every address")
+		l.Del(one, config)
+		say("and without")
 	})
 
 	It("that somebody flushed are noticed, and put back by GC", func() {
@@ -229,5 +263,28 @@ func mortal(c *testrig.Container) (die func()) {
 	return func() {
 		GinkgoHelper()
 		Expect(errors.Join(netns.Close(), testutils.UnmountNS(netns))).To(Succeed())
+	}
+}
+
+// talk opens a connection from outside to a port of the host, which is that of a
+// container, where say has something said to the client.
+func (l *lab) talk(in ns.NetNS, containerPort int, address string, port int) (say func(text string)) {
+	GinkgoHelper()
+	listener, err := ns.Call(in, func() (net.Listener, error) { return net.Listen("tcp", ":"+strconv.Itoa(containerPort)) })
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(listener.Close)
+	client, err := ns.Call(l.outside, func() (net.Conn, error) {
+		return net.DialTimeout("tcp", net.JoinHostPort(address, strconv.Itoa(port)), time.Second)
+	})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(client.Close)
+	server, err := listener.Accept()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(server.Close)
+	return func(text string) {
+		GinkgoHelper()
+		_, err := server.Write([]byte(text))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(hear(client)).To(Equal(text))
 	}
 }

@@ -60,7 +60,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := routeLoopback(wanted); err != nil {
 		return nil, err
 	}
-	forgetConnections(ports)
+	forgetConnections(ports, takenOver(req.Owner(), ports))
 	return req.Prev, nil
 }
 
@@ -81,7 +81,7 @@ func del(ctx context.Context, req *plugin.Request, c *Config) error {
 		handOver(ctx, req.Owner())
 	}
 	if removed || earlier != nil { // else the ports are somebody else's
-		forgetConnections(ports)
+		forgetConnections(ports, leftBy(req.Owner(), ports))
 	}
 	return err
 }

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package portmap
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/internal/intent"
+	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/conntrack"
+)
+
+// connection is one to a port of the host.
+type connection struct {
+	port      hostPort
+	host      netip.Addr // where it was sent
+	answering netip.Addr // the host itself, or a container
+}
+
+// hostPort is a port at whichever address of the host.
+type hostPort struct {
+	protocol string
+	number   uint16
+}
+
+// forgetConnections makes the kernel forget connections to mapped ports of the
+// host, so that their next packet goes where the mappings lead by now. That may
+// fail where nothing tracks connections, and is no reason to fail.
+func forgetConnections(ports netfilter.HostPorts, meant func(connection) bool) {
+	if _, err := conntrack.Delete(connectionsTo(ports, meant)...); err != nil {
+		fmt.Fprintf(os.Stderr, "portmap: connections to mapped ports may go on as before: %v\n", err)
+	}
+}
+
+// takenOver returns a function that tells whether a connection goes elsewhere by
+// now, to the owner. A flow that nobody has translated is one, and one to a
+// container that is gone; not one that another mapping leads to its container
+// before ours is looked at.
+func takenOver(owner plugin.Owner, ports netfilter.HostPorts) func(connection) bool {
+	others := othersThan(owner)
+	return func(c connection) bool {
+		ours := c
+		if i := slices.IndexFunc(ports.Containers, func(p netip.Prefix) bool { return p.Addr().Is4() == c.host.Is4() }); i >= 0 {
+			ours.answering = ports.Containers[i].Addr()
+		}
+		own := precedence(ports, ours)
+		return !slices.ContainsFunc(others(), func(i intent.Intent) bool {
+			its := precedence(decode(i).Ports, c)
+			return its > own || its == own && (its >= conditional || i.Container == owner.ContainerID)
+		})
+	}
+}
+
+// leftBy returns a function that tells whether a connection is one to the owner,
+// who has its ports no more. Somebody else may have got its address since.
+func leftBy(owner plugin.Owner, ports netfilter.HostPorts) func(connection) bool {
+	others := othersThan(owner)
+	return func(c connection) bool {
+		return slices.ContainsFunc(ports.Containers, func(p netip.Prefix) bool { return p.Addr() == c.answering }) &&
+			!slices.ContainsFunc(others(), func(i intent.Intent) bool { return precedence(decode(i).Ports, c) > 0 })
+	}
+}
+
+// othersThan reads what other live attachments have mapped when it is first asked
+// for: there may be thousands, and no connection about which to ask.
+func othersThan(owner plugin.Owner) func() []intent.Intent {
+	return sync.OnceValue(func() []intent.Intent {
+		return slices.DeleteFunc(store().Alive(), func(i intent.Intent) bool { return i.Owner() == owner })
+	})
+}
+
+// conditional is the least precedence of mappings with conditions.
+const conditional = 3
+
+// precedence tells which of several mappings a new connection would be subject to:
+// the one with the highest. It is 0 if none of ports leads the connection to its
+// container.
+func precedence(ports netfilter.HostPorts, c connection) int {
+	if !slices.ContainsFunc(ports.Containers, func(p netip.Prefix) bool { return p.Addr() == c.answering }) {
+		return 0
+	}
+	highest := 0
+	for _, m := range ports.Mappings {
+		switch {
+		case m.Protocol != c.port.protocol || m.HostPort != c.port.number:
+		case m.HostIP == c.host:
+			highest = 2
+		case m.Applies(c.host) && !specific(m):
+			highest = max(highest, 1)
+		}
+	}
+	conditions := ports.ConditionsV4
+	if c.host.Is6() {
+		conditions = ports.ConditionsV6
+	}
+	if highest > 0 && len(conditions) > 0 {
+		highest += conditional - 1
+	}
+	return highest
+}
+
+// specific tells whether a mapping is about one address of the host.
+func specific(m netfilter.PortMapping) bool { return m.HostIP.IsValid() && !m.HostIP.IsUnspecified() }
+
+// connectionsTo returns what tells the connections to mapped ports from others.
+func connectionsTo(ports netfilter.HostPorts, meant func(connection) bool) []conntrack.Filter {
+	var filters []conntrack.Filter
+	for port, mappings := range byPort(ports) {
+		if port.number == 0 || netfilter.Protocols()[port.protocol] == 0 { // DEL takes what it is given
+			continue
+		}
+		for _, container := range ports.Containers {
+			if !slices.ContainsFunc(mappings, func(m netfilter.PortMapping) bool { return m.Applies(container.Addr()) }) {
+				continue
+			}
+			filters = append(filters, conntrack.Filter{
+				Family: familyOf(container.Addr()), Protocol: netfilter.Protocols()[port.protocol], DstPort: port.number,
+				Matches: func(dst, answering net.IP) bool {
+					host, _ := netip.AddrFromSlice(dst)
+					from, _ := netip.AddrFromSlice(answering)
+					return isMapped(host, mappings) && meant(connection{port, host, from})
+				},
+			})
+		}
+	}
+	return filters
+}
+
+func familyOf(addr netip.Addr) netlink.InetFamily {
+	if addr.Is4() {
+		return netlink.FAMILY_V4
+	}
+	return netlink.FAMILY_V6
+}
+
+// byPort sorts mappings by what the kernel can search connections for.
+func byPort(ports netfilter.HostPorts) map[hostPort][]netfilter.PortMapping {
+	sorted := map[hostPort][]netfilter.PortMapping{}
+	for _, m := range ports.Mappings {
+		port := hostPort{m.Protocol, m.HostPort}
+		sorted[port] = append(sorted[port], m)
+	}
+	return sorted
+}
+
+// isMapped tells whether one of the mappings is about the address: as its own, or
+// as one that is the host's.
+func isMapped(addr netip.Addr, mappings []netfilter.PortMapping) bool {
+	local := sync.OnceValue(func() bool { return isLocal(addr) })
+	return slices.ContainsFunc(mappings, func(m netfilter.PortMapping) bool {
+		if specific(m) {
+			return m.HostIP == addr
+		}
+		return m.Applies(addr) && local()
+	})
+}
+
+// isLocal tells whether an address is the host's.
+func isLocal(addr netip.Addr) bool {
+	routes, err := netlink.RouteGet(addr.AsSlice())
+	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
+}
