@@ -66,6 +66,12 @@ func (m PortMapping) Applies(to netip.Addr) bool {
 	return !m.HostIP.IsValid() || m.HostIP.Is4() == to.Is4()
 }
 
+// collides tells whether only one of two mappings can have the host's port.
+func (m PortMapping) collides(other PortMapping) bool {
+	sameAddress := m.HostIP == other.HostIP || !specific(m.HostIP) && !specific(other.HostIP)
+	return m.Protocol == other.Protocol && m.HostPort == other.HostPort && sameAddress
+}
+
 // of returns the container's address of a family, and what is mapped to it.
 func (h HostPorts) of(f family) (netip.Prefix, []PortMapping) {
 	for _, container := range h.Containers {

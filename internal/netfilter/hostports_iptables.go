@@ -244,6 +244,9 @@ func (iptablesBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports H
 		if _, mappings := ports.of(f); len(mappings) == 0 {
 			continue
 		}
+		if err := f.freeOfOtherVariant(ctx, owner, ports, holders); err != nil {
+			return err
+		}
 		if err := f.mapPorts(ctx, owner, append(holders.Siblings(owner), ports), holders); err != nil {
 			return err
 		}
@@ -424,14 +427,15 @@ func sharedPort(rules []ruleWords, mappings []PortMapping) (PortMapping, netip.A
 	return PortMapping{}, netip.AddrPort{}, false
 }
 
-// CheckPorts starts one iptables-save for each family.
+// CheckPorts starts one iptables-save for each family, and that of the other
+// variant if that has the container's chain.
 func (iptablesBackend) CheckPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) ([]string, error) {
 	var differences []string
 	for _, f := range families() {
 		if _, mappings := ports.of(f); len(mappings) == 0 {
 			continue
 		}
-		table, err := f.saveNAT(ctx)
+		table, err := f.saveHolding(ctx, containerChain(owner, "DN-"))
 		if err != nil {
 			return nil, err
 		}
@@ -440,6 +444,19 @@ func (iptablesBackend) CheckPorts(ctx context.Context, owner plugin.Owner, ports
 		}
 	}
 	return differences, nil
+}
+
+// saveHolding returns what the variant of iptables has that has a chain.
+func (f family) saveHolding(ctx context.Context, chain string) (savedTable, error) {
+	table, err := f.saveNAT(ctx)
+	if err != nil || table.has(chain) {
+		return table, err
+	}
+	others, err := f.mappingElsewhere(ctx, chain)
+	if err != nil || len(others) == 0 {
+		return table, err
+	}
+	return others[0].saveNAT(ctx)
 }
 
 func (f family) portsDiffer(table savedTable, owner plugin.Owner, all []HostPorts) []string {

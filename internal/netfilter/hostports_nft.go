@@ -187,6 +187,9 @@ func (b nftBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports Host
 	if err := freeOfIPTables(ctx, owner, ports, holders); err != nil {
 		return err
 	}
+	if err := freeOfUpstream(ctx, owner, ports); err != nil {
+		return err
+	}
 	err := retrying(ctx, func(c *conn) error {
 		for _, f := range families() {
 			if err := f.portTable().put(c, owner.Comment(), ports, holders); err != nil {

@@ -5,12 +5,17 @@ package netfilter
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
-// A node can have mappings of both backends: after an upgrade, those that were
-// made before are iptables'. A port is held, whichever has it.
+// A node can have mappings of both backends, and of both variants of iptables:
+// after an upgrade, those that were made before are iptables', or in upstream's
+// tables. A port is held, whichever has it.
 
 // freeOfIPTables is for nftables. It starts programs only if iptables maps any
 // ports at all.
@@ -19,12 +24,12 @@ func freeOfIPTables(ctx context.Context, owner plugin.Owner, ports HostPorts, ho
 		if _, mappings := ports.of(f); len(mappings) == 0 {
 			continue
 		}
-		maps, err := f.iptablesMapPorts(ctx)
+		variants, err := f.mapping(ctx, containerChainPrefix)
 		if err != nil {
 			return err
 		}
-		if maps {
-			if err := f.freeInIPTables(ctx, owner, ports, holders); err != nil {
+		for _, variant := range variants {
+			if err := variant.freeInIPTables(ctx, owner, ports, holders); err != nil {
 				return err
 			}
 		}
@@ -32,18 +37,48 @@ func freeOfIPTables(ctx context.Context, owner plugin.Owner, ports HostPorts, ho
 	return nil
 }
 
-// iptablesMapPorts tells whether any container has a port by iptables.
-func (f family) iptablesMapPorts(ctx context.Context) (bool, error) {
-	var inNFT bool
+// freeOfOtherVariant is for iptables, about the variant that is not the one called
+// iptables.
+func (f family) freeOfOtherVariant(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
+	others, err := f.mappingElsewhere(ctx, containerChainPrefix)
+	for _, variant := range others {
+		err = errors.Join(err, variant.freeInIPTables(ctx, owner, ports, holders))
+	}
+	return err
+}
+
+// mapping returns the family with the programs of each variant of iptables that
+// leads ports to chains whose names begin so. The kernel tells, without programs.
+func (f family) mapping(ctx context.Context, chains string) ([]family, error) {
+	var variants []family
 	err := withConn(ctx, func(c *conn) error {
 		if there, err := c.hasChain(f.natTable(), dnatChain); !there {
 			return err
 		}
 		rules, err := c.GetRules(f.natTable(), f.natChain(dnatChain))
-		inNFT = len(rules) > 0
+		if slices.ContainsFunc(rules, func(rule *nftables.Rule) bool { return leadsToAny(rule, chains) }) {
+			variants = append(variants, f.explicit("-nft"))
+		}
 		return explain(err)
 	})
-	return inNFT || f.legacyMentions("nat", containerChainPrefix), err
+	if errors.Is(err, errNoNFTables) {
+		err = nil
+	}
+	if f.legacyMentions("nat", chains) {
+		variants = append(variants, f.legacy())
+	}
+	return variants, err
+}
+
+func leadsToAny(rule *nftables.Rule, chains string) bool {
+	verdict := verdictOf(rule)
+	return verdict != nil && strings.HasPrefix(verdict.Chain, chains)
+}
+
+// mappingElsewhere leaves out the variant that the family's own programs are of.
+func (f family) mappingElsewhere(ctx context.Context, chains string) ([]family, error) {
+	variants, err := f.mapping(ctx, chains)
+	return slices.DeleteFunc(variants, f.hasProgramsOf), err
 }
 
 // freeInIPTables removes the chains of containers that are gone and have one of
@@ -71,6 +106,9 @@ func (f family) freeInIPTables(ctx context.Context, owner plugin.Owner, ports Ho
 
 // freeOfNFTables is for iptables.
 func freeOfNFTables(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
+	if err := freeOfUpstream(ctx, owner, ports); err != nil {
+		return err
+	}
 	err := retrying(ctx, func(c *conn) error {
 		for _, f := range families() {
 			if err := f.portTable().evict(c, owner.Comment(), ports, holders); err != nil {

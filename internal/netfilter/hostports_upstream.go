@@ -4,6 +4,8 @@ package netfilter
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -99,6 +101,90 @@ func (f family) removeUpstream(ctx context.Context, selected func(upstreamRule) 
 		return fmt.Errorf("table %s %s: %w", familyName(f.table), upstreamTable, err)
 	}
 	return nil
+}
+
+// freeOfUpstream removes the rules of containers whose address the owner has got,
+// if they have one of the ports, or says who has one. Of others nobody knows
+// whether they are gone.
+func freeOfUpstream(ctx context.Context, owner plugin.Owner, ports HostPorts) error {
+	for _, f := range families() {
+		var holding []upstreamRule
+		err := withConn(ctx, func(c *conn) (err error) {
+			holding, err = f.upstreamRules(c, func(rule upstreamRule) bool { return rule.container != owner.ContainerID && f.collides(rule, ports) })
+			return err
+		})
+		if errors.Is(err, errNoNFTables) {
+			return nil
+		}
+		for _, rule := range holding {
+			if container, _ := ports.of(f); rule.leadsTo != container.Addr() {
+				mapping, _ := f.mappingOf(rule)
+				return plugin.Errorf(errTryAgainLater, "%s is held by container %s, in table %s %s", mapping, rule.container, familyName(f.table), upstreamTable)
+			}
+			err = errors.Join(err, f.removeUpstream(ctx, func(other upstreamRule) bool {
+				return other.container == rule.container && other.leadsTo == rule.leadsTo
+			}))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// collides tells whether a rule has one of the ports. Those with conditions have
+// them beside others.
+func (f family) collides(rule upstreamRule, ports HostPorts) bool {
+	mapping, ok := f.mappingOf(rule)
+	_, mappings := ports.of(f)
+	return ok && len(ports.conditions(f)) == 0 && slices.ContainsFunc(mappings, mapping.collides)
+}
+
+// mappingOf returns which port of the host a rule translates. One that matches
+// anything else has conditions.
+func (f family) mappingOf(rule upstreamRule) (m PortMapping, ok bool) {
+	var loaded expr.Any
+	for _, e := range rule.Exprs {
+		switch e := e.(type) {
+		case *expr.Meta, *expr.Payload:
+			loaded = e
+		case *expr.Cmp:
+			if !f.understand(loaded, e, &m) {
+				return m, false
+			}
+		case *expr.Immediate, *expr.NAT, *expr.Counter:
+		default:
+			return m, false
+		}
+	}
+	return m, rule.mapping && m.Protocol != "" && m.HostPort != 0
+}
+
+// understand notes what a rule wants of what it has loaded.
+func (f family) understand(loaded expr.Any, compared *expr.Cmp, m *PortMapping) bool {
+	if compared.Op != expr.CmpOpEq {
+		return false
+	}
+	switch loaded := loaded.(type) {
+	case *expr.Meta:
+		for name, number := range Protocols() {
+			if loaded.Key == expr.MetaKeyL4PROTO && len(compared.Data) == 1 && compared.Data[0] == number {
+				m.Protocol = name
+				return true
+			}
+		}
+	case *expr.Payload:
+		switch {
+		case loaded.Base == expr.PayloadBaseTransportHeader && loaded.Offset == 2 && len(compared.Data) == 2:
+			m.HostPort = binary.BigEndian.Uint16(compared.Data)
+			return true
+		case loaded.Base == expr.PayloadBaseNetworkHeader && loaded.Offset == f.daddr:
+			var ok bool
+			m.HostIP, ok = netip.AddrFromSlice(compared.Data)
+			return ok
+		}
+	}
+	return false
 }
 
 // WrittenByUpstream returns what CHECK has to know of an attachment that

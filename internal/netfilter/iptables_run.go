@@ -36,13 +36,36 @@ func (f family) program(which string) string {
 
 // legacy returns the family with the programs that know the legacy tables.
 // Where they have no name of their own, iptables is still the legacy one.
-func (f family) legacy() family {
+func (f family) legacy() family { return f.explicit("-legacy") }
+
+// explicit returns the family with the programs of a variant, if they are there
+// under its name.
+func (f family) explicit(variant string) family {
 	explicit := f
-	explicit.variant = "-legacy"
+	explicit.variant = variant
 	if explicit.installed("-save") == nil {
 		return explicit
 	}
 	return f
+}
+
+// hasProgramsOf tells whether the programs of two families are of one variant:
+// those of each are one file.
+func (f family) hasProgramsOf(other family) bool {
+	if f == other {
+		return true
+	}
+	mine, err := fileOf(f.program("-save"))
+	theirs, err2 := fileOf(other.program("-save"))
+	return err == nil && err2 == nil && os.SameFile(mine, theirs)
+}
+
+func fileOf(program string) (os.FileInfo, error) {
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return nil, err
+	}
+	return os.Stat(path)
 }
 
 // absent tells whether err says that a program is not installed.

@@ -168,6 +168,25 @@ var _ = Describe("a node that is upgraded", func() {
 		})
 	}
 
+	Context("with attachments of 1.1.1 by the variant that iptables is not", func() {
+		for _, variant := range []string{"nft", "legacy"} {
+			It("checks those of "+variant+", and does not take their ports", func() {
+				opposite := map[string]string{"nft": "legacy", "legacy": "nft"}[variant]
+				GinkgoT().Setenv("PATH", variantPath(opposite)+":"+os.Getenv("PATH"))
+				output, err := theirs("ADD", variant, one, config)
+				Expect(err).NotTo(HaveOccurred(), output)
+				Expect(l.check(one, config)).To(Succeed())
+				for _, backend := range []string{`,"backend":"iptables"`, ""} {
+					_, err := l.Call("ADD", two, l.config(two, mapping(8080, 80, "tcp"), backend))
+					Expect(err).To(MatchError(ContainSubstring("8080/tcp is held by container one, network test")))
+					Expect(testrig.Code(err)).To(BeEquivalentTo(11))
+				}
+				l.Del(one, config)
+				expectNothingOf("10.88.0.2:", "fd88::2", "CNI-DN", `"one"`)
+			})
+		}
+	})
+
 	Context("with attachments of 1.9 by nftables", func() {
 		BeforeEach(func() {
 			l.sh("nft -f - <<'E'\n" + upstreamNFT + "E\n")
@@ -182,6 +201,26 @@ var _ = Describe("a node that is upgraded", func() {
 			Expect(l.check(one, config)).To(MatchError(ContainSubstring("table ip cni_hostport has 1 rules for 2 mappings to 10.88.0.2")))
 			l.sh("nft flush chain ip cni_hostport masquerading")
 			Expect(l.check(one, config)).To(MatchError(ContainSubstring("does not masquerade for 10.88.0.2")))
+		})
+
+		It("does not take their ports", func() {
+			for _, backend := range []string{`,"backend":"iptables"`, ""} {
+				for held, m := range map[string]string{
+					"8080/tcp": mapping(8080, 80, "tcp"), "192.0.2.1:8081/tcp": mapping(8081, 80, "tcp", `,"hostIP":"192.0.2.1"`),
+					"192.0.2.1:8089/tcp": mapping(8089, 80, "tcp", `,"hostIP":"192.0.2.1"`),
+				} {
+					_, err := l.Call("ADD", two, l.config(two, m, backend))
+					Expect(err).To(MatchError(ContainSubstring(held + " is held by container one, in table ip cni_hostport")))
+					Expect(testrig.Code(err)).To(BeEquivalentTo(11))
+				}
+				l.add(two, l.config(two, mapping(8080, 80, "udp")+","+mapping(8089, 80, "tcp")+","+mapping(8081, 80, "tcp", `,"hostIP":"10.88.0.1"`), backend))
+				l.Del(two, l.config(two, "", backend))
+			}
+			By("but what leads to an address that is another's by now")
+			l.number[two] = l.number[one]
+			l.add(two, l.config(two, mapping(8080, 80, "tcp"), ""))
+			expectNothingOf(`"one"`)
+			Expect(rules()).To(ContainSubstring("10.88.0.9:90"))
 		})
 
 		It("deletes them", func() {
