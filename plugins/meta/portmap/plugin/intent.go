@@ -83,14 +83,33 @@ func (d intended) removable() *netfilter.HostPorts {
 }
 
 // dropEarlier removes what an earlier ADD of the same container has mapped, unless
-// it is what is wanted now.
-func dropEarlier(ctx context.Context, owner plugin.Owner, wanted intended) error {
-	earlier := recall(owner)
-	if earlier == nil || reflect.DeepEqual(*earlier, wanted) {
+// it is what is wanted now. If the rest of this ADD fails it is put back.
+func dropEarlier(ctx context.Context, req *plugin.Request, wanted intended) error {
+	i := store().Get(req.Owner())
+	if i == nil {
 		return nil
 	}
-	_, err := remove(ctx, owner, nil)
+	req.Undo.Push("earlier port mappings", func() error { return putBack(ctx, *i) })
+	if reflect.DeepEqual(decode(*i), wanted) {
+		return nil
+	}
+	_, err := remove(ctx, req.Owner(), nil)
 	return err
+}
+
+func putBack(ctx context.Context, i intent.Intent) error {
+	if err := store().Put(i); err != nil {
+		return err
+	}
+	was := decode(i)
+	if len(was.Ports.Mappings) == 0 {
+		return nil
+	}
+	backend, err := netfilter.SelectPortMapper(ctx, was.Backend)
+	if err != nil {
+		return err
+	}
+	return backend.MapPorts(ctx, i.Owner(), was.Ports, holders{})
 }
 
 // holders says what the store knows of others.

@@ -17,6 +17,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -99,6 +100,26 @@ func mappingsWith(backend string) {
 		Expect(left()).NotTo(MatchRegexp(`10\.88\.0\.2[ :.]+80\b`))
 		l.add(one, l.config(one, "", backend))
 		Expect(left()).To(BeEmpty(), "nothing to map any more")
+	})
+
+	It("stay when the container is added again in vain", func() {
+		config := l.config(one, mapping(8080, 80, "tcp"), backend)
+		l.add(one, config)
+		l.add(two, l.config(two, mapping(9090, 90, "tcp"), backend))
+		intentOf := func() (i *intent.Intent) {
+			l.OnHost(func() { i = store().Get(eth0("one")) })
+			return i
+		}
+		before, remembered := left(), intentOf()
+		for _, wanted := range []string{mapping(9090, 80, "tcp"), mapping(8080, 80, "tcp") + "," + mapping(9090, 80, "tcp"), mapping(8080, 81, "tcp") + "," + mapping(9090, 80, "tcp")} {
+			_, err := l.Call("ADD", one, l.config(one, wanted, backend))
+			Expect(err).To(MatchError(ContainSubstring("9090/tcp is held by container two")))
+			Expect(strings.Fields(left())).To(ConsistOf(strings.Fields(before)))
+			Expect(intentOf()).To(Equal(remembered))
+			Expect(l.check(one, config)).To(Succeed())
+		}
+		l.Del(one, config)
+		Expect(left()).NotTo(ContainSubstring("one"))
 	})
 
 	It("given twice, in other words, are one", func() {

@@ -36,14 +36,14 @@ var Plugin = plugin.New(plugin.Definition[Config]{
 func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
 	ports := plan(req, c)
 	if len(ports.Mappings) == 0 {
-		return req.Prev, dropEarlier(ctx, req.Owner(), intended{})
+		return req.Prev, dropEarlier(ctx, req, intended{})
 	}
 	backend, err := netfilter.SelectPortMapper(ctx, c.backend())
 	if err != nil {
 		return nil, err
 	}
 	wanted := intended{backend.Name(), ports}
-	if err := dropEarlier(ctx, req.Owner(), wanted); err != nil {
+	if err := dropEarlier(ctx, req, wanted); err != nil {
 		return nil, err
 	}
 	// Before: one family may be done when the other fails.
