@@ -66,10 +66,16 @@ func (m PortMapping) Applies(to netip.Addr) bool {
 	return !m.HostIP.IsValid() || m.HostIP.Is4() == to.Is4()
 }
 
-// collides tells whether only one of two mappings can have the host's port.
-func (m PortMapping) collides(other PortMapping) bool {
-	sameAddress := m.HostIP == other.HostIP || !specific(m.HostIP) && !specific(other.HostIP)
-	return m.Protocol == other.Protocol && m.HostPort == other.HostPort && sameAddress
+// Collides tells whether two mappings are of the same port at the same address of
+// the host, or at every address of a family.
+func (m PortMapping) Collides(other PortMapping) bool {
+	if m.Protocol != other.Protocol || m.HostPort != other.HostPort {
+		return false
+	}
+	if specific(m.HostIP) || specific(other.HostIP) {
+		return m.HostIP == other.HostIP
+	}
+	return !m.HostIP.IsValid() || other.Applies(m.HostIP)
 }
 
 // of returns the container's address of a family, and what is mapped to it.

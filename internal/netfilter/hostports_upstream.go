@@ -137,7 +137,7 @@ func freeOfUpstream(ctx context.Context, owner plugin.Owner, ports HostPorts) er
 func (f family) collides(rule upstreamRule, ports HostPorts) bool {
 	mapping, ok := f.mappingOf(rule)
 	_, mappings := ports.of(f)
-	return ok && len(ports.conditions(f)) == 0 && slices.ContainsFunc(mappings, mapping.collides)
+	return ok && len(ports.conditions(f)) == 0 && slices.ContainsFunc(mappings, mapping.Collides)
 }
 
 // mappingOf returns which port of the host a rule translates. One that matches

@@ -134,7 +134,7 @@ func (c *Config) validateOptions(p *conf.Problems) {
 }
 
 func (c *Config) validateMappings(p *conf.Problems) {
-	first := map[string]int{}
+	valid := map[hostPort][]int{}
 	for i, m := range c.RuntimeConfig.PortMappings {
 		path := fmt.Sprintf("runtimeConfig.portMappings[%d]", i)
 		before := p.Len()
@@ -142,13 +142,15 @@ func (c *Config) validateMappings(p *conf.Problems) {
 		if p.Len() > before {
 			continue
 		}
-		earlier, again := first[m.mapping().String()]
-		if again && c.RuntimeConfig.PortMappings[earlier].ContainerPort != m.ContainerPort {
-			p.Add(path, "%s leads to port %d already, by portMappings[%d]", m.mapping(), c.RuntimeConfig.PortMappings[earlier].ContainerPort, earlier)
+		port := hostPort{m.mapping().Protocol, m.mapping().HostPort}
+		for _, earlier := range valid[port] {
+			other := c.RuntimeConfig.PortMappings[earlier]
+			if other.ContainerPort != m.ContainerPort && m.mapping().Collides(other.mapping()) {
+				p.Add(path, "%s leads to port %d already, by portMappings[%d]", m.mapping(), other.ContainerPort, earlier)
+				break
+			}
 		}
-		if !again {
-			first[m.mapping().String()] = i
-		}
+		valid[port] = append(valid[port], i)
 	}
 }
 

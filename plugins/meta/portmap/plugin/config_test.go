@@ -137,6 +137,16 @@ var _ = Describe("the plan", func() {
 		Expect(fmt.Sprint(of(prev, mappings(mapping(1, 1, "tcp", `,"hostIP":"::ffff:192.0.2.1"`))).Mappings)).To(Equal("[192.0.2.1:1/tcp]"))
 	})
 
+	It("leads to another port with each family", func() {
+		ports := of(ips("10.0.0.2/24", "eth0", "fd00::2/64", "eth0"),
+			mappings(mapping(1, 1, "tcp", `,"hostIP":"0.0.0.0"`), mapping(1, 2, "tcp", `,"hostIP":"::"`), mapping(1, 3, "tcp", `,"hostIP":"192.0.2.1"`)))
+		Expect(ports.Mappings).To(HaveLen(3))
+		for _, wanted := range []string{"", "0.0.0.0", "::"} {
+			err := Plugin.Lint([]byte(`{"name":"n",` + mappings(mapping(1, 1, "tcp", `,"hostIP":"0.0.0.0"`), mapping(1, 2, "tcp", `,"hostIP":"::"`), mapping(1, 3, "tcp", `,"hostIP":"`+wanted+`"`))[1:]))
+			Expect(err).To(MatchError(ContainSubstring("portMappings[2]: 1/tcp leads to port ")))
+		}
+	})
+
 	It("leaves out what the container has no address for, and what is said twice", func() {
 		ports := of(ips("10.0.0.2/24", "eth0"), mappings(mapping(1, 1, "tcp", `,"hostIP":"2001:db8::1"`), mapping(2, 2, "udp"), mapping(2, 2, "udp")))
 		Expect(fmt.Sprint(ports.Mappings)).To(Equal("[2/udp]"))

@@ -96,6 +96,18 @@ func packetsWith(backend string) {
 		refused(l.outside, "tcp", "192.0.2.1", 8081)
 	})
 
+	It("get to another port of the container with each family", func() {
+		serve(one.Netns, "tcp4", 81)
+		serve(one.Netns, "tcp6", 82)
+		config := l.config(one, mapping(8080, 81, "tcp", `,"hostIP":"0.0.0.0"`)+","+mapping(8080, 82, "tcp", `,"hostIP":"::"`), backend)
+		l.add(one, config)
+		Expect(l.check(one, config)).To(Succeed())
+		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		Expect(reach(l.outside, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::9"))
+		l.Del(one, config)
+		refused(l.outside, "tcp", "192.0.2.1", 8080)
+	})
+
 	It("keep their source without snat, and nobody's with masqAll", func() {
 		l.add(one, l.config(one, mapping(8080, 80, "tcp"), backend+`,"snat":false`))
 		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
