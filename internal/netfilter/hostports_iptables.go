@@ -3,6 +3,7 @@
 package netfilter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -361,15 +362,93 @@ func (f family) fillChain(d *draft, owner plugin.Owner, all []HostPorts) {
 	chain := containerChain(owner, "DN-")
 	d.dropChain(dnatChain, chain)
 	d.addChain(chain)
-	for _, ports := range all {
-		for _, rule := range f.portRules(ports) {
-			d.append(chain, rule.words())
-		}
+	for _, rule := range f.orderedRules(all) {
+		d.append(chain, rule.words())
 	}
 	for _, ports := range all {
-		for _, rule := range f.entryRules(owner, ports) {
+		ahead, rest := f.overtaking(d.table, chain, ports)
+		for _, rule := range f.entryRules(owner, rest) {
 			d.append(dnatChain, rule)
 		}
+		if len(ahead.Mappings) > 0 {
+			f.letAhead(d, owner, ahead)
+		}
+	}
+}
+
+// orderedRules returns the rules of a container's chain in the order of the
+// mappings, but for a port that is mapped both at one address and at every one:
+// the former comes first.
+func (f family) orderedRules(all []HostPorts) []portRule {
+	var rules []portRule
+	for _, ports := range all {
+		rules = append(rules, f.portRules(ports)...)
+	}
+	type port struct {
+		proto  string
+		number uint16
+	}
+	first := map[port]int{}
+	for i, rule := range rules {
+		if _, seen := first[port{rule.proto, rule.port}]; !seen {
+			first[port{rule.proto, rule.port}] = i
+		}
+	}
+	specificFirst := map[bool]int{true: 0, false: 1}
+	slices.SortStableFunc(rules, func(a, b portRule) int {
+		return cmp.Or(
+			cmp.Compare(first[port{a.proto, a.port}], first[port{b.proto, b.port}]),
+			cmp.Compare(specificFirst[a.hostIP.IsValid()], specificFirst[b.hostIP.IsValid()]))
+	})
+	return rules
+}
+
+// overtaking splits ports into those that packets have to come to before they come
+// to what other containers have of the same port, and the rest, which stay where
+// upstream has them: at the end.
+func (f family) overtaking(table savedTable, chain string, ports HostPorts) (ahead, rest HostPorts) {
+	ahead, rest = ports, ports
+	ahead.Mappings, rest.Mappings = nil, nil
+	inTheWay := func(m PortMapping) bool {
+		return slices.ContainsFunc(table[dnatChain], func(rule ruleWords) bool {
+			return after(rule, "-j") != chain && entersFor(rule, m) && !conditional(rule)
+		})
+	}
+	for _, m := range ports.Mappings {
+		if (len(ports.conditions(f)) > 0 || ports.onlySpecific(m)) && inTheWay(m) {
+			ahead.Mappings = append(ahead.Mappings, m)
+		} else {
+			rest.Mappings = append(rest.Mappings, m)
+		}
+	}
+	return ahead, rest
+}
+
+// onlySpecific tells whether the port of a mapping is mapped at single addresses
+// only.
+func (h HostPorts) onlySpecific(m PortMapping) bool {
+	return !slices.ContainsFunc(h.Mappings, func(other PortMapping) bool {
+		return !specific(other.HostIP) && other.Protocol == m.Protocol && other.HostPort == m.HostPort
+	})
+}
+
+// letAhead puts entry rules ahead of all others, but for those of the same ports
+// with conditions, which come before those without. (A place in between has a
+// number, which changes when others go.)
+func (f family) letAhead(d *draft, owner plugin.Owner, ports HostPorts) {
+	var conditionals []ruleWords
+	for _, rule := range d.table[dnatChain] {
+		shared := slices.ContainsFunc(ports.Mappings, func(m PortMapping) bool { return entersFor(rule, m) })
+		if shared && conditional(rule) && len(ports.conditions(f)) == 0 {
+			conditionals = append(conditionals, rule)
+		}
+	}
+	for _, rule := range f.entryRules(owner, ports) {
+		d.prepend(dnatChain, rule)
+	}
+	for _, rule := range slices.Backward(conditionals) {
+		d.delete(dnatChain, rule)
+		d.prepend(dnatChain, rule)
 	}
 }
 
@@ -388,7 +467,7 @@ func (f family) heldIn(table savedTable, owner plugin.Owner, ports HostPorts, ho
 	container, mappings := ports.of(f)
 	for _, rule := range table[dnatChain] {
 		chain := after(rule, "-j")
-		if chain == containerChain(owner, "DN-") || len(ports.conditions(f)) > 0 || conditional(rule) || slices.Contains(evicted, chain) {
+		if chain == containerChain(owner, "DN-") || slices.Contains(evicted, chain) || f.differIn(rule, ports, holders) {
 			continue
 		}
 		m, leadsTo, shared := sharedPort(table[chain], mappings)
@@ -405,6 +484,19 @@ func (f family) heldIn(table savedTable, owner plugin.Owner, ports HostPorts, ho
 		}
 	}
 	return evicted, nil
+}
+
+// differIn tells whether an entry rule has other conditions than ports. Only what
+// is remembered of its container tells which: iptables-save writes them in words of
+// its own.
+func (f family) differIn(rule ruleWords, ports HostPorts, holders Holders) bool {
+	conditions := ports.conditions(f)
+	if len(conditions) == 0 || !conditional(rule) {
+		return len(conditions) > 0 || conditional(rule)
+	}
+	network, id, _ := holderIn(after(rule, "--comment"))
+	its := holders.Siblings(plugin.Owner{Network: network, ContainerID: id})
+	return !slices.ContainsFunc(its, func(other HostPorts) bool { return slices.Equal(other.conditions(f), conditions) })
 }
 
 // conditional tells whether an entry rule has more matches than those of its own.
@@ -498,9 +590,12 @@ func normal(r portRule) portRule {
 
 // leads tells whether an entry rule leads a mapping's port to a chain.
 func (t savedTable) leads(chain string, m PortMapping) bool {
-	return slices.ContainsFunc(t.to(dnatChain, chain), func(rule ruleWords) bool {
-		return after(rule, "-p") == m.Protocol && slices.Contains(strings.Split(after(rule, "--dports"), ","), strconv.Itoa(int(m.HostPort)))
-	})
+	return slices.ContainsFunc(t.to(dnatChain, chain), func(rule ruleWords) bool { return entersFor(rule, m) })
+}
+
+// entersFor tells whether an entry rule is for a mapping's port.
+func entersFor(rule ruleWords, m PortMapping) bool {
+	return after(rule, "-p") == m.Protocol && slices.Contains(strings.Split(after(rule, "--dports"), ","), strconv.Itoa(int(m.HostPort)))
 }
 
 // sharedDiffer looks for the jumps and the chains of marks. Another network may

@@ -108,6 +108,39 @@ func packetsWith(backend string) {
 		refused(l.outside, "tcp", "192.0.2.1", 8080)
 	})
 
+	It("come to a mapping of their address first, of the same container or another", func() {
+		l.add(one, l.config(one, mapping(8080, 99, "tcp")+","+mapping(8080, 80, "tcp", `,"hostIP":"192.0.2.1"`), backend))
+		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		refused(l.Host, "tcp", "10.88.0.1", 8080)
+		general := l.config(two, mapping(8081, 99, "tcp"), backend)
+		l.add(two, general)
+		l.add(one, l.config(one, mapping(8081, 80, "tcp", `,"hostIP":"192.0.2.1"`)+","+mapping(8082, 80, "tcp"), backend))
+		for range 2 {
+			Expect(reach(l.outside, "tcp", "192.0.2.1", 8081)).To(Equal("192.0.2.9"))
+			refused(l.Host, "tcp", "10.88.0.1", 8081)
+			Expect(reach(l.outside, "tcp", "192.0.2.1", 8082)).To(Equal("192.0.2.9"))
+			Expect(l.check(two, general)).To(Succeed())
+			l.add(two, general)
+		}
+	})
+
+	It("come to a mapping with conditions first", func() {
+		conditions := map[string]string{
+			`,"backend":"iptables"`: `,"conditionsV4":["-s","192.0.2.9"]`, `,"backend":"nftables"`: `,"conditionsV4":["ip","saddr","192.0.2.9"]`,
+		}[backend]
+		l.add(two, l.config(two, mapping(8080, 99, "tcp"), backend))
+		l.add(one, l.config(one, mapping(8080, 80, "tcp", `,"hostIP":"0.0.0.0"`), backend+conditions))
+		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		refused(l.Host, "tcp", "192.0.2.1", 8080)
+		specific := l.alias(two, "three")
+		l.add(specific, l.config(specific, mapping(8080, 80, "tcp", `,"hostIP":"192.0.2.1"`), backend))
+		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		By("of which one container has the port")
+		other := l.alias(two, "four")
+		_, err := l.Call("ADD", other, l.config(other, mapping(8080, 80, "tcp", `,"hostIP":"0.0.0.0"`), backend+conditions))
+		Expect(err).To(MatchError(ContainSubstring("8080/tcp is held by container one, network test")))
+	})
+
 	It("keep their source without snat, and nobody's with masqAll", func() {
 		l.add(one, l.config(one, mapping(8080, 80, "tcp"), backend+`,"snat":false`))
 		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
