@@ -4,6 +4,7 @@ package flannel
 
 import (
 	"encoding/json"
+	"maps"
 	"runtime"
 	"strings"
 
@@ -84,6 +85,25 @@ func find(object map[string]any, key string) (any, bool) {
 		}
 	}
 	return nil, false
+}
+
+// set sets a key in place of whatever spellings of it there are: a decoder could
+// take any of two.
+func set(object map[string]any, key string, value any) {
+	remove(object, key)
+	object[key] = value
+}
+
+// remove removes a key in all spellings.
+func remove(object map[string]any, key string) {
+	maps.DeleteFunc(object, func(name string, _ any) bool { return strings.EqualFold(name, key) })
+}
+
+// text is the string that a key has for a value, or "".
+func text(object map[string]any, key string) string {
+	value, _ := find(object, key)
+	text, _ := value.(string)
+	return text
 }
 
 // onWindows tells which delegate is the usual one, and how it is configured.

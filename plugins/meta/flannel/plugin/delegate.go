@@ -19,14 +19,14 @@ import (
 // delegation is a plugin with the configuration that it is run with.
 type delegation struct {
 	ipam.Delegate
-	text   []byte
+	stdin  []byte
 	config map[string]any // the same, decoded
 	legacy bool           // read from a record of flannel's own plugin
 }
 
-// newDelegation takes a configuration as it is. kind is its type.
-func newDelegation(kind string, text []byte, config map[string]any) *delegation {
-	return &delegation{Delegate: ipam.NewDelegate(kind, text), text: text, config: config}
+// newDelegation takes a configuration as it is, encoded and decoded.
+func newDelegation(stdin []byte, config map[string]any) *delegation {
+	return &delegation{Delegate: ipam.NewDelegate(text(config, "type"), stdin), stdin: stdin, config: config}
 }
 
 // delegation returns what is delegated on this system, given what flanneld
@@ -45,19 +45,17 @@ func (c *Config) delegation(env *subnetEnv) (*delegation, error) {
 
 // encoded is the delegation to the type that config names.
 func encoded(config map[string]any) (*delegation, error) {
-	text, err := json.Marshal(config)
+	stdin, err := json.Marshal(config)
 	if err != nil {
 		return nil, fmt.Errorf("encode the configuration of the delegate: %w", err)
 	}
-	kind, _ := find(config, "type")
-	name, _ := kind.(string)
-	return newDelegation(name, text, config), nil
+	return newDelegation(stdin, config), nil
 }
 
 // with returns the delegation with another key in its configuration.
 func (d *delegation) with(key string, value any) *delegation {
 	config := maps.Clone(d.config)
-	config[key] = value
+	set(config, key, value)
 	changed, err := encoded(config)
 	if err != nil { // what was decoded from JSON can be encoded
 		return d
@@ -92,7 +90,7 @@ func (c *Config) common(kind string) map[string]any {
 	maps.Copy(config, c.Delegate)
 	config["name"] = c.Name
 	if c.RuntimeConfig != nil {
-		config["runtimeConfig"] = c.RuntimeConfig
+		set(config, "runtimeConfig", c.RuntimeConfig)
 	}
 	setDefault(config, "type", kind)
 	return config
@@ -103,9 +101,9 @@ func (c *Config) common(kind string) map[string]any {
 func (c *Config) onLinux(env *subnetEnv) (map[string]any, error) {
 	config := c.common("bridge")
 	if c.CNIVersion != "" {
-		config["cniVersion"] = c.CNIVersion
+		set(config, "cniVersion", c.CNIVersion)
 	}
-	if kind, _ := find(config, "type"); kind == "bridge" {
+	if text(config, "type") == "bridge" {
 		setDefault(config, "isGateway", true)
 	}
 	if env != nil {
@@ -121,17 +119,18 @@ func (c *Config) onLinux(env *subnetEnv) (map[string]any, error) {
 func (c *Config) ipamOnLinux(env *subnetEnv) map[string]any {
 	config := map[string]any{}
 	maps.Copy(config, c.IPAM)
-	if config["type"] == nil {
-		config["type"] = "host-local"
+	if kind, _ := find(config, "type"); kind == nil {
+		set(config, "type", "host-local")
 	}
-	if config["type"] == "host-local" {
+	if text(config, "type") == "host-local" {
 		dropOwnRange(config)
 	}
 	if env == nil {
 		return config
 	}
 	ranges, routes := []any{}, []any{}
-	if own, ok := config["routes"].([]any); ok {
+	own, _ := find(config, "routes")
+	if own, ok := own.([]any); ok {
 		routes = append(routes, own...)
 	}
 	for _, family := range env.families() {
@@ -140,19 +139,21 @@ func (c *Config) ipamOnLinux(env *subnetEnv) map[string]any {
 			routes = append(routes, map[string]any{"dst": network.String()})
 		}
 	}
-	config["ranges"], config["routes"] = ranges, routes
+	set(config, "ranges", ranges)
+	set(config, "routes", routes)
 	return config
 }
 
 // dropOwnRange leaves the range out that host-local takes beside "ranges": the
 // container would get a second address, outside the node's subnet.
 func dropOwnRange(config map[string]any) {
-	if config["subnet"] == nil {
+	subnet, _ := find(config, "subnet")
+	if subnet == nil {
 		return
 	}
-	fmt.Fprintf(os.Stderr, "flannel: ipam.subnet %v is ignored: addresses come from the subnet of this node\n", config["subnet"])
+	fmt.Fprintf(os.Stderr, "flannel: ipam.subnet %v is ignored: addresses come from the subnet of this node\n", subnet)
 	for _, key := range []string{"subnet", "rangeStart", "rangeEnd", "gateway"} {
-		delete(config, key)
+		remove(config, key)
 	}
 }
 
@@ -160,7 +161,7 @@ func dropOwnRange(config map[string]any) {
 // masquerading itself when flanneld is told to, and IPv4 is all there is.
 func (c *Config) onWindows(env *subnetEnv) (map[string]any, error) {
 	config := c.common("win-bridge")
-	config["cniVersion"] = or(c.CNIVersion, "0.2.0")
+	set(config, "cniVersion", or(c.CNIVersion, "0.2.0"))
 	addresses := map[string]any{"type": "host-local"}
 	config["ipam"] = addresses
 	if env == nil {
@@ -170,8 +171,8 @@ func (c *Config) onWindows(env *subnetEnv) (map[string]any, error) {
 		return nil, errors.New("flanneld has no IPv4 subnet for this node (FLANNEL_SUBNET), and Windows has no other networks")
 	}
 	addresses["subnet"] = env.v4.subnet.String()
-	config["ipMasq"] = env.ipMasq
-	config["ipMasqNetwork"] = env.v4.networks[0].String()
+	set(config, "ipMasq", env.ipMasq)
+	set(config, "ipMasqNetwork", env.v4.networks[0].String())
 	return config, nil
 }
 

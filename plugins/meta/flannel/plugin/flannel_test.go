@@ -231,6 +231,17 @@ var _ = Describe("the delegate", func() {
 		Expect(n.records()).To(BeEmpty())
 	})
 
+	It("may be named in whatever case", func() {
+		c := n.config(`,"Delegate":{"Type":"fake"}`)
+		result := n.Add(one, c)
+		Expect(n.Check(one, c, result)).To(Succeed())
+		n.Del(one, c)
+		n.Add(one, c)
+		Expect(n.Call("GC", one, c)).To(BeEmpty())
+		Expect(n.calls()).To(ConsistOf(called("ADD"), called("CHECK"), called("DEL"), called("ADD"), "DEL one eth0 ", called("GC")))
+		Expect(n.records()).To(BeEmpty())
+	})
+
 	It("is asked again until it has removed it", func() {
 		n.Add(one, n.config(overFake))
 		n.failOn("DEL")

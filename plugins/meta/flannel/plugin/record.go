@@ -79,7 +79,7 @@ func (r record) load() (*delegation, error) {
 // read returns what was delegated according to a file; nil if there is none. A
 // file that makes no sense, as a full disk may leave it, leads to no delegate.
 func read(path string) (*delegation, error) {
-	text, err := os.ReadFile(path)
+	stdin, err := os.ReadFile(path)
 	if wholefile.IsAbsent(err) {
 		return nil, nil
 	}
@@ -87,16 +87,17 @@ func read(path string) (*delegation, error) {
 		return nil, err
 	}
 	var config map[string]any
-	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder := json.NewDecoder(bytes.NewReader(stdin))
 	decoder.UseNumber()
 	_ = decoder.Decode(&config) // what cannot be decoded has no type
-	kind, _ := config["type"].(string)
-	return newDelegation(kind, text, config), nil
+	return newDelegation(stdin, config), nil
 }
 
 // of tells whether the delegation is of a network. One that cannot be decoded
 // may be of any.
-func (d *delegation) of(network string) bool { return !d.Configured() || d.config["name"] == network }
+func (d *delegation) of(network string) bool {
+	return !d.Configured() || text(d.config, "name") == network
+}
 
 // save writes what is to be delegated, and makes sure that it will be there
 // after a power failure: an IPAM plugin may have given an address away for good.
@@ -104,7 +105,7 @@ func (r record) save(d *delegation) error {
 	if err := os.MkdirAll(r.dir, dirMode); err != nil {
 		return err
 	}
-	if err := wholefile.Replace(r.path(), string(d.text), recordMode); err != nil {
+	if err := wholefile.Replace(r.path(), string(d.stdin), recordMode); err != nil {
 		return err
 	}
 	// Best effort: the link is for a plugin that is not in use now, and Windows

@@ -140,6 +140,12 @@ var _ = Describe("the delegate's configuration", func() {
 			`{"cniVersion":"0.3.1","name":"cbr0","type":"bridge","ipMasq":true,"MTU":9000,"isGateway":false,"hairpinMode":true,"vlan":5,"policies":[{"name":"x"}],
 			  "runtimeConfig":{"mac":"02:00:00:00:00:01"},
 			  "ipam":{"type":"host-local","dataDir":"/d","ranges":[[{"subnet":"10.244.7.0/24"}]],"routes":[{"dst":"0.0.0.0/0","gw":"10.244.7.9"},{"dst":"10.244.0.0/16"}]}}`}),
+		Entry("in whatever case", golden{
+			`{"CNIVersion":"1.0.0","name":"cbr0","RuntimeConfig":{"mac":"02:00:00:00:00:01"},
+			  "Delegate":{"Type":"bridge","IsGateway":false,"IPMasq":true,"CNIVersion":"0.2.0","RuntimeConfig":{"old":1}},
+			  "IPAM":{"Type":"host-local","Subnet":"10.8.0.0/24","Gateway":"10.8.0.1","Ranges":[],"Routes":[{"Dst":"192.0.2.0/24"}]}}`, envV4 + rest,
+			`{"cniVersion":"1.0.0","name":"cbr0","Type":"bridge","IsGateway":false,"IPMasq":true,"mtu":1450,"runtimeConfig":{"mac":"02:00:00:00:00:01"},
+			  "ipam":{"Type":"host-local","ranges":[[{"subnet":"10.244.7.0/24"}]],"routes":[{"Dst":"192.0.2.0/24"},{"dst":"10.244.0.0/16"}]}}`}),
 		Entry("with other plugins", golden{
 			`{"name":"n","delegate":{"type":"macvlan","master":"eth0"},"ipam":{"type":"mine","subnet":"10.8.0.0/24","deep":{"a":[1,2.5,null]}}}`, envV4 + rest,
 			`{"name":"n","type":"macvlan","master":"eth0","ipMasq":false,"mtu":1450,
