@@ -21,7 +21,9 @@ type delegation struct {
 	ipam.Delegate
 	stdin  []byte
 	config map[string]any // the same, decoded
-	legacy bool           // read from a record of flannel's own plugin
+	// legacy is for what was read from a record of flannel's own plugin. It is
+	// doubtful if that may be of another interface of the container.
+	legacy, doubtful bool
 }
 
 // newDelegation takes a configuration as it is, encoded and decoded.

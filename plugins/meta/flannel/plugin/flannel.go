@@ -41,11 +41,11 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 		return nil, err
 	}
 	record := c.record(req)
-	attached, err := record.load()
+	attached, err := record.load(req)
 	if err != nil {
 		return nil, ioError(err)
 	}
-	if attached != nil {
+	if attached != nil && !attached.doubtful {
 		return renew(ctx, req, record, attached, wanted)
 	}
 	if err := record.save(wanted); err != nil {
@@ -88,7 +88,7 @@ func ioError(err error) error { return plugin.WithCode(types.ErrIOFailure, err) 
 // check has the delegate check what it has made.
 func check(ctx context.Context, req *plugin.Request, c *Config) error {
 	record := c.record(req)
-	attached, err := record.load()
+	attached, err := record.load(req)
 	if err != nil {
 		return ioError(err)
 	}
@@ -102,7 +102,7 @@ func check(ctx context.Context, req *plugin.Request, c *Config) error {
 // is nothing left to remove.
 func del(ctx context.Context, req *plugin.Request, c *Config) error {
 	record := c.record(req)
-	attached, err := record.load()
+	attached, err := record.load(req)
 	if err != nil {
 		return ioError(err)
 	}

@@ -13,8 +13,10 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
+	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
 var pluginPath string
@@ -327,6 +329,68 @@ var _ = Describe("a record", func() {
 		n.Del(one, strings.Replace(n.config(""), "cbr0", "cbr1", 1))
 		Expect(n.calls()).To(BeEmpty())
 		Expect(n.records()).To(ConsistOf("one"))
+	})
+
+	Describe("of flannel's own plugin", func() {
+		var second *testrig.Container
+
+		BeforeEach(func() {
+			second = &testrig.Container{ID: one.ID, IfName: "eth1", Netns: one.Netns, Path: one.Path}
+			n.write("one", byOld)
+		})
+
+		removedWith := func(c *testrig.Container) {
+			GinkgoHelper()
+			n.calls()
+			n.Del(c, n.config(""))
+			Expect(n.calls()).To(Equal([]string{fmt.Sprintf("DEL one %s %s", c.IfName, c.Path)}))
+			Expect(n.input("DEL")).To(Equal(byOld))
+			Expect(n.records()).To(BeEmpty())
+		}
+
+		It("stays until the interface is detached that it may be of", func() {
+			Expect(os.Remove(filepath.Join(n.dir, "subnet.env"))).To(Succeed())
+			_, err := n.Call("ADD", second, n.config(overFake))
+			Expect(testrig.Code(err)).To(Equal(uint(11)))
+			n.Del(second, n.config(overFake))
+			Expect(n.calls()).To(Equal([]string{"DEL one eth1 " + one.Path}), "should it be of that one")
+			Expect(n.records()).To(ConsistOf("one"))
+			removedWith(one)
+		})
+
+		It("is not that of another interface, attached since", func() {
+			n.Add(second, n.config(overFake))
+			for range 2 {
+				n.Del(second, n.config(overFake))
+				Expect(n.records()).To(ConsistOf("one"))
+			}
+			n.failOn("ADD")
+			_, err := n.Call("ADD", second, n.config(overFake))
+			Expect(err).To(HaveOccurred())
+			Expect(n.calls()).To(HaveLen(5), "what could not be made is removed")
+			n.write("one@eth1@cbr0.json~", byOld[:40])
+			Expect(n.Call("GC", one, n.config(overFake+`,"cni.dev/valid-attachments":[{"containerID":"one","ifname":"eth0"}]`))).To(BeEmpty())
+			Expect(n.records()).To(ConsistOf("one"))
+			removedWith(one)
+		})
+
+		It("is that of whatever interface is there", func() {
+			testutils.Need(GinkgoT(), "veth")
+			second.Do(func() {
+				Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth1"}, PeerName: "peer"})).To(Succeed())
+			})
+			removedWith(second)
+		})
+
+		It("is used when the namespace has gone, and collected", func() {
+			second.Path = "/run/netns/gone"
+			second.Netns = nil
+			n.Del(second, n.config(""))
+			Expect(n.calls()).To(Equal([]string{"DEL one eth1 /run/netns/gone"}))
+			Expect(n.records()).To(ConsistOf("one"))
+			Expect(n.Call("GC", one, n.config(overFake))).To(BeEmpty())
+			Expect(n.records()).To(BeEmpty())
+		})
 	})
 
 	It("of flannel's own plugin survives an ADD that fails", func() {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,8 +60,12 @@ func (r record) path() string {
 // legacy is the name that flannel's own plugin knows the container's record by.
 func (r record) legacy() string { return filepath.Join(r.dir, r.ContainerID) }
 
+// usual is the interface of nearly every container that flannel's own plugin has
+// served. Its records do not name it.
+const usual = "eth0"
+
 // load returns what was delegated for the attachment, or nil if nothing is.
-func (r record) load() (*delegation, error) {
+func (r record) load(req *plugin.Request) (*delegation, error) {
 	found, err := read(r.path())
 	if found != nil || err != nil {
 		return found, err
@@ -73,7 +78,17 @@ func (r record) load() (*delegation, error) {
 		return nil, err
 	}
 	found.legacy = true
+	found.doubtful = r.IfName != usual && !onWindows() && !isThere(req)
 	return found, nil
+}
+
+// isThere tells whether the container has the interface.
+func isThere(req *plugin.Request) bool {
+	err := req.Netns.Do(func() error {
+		_, err := net.InterfaceByName(req.IfName)
+		return err
+	})
+	return err == nil
 }
 
 // read returns what was delegated according to a file; nil if there is none. A
@@ -131,7 +146,9 @@ func (r record) restore(before *delegation) error {
 }
 
 // detach has the delegate remove what it has made, and forgets about it if that
-// succeeded.
+// succeeded. By a record in doubt the delegate finds what the attachment has, if
+// anything; the interface that it may be of is still to be detached by it, and
+// GC removes it along with the container.
 func (r record) detach(ctx context.Context, d *delegation) error {
 	if !d.Configured() {
 		fmt.Fprintf(os.Stderr, "flannel: the record of container %s, interface %s names no delegate: nothing can be removed\n", r.ContainerID, r.IfName)
@@ -139,27 +156,23 @@ func (r record) detach(ctx context.Context, d *delegation) error {
 	if err := d.Del(ctx); err != nil {
 		return fmt.Errorf("delegate: %w", err)
 	}
+	switch {
+	case d.doubtful:
+		return nil
+	case d.legacy:
+		return errors.Join(ioError(wholefile.Remove(r.legacy())), r.remove())
+	}
 	return r.remove()
 }
 
-// remove removes the record and what is made along with it, the record last.
+// remove removes the record and the link that is made along with it, the record
+// last.
 func (r record) remove() error {
 	var err error
-	if r.ownsLegacy() {
+	if target, _ := os.Readlink(r.legacy()); target == filepath.Base(r.path()) {
 		err = wholefile.Remove(r.legacy())
 	}
 	return ioError(errors.Join(err, wholefile.Remove(r.path())))
-}
-
-// ownsLegacy tells whether the name of old is the attachment's: a link to its
-// record, or the only record that it has.
-func (r record) ownsLegacy() bool {
-	if isLink(r.legacy()) {
-		target, err := os.Readlink(r.legacy())
-		return err == nil && target == filepath.Base(r.path())
-	}
-	_, err := os.Lstat(r.path())
-	return wholefile.IsAbsent(err)
 }
 
 func isLink(path string) bool {
@@ -219,7 +232,6 @@ func (s staleRecord) validIn(valid plugin.Attachments) bool {
 
 // collect has the delegate detach what nobody else will.
 func (s staleRecord) collect(ctx context.Context) error {
-	const usual = "eth0" // the interface of every container that flannel's own plugin has served
 	if !s.delegated.Configured() {
 		return s.remove() // nobody knows what was delegated
 	}
