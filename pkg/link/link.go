@@ -57,6 +57,24 @@ func FindByIndex(index int) (netlink.Link, error) {
 	return found, describeError(fmt.Sprintf("#%d", index), err)
 }
 
+// OtherEnd returns the other end of a veth, in whatever network namespace that is.
+// Before Linux 4.15 one in another namespace is not found.
+func OtherEnd(veth netlink.Link) (netlink.Link, error) {
+	attrs := veth.Attrs()
+	var where []*nl.RtAttr
+	if attrs.NetNsID >= 0 {
+		where = append(where, nl.NewRtAttr(unix.IFLA_TARGET_NETNSID, nl.Uint32Attr(uint32(attrs.NetNsID))))
+	}
+	found, err := get(attrs.ParentIndex, where...)
+	if attrs.ParentIndex == 0 || err == nil && found.Attrs().ParentIndex != attrs.Index { // an old kernel looked here
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, describeError("at the other end of "+attrs.Name, err)
+	}
+	return found, nil
+}
+
 // skipStatistics (RTEXT_FILTER_SKIP_STATS) leaves counters out of an answer,
 // which take longer than everything else in it.
 const skipStatistics = 1 << 3

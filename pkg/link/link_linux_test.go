@@ -139,6 +139,23 @@ var _ = Describe("links", func() {
 		})
 	})
 
+	Describe("OtherEnd", func() {
+		It("finds the other end of a veth, here or in another namespace", func() {
+			inside(host, func() {
+				_, containerEnd := create()
+				found, err := link.OtherEnd(mustFind("veth0"))
+				Expect(err).NotTo(HaveOccurred())
+				expectSame(containerEnd, found)
+				Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "one"}, PeerName: "two"})).To(Succeed())
+				found, err = link.OtherEnd(mustFind("one"))
+				Expect(err).NotTo(HaveOccurred())
+				Expect(found.Attrs().Name).To(Equal("two"))
+				_, err = link.OtherEnd(mustFind("lo"))
+				Expect(err).To(And(MatchError("link at the other end of lo: not found"), MatchError(link.ErrNotFound)))
+			})
+		})
+	})
+
 	Describe("Delete", func() {
 		It("deletes by name and by index, and does not mind when there is nothing", func() {
 			inside(host, func() {

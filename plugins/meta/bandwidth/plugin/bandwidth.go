@@ -78,8 +78,10 @@ func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, er
 // its record, by which that is found if there is no namespace.
 func del(_ context.Context, req *plugin.Request, _ *Config) error {
 	devices, err := ownIFBs(req.Owner())
-	host, gone := vethpair.HostEnd(req)
-	if gone != nil || host == nil {
+	host, _ := vethpair.HostEnd(req)
+	devices, unclear := withoutAnothers(req, host, devices)
+	err = errors.Join(err, unclear)
+	if host == nil {
 		return errors.Join(err, remove(devices), unshapeLeft(req), release(req.Owner()))
 	}
 	return errors.Join(err, sweep(host, devices), deleteAll(devices), release(req.Owner()))

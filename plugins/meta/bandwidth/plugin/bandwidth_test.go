@@ -328,14 +328,61 @@ var _ = Describe("bandwidth", func() {
 			Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
 		})
 
-		It("is not taken for that of another interface", func() {
-			upstream(mbit, mbit, "tbf")
-			second := &testrig.Container{ID: c.ID, IfName: "eth1", Netns: c.Netns, Path: c.Path}
-			attach(rig, second, "host1")
-			text := testrig.WithPrev(`{"type":"bandwidth",`+both(mbit, mbit)+`}`, prev("host0", "host1"))
-			rig.Add(second, text)
-			rig.Del(second, text)
-			Expect(linksOnHost()).To(ContainElement(upstreamName(ownerOf("one", "eth0"))))
+		Describe("beside another interface of the container", func() {
+			var second *testrig.Container
+			withSecond := func(members string) string {
+				return testrig.WithPrev(`{"type":"bandwidth",`+members+`}`, prev("host0", "host1"))
+			}
+			ofUpstream := func() string { return upstreamName(ownerOf("one", "eth0")) }
+
+			BeforeEach(func() {
+				upstream(mbit, mbit, "tbf")
+				second = &testrig.Container{ID: c.ID, IfName: "eth1", Netns: c.Netns, Path: c.Path}
+				attach(rig, second, "host1")
+			})
+
+			DescribeTable("is not taken for that one's",
+				func(members string) {
+					text := withSecond(members)
+					result := rig.Add(second, text)
+					Expect(rig.Check(second, text, result)).To(Succeed())
+					for _, path := range []string{c.Path, c.Path, "", "/run/netns/gone"} {
+						second.Path = path
+						rig.Del(second, text)
+						Expect(tbfOf(onHost("host1"))).To(BeNil())
+						Expect(rig.Check(c, config(both(mbit, mbit)), prev("host0"))).To(Succeed())
+					}
+				},
+				Entry("with a device of its own", both(mbit, mbit)),
+				Entry("without one", fmt.Sprintf(`"ingressRate":%d,"ingressBurst":%d`, mbit, mbit)),
+			)
+
+			It("is not taken for that one's when that is gone", func() {
+				rig.Add(second, withSecond(both(mbit, mbit)))
+				rig.Del(second, withSecond(both(mbit, mbit)))
+				rig.OnHost(func() { Expect(link.Delete("host1")).To(Succeed()) })
+				for _, path := range []string{c.Path, "", "/run/netns/gone"} {
+					second.Path = path
+					rig.Del(second, withSecond(both(mbit, mbit)))
+					Expect(rig.Check(c, config(both(mbit, mbit)), prev("host0"))).To(Succeed())
+				}
+			})
+
+			DescribeTable("goes with its own DEL",
+				func(path string) {
+					rig.Del(&testrig.Container{ID: c.ID, IfName: c.IfName, Path: path}, `{"type":"bandwidth"}`)
+					Expect(linksOnHost()).NotTo(ContainElement(ofUpstream()))
+					Expect(tbfOf(onHost("host0"))).To(BeNil())
+				},
+				Entry("without a namespace", ""),
+				Entry("with one that is gone", "/run/netns/gone"),
+			)
+
+			It("goes with whichever DEL comes first when nothing leads to it", func() {
+				rig.OnHost(func() { Expect(link.Delete("host0")).To(Succeed()) })
+				rig.Del(second, withSecond(both(mbit, mbit)))
+				Expect(linksOnHost()).To(ConsistOf("lo", "host1"))
+			})
 		})
 	})
 

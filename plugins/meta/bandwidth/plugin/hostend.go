@@ -15,6 +15,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/vethpair"
+	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -51,7 +52,7 @@ func warnOfSmallBursts(req *plugin.Request, p plan, mtu int) {
 func makeRoom(req *plugin.Request, host netlink.Link) error {
 	devices, err := ownIFBs(req.Owner())
 	if err == nil {
-		devices, err = withoutAnothers(host, devices)
+		devices, err = withoutAnothers(req, host, devices)
 	}
 	if err != nil {
 		return err
@@ -71,19 +72,33 @@ func makeRoom(req *plugin.Request, host netlink.Link) error {
 	return nil
 }
 
-// withoutAnothers leaves out a device of upstream to which the host's end does not
-// lead: it is that of another interface of the container.
-func withoutAnothers(host netlink.Link, devices []netlink.Link) ([]netlink.Link, error) {
+// withoutAnothers leaves out a device of upstream, whose name says nothing of the
+// interface, if the host's ends that lead to it are of other interfaces of the
+// container. host is the attachment's own, or nil if it has not been found.
+func withoutAnothers(req *plugin.Request, host netlink.Link, devices []netlink.Link) ([]netlink.Link, error) {
 	if len(devices) == 0 || devices[0].Attrs().Alias != "" {
 		return devices, nil
 	}
-	hook, err := qdiscAt(host, netlink.HANDLE_INGRESS)
-	if err != nil || hook == nil {
+	ends, err := leadingTo(devices)
+	if err != nil {
 		return nil, err
 	}
-	leads, err := leadsTo(hook, func(target int) bool { return isOneOf(devices, target) })
-	if err != nil || !leads {
-		return nil, err
+	own := func(end netlink.Link) bool { return isOwnEnd(req, host, end) }
+	if len(ends) > 0 && !slices.ContainsFunc(ends, own) {
+		return nil, nil
 	}
 	return devices, nil
+}
+
+// isOwnEnd tells whether end, of an interface of the container, is of the
+// attachment's: if that has not been found, by the name at the other end.
+func isOwnEnd(req *plugin.Request, host, end netlink.Link) bool {
+	if host != nil {
+		return end.Attrs().Index == host.Attrs().Index
+	}
+	container, err := link.OtherEnd(end)
+	if err != nil { // nobody can tell; with a namespace, it would have been found there
+		return !req.Netns.Present()
+	}
+	return container.Attrs().Name == req.IfName
 }

@@ -32,30 +32,38 @@ func remove(devices []netlink.Link) error {
 	if len(devices) == 0 {
 		return nil
 	}
-	all, err := hooks()
-	if err != nil {
-		return errors.Join(err, deleteAll(devices))
-	}
-	var errs []error
-	for _, hook := range all {
-		leads, err := leadsTo(hook, func(target int) bool { return isOneOf(devices, target) })
-		if leads {
-			err = sweepByIndex(hook.Attrs().LinkIndex, devices)
-		}
-		errs = append(errs, err)
+	ends, err := leadingTo(devices)
+	errs := []error{err}
+	for _, end := range ends {
+		errs = append(errs, sweep(end, devices))
 	}
 	return errors.Join(append(errs, deleteAll(devices))...)
 }
 
-func sweepByIndex(index int, devices []netlink.Link) error {
-	host, err := link.FindByIndex(index)
-	if errors.Is(err, link.ErrNotFound) {
-		return nil
-	}
+// leadingTo returns the host's ends from which packets are redirected to one of
+// the devices.
+func leadingTo(devices []netlink.Link) ([]netlink.Link, error) {
+	all, err := hooks()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return sweep(host, devices)
+	var ends []netlink.Link
+	var errs []error
+	for _, hook := range all {
+		leads, err := leadsTo(hook, func(target int) bool { return isOneOf(devices, target) })
+		if !leads {
+			errs = append(errs, err)
+			continue
+		}
+		end, err := link.FindByIndex(hook.Attrs().LinkIndex)
+		switch {
+		case err == nil:
+			ends = append(ends, end)
+		case !errors.Is(err, link.ErrNotFound):
+			errs = append(errs, err)
+		}
+	}
+	return ends, errors.Join(errs...)
 }
 
 func isOneOf(devices []netlink.Link, index int) bool {
