@@ -53,7 +53,10 @@ func validateLimit(p *conf.Problems, direction string, ratePointer, burstPointer
 	case rate > 0 && rate < 8:
 		p.Add(direction+"Rate", "%d is less than the least rate, 8 bits per second", rate)
 	}
-	if burst/8 >= math.MaxUint32 {
+	switch {
+	case burst > 0 && burst < 8:
+		p.Add(direction+"Burst", "%d is less than the least burst, 8 bits, that is, one byte", burst)
+	case burst/8 >= math.MaxUint32:
 		p.Add(direction+"Burst", "burst cannot be more than 4GB, %d bits are %d bytes", burst, burst/8)
 	}
 }
