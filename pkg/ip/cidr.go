@@ -48,3 +48,16 @@ func Network(ipn *net.IPNet) *net.IPNet {
 	}
 	return &net.IPNet{IP: first, Mask: append(net.IPMask(nil), ipn.Mask...)}
 }
+
+// UnmappedNetwork is Network, but makes one of IPv4 out of one in the form of
+// IPv6, such as ::ffff:10.9.0.0/112.
+func UnmappedNetwork(ipn *net.IPNet) *net.IPNet {
+	network := Network(ipn)
+	if network == nil {
+		return nil
+	}
+	if v4 := network.IP.To4(); v4 != nil && len(network.Mask) == net.IPv6len {
+		return &net.IPNet{IP: v4, Mask: network.Mask[net.IPv6len-net.IPv4len:]}
+	}
+	return network
+}

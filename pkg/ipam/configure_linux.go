@@ -19,6 +19,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
@@ -229,9 +230,10 @@ func routeChanges(l netlink.Link, routes []netlink.Route) []link.Change {
 }
 
 func kernelRoute(route *types.Route, gateways gatewayPair) (netlink.Route, error) {
-	network, err := networkOf(route.Dst)
-	if err != nil {
-		return netlink.Route{}, err
+	// DHCP servers send host bits (option 33), which the kernel refuses.
+	network := ip.UnmappedNetwork(&route.Dst)
+	if network == nil {
+		return netlink.Route{}, fmt.Errorf("dst: %q is not a network", route.Dst.String())
 	}
 	if err := checkNumbers(route); err != nil {
 		return netlink.Route{}, err
@@ -282,20 +284,6 @@ func checkNumbers(route *types.Route) error {
 		}
 	}
 	return nil
-}
-
-// networkOf returns dst without host bits: DHCP servers send them (option 33),
-// and the kernel refuses them. An IPv4 network in the form of IPv6, such as
-// ::ffff:10.9.0.0/112, is one of IPv4.
-func networkOf(dst net.IPNet) (*net.IPNet, error) {
-	network := net.IPNet{IP: dst.IP.Mask(dst.Mask), Mask: dst.Mask}
-	if len(network.IP) == 0 {
-		return nil, fmt.Errorf("dst: %q is not a network", dst.String())
-	}
-	if v4 := network.IP.To4(); v4 != nil && len(network.Mask) == net.IPv6len {
-		network = net.IPNet{IP: v4, Mask: network.Mask[net.IPv6len-net.IPv4len:]}
-	}
-	return &network, nil
 }
 
 func describeRoute(route netlink.Route) string {

@@ -135,6 +135,7 @@ var _ = Describe("bandwidth", func() {
 				Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
 			},
 			Entry("with shapedSubnets", `,"shapedSubnets":["10.1.0.0/16","fd01::/16"]`),
+			Entry("with one in the form of IPv6", `,"shapedSubnets":["::ffff:10.1.0.0/112","fd01::/16"]`),
 			Entry("with unshapedSubnets", `,"unshapedSubnets":["10.2.0.9/24","fd02::/33"]`),
 		)
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/ip"
 )
 
 // plan is what an attachment should look like.
@@ -25,7 +27,9 @@ func (c *Config) plan() plan {
 		egress:  newShaper(l.EgressRate, l.EgressBurst),
 	}
 	for _, subnet := range append(l.ShapedSubnets, l.UnshapedSubnets...) {
-		p.traffic.subnets = append(p.traffic.subnets, net.IPNet(subnet))
+		if network := ip.UnmappedNetwork((*net.IPNet)(&subnet)); network != nil {
+			p.traffic.subnets = append(p.traffic.subnets, *network)
+		}
 	}
 	p.traffic.spared = len(l.UnshapedSubnets) > 0
 	return p
