@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -56,10 +57,11 @@ func has(name, value string) bool {
 
 // SameValue tells whether the kernel makes the same of a and b. It separates
 // the numbers of a list with tabs, accepts any white space, and understands
-// hexadecimal and octal numbers.
+// hexadecimal and octal numbers. It prints addresses of IPv6 in full
+// (stable_secret), and sets in order (ip_local_reserved_ports).
 func SameValue(a, b string) bool {
 	return slices.EqualFunc(strings.Fields(a), strings.Fields(b), func(a, b string) bool {
-		return a == b || sameNumber(a, b)
+		return a == b || sameNumber(a, b) || sameAddress(a, b) || sameSet(a, b)
 	})
 }
 
@@ -67,6 +69,54 @@ func sameNumber(a, b string) bool {
 	x, errX := strconv.ParseInt(a, 0, 64)
 	y, errY := strconv.ParseInt(b, 0, 64)
 	return errX == nil && errY == nil && x == y
+}
+
+func sameAddress(a, b string) bool {
+	x, errX := netip.ParseAddr(a)
+	y, errY := netip.ParseAddr(b)
+	return errX == nil && errY == nil && x == y
+}
+
+func sameSet(a, b string) bool {
+	x, okX := spansOf(a)
+	y, okY := spansOf(b)
+	return okX && okY && slices.Equal(x, y)
+}
+
+// span are the numbers from first to last.
+type span struct{ first, last uint64 }
+
+// spansOf returns the spans of a set of numbers such as 8080,9000-9010, in order
+// and as few as there can be.
+func spansOf(set string) ([]span, bool) {
+	var all []span
+	for _, item := range strings.Split(strings.TrimSuffix(set, ","), ",") {
+		from, to, isRange := strings.Cut(item, "-")
+		if !isRange {
+			to = from
+		}
+		first, errFirst := strconv.ParseUint(from, 0, 32)
+		last, errLast := strconv.ParseUint(to, 0, 32)
+		if errFirst != nil || errLast != nil || first > last {
+			return nil, false
+		}
+		all = append(all, span{first, last})
+	}
+	return joined(all), true
+}
+
+// joined makes one of spans that overlap or adjoin.
+func joined(spans []span) []span {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	few := spans[:1]
+	for _, next := range spans[1:] {
+		if last := &few[len(few)-1]; next.first <= last.last+1 {
+			last.last = max(last.last, next.last)
+		} else {
+			few = append(few, next)
+		}
+	}
+	return few
 }
 
 func get(name string) (string, error) {

@@ -81,6 +81,17 @@ var _ = Describe("values", func() {
 		Entry("octal", "8", "010", true),
 		Entry("another number", "16", "0x11", false),
 		Entry("no number", "on", "off", false),
+		Entry("an address", "fe80:0000:0000:0000:0000:0000:0000:0001", "FE80::1", true),
+		Entry("an address of IPv4 in the form of IPv6", "0000:0000:0000:0000:0000:ffff:0102:0304", "::ffff:1.2.3.4", true),
+		Entry("another address", "fe80:0000:0000:0000:0000:0000:0000:0001", "fe80::2", false),
+		Entry("a set in order", "8080,9000-9010", "9000-9010,8080", true),
+		Entry("ranges that overlap or adjoin", "5-10,12", "5-7,6-9,10,0xc,", true),
+		Entry("a range in a range", "1-9", "1-9,3-4", true),
+		Entry("another set", "8080,9000-9010", "8080,9000-9011", false),
+		Entry("a part of a set", "8080", "8080,9000-9010", false),
+		Entry("a range the wrong way round", "5-10", "10-5", false),
+		Entry("negative numbers", "-1", "-2", false),
+		Entry("nothing between commas", "1,2", "1,,2", false),
 	)
 })
 
@@ -145,6 +156,17 @@ var _ = Describe("in a namespace", func() {
 			Expect(Sysctl(ports)).To(BeEmpty())
 		})
 	})
+
+	DescribeTable("a value is what the kernel makes of it",
+		func(name, value, printed string) {
+			here(func() {
+				Expect(Sysctl(name, value)).To(Equal(printed))
+				Expect(SameValue(printed, value)).To(BeTrue())
+			})
+		},
+		Entry("of an address", "net/ipv6/conf/eth0.1/stable_secret", "fe80::1", "fe80:0000:0000:0000:0000:0000:0000:0001"),
+		Entry("of a set", "net/ipv4/ip_local_reserved_ports", "9000-9010,8080,8081,0x1f92", "8080-8082,9000-9010"),
+	)
 
 	It("Write writes an equal value for what it does", func() {
 		here(func() {

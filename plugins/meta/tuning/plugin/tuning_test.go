@@ -117,7 +117,8 @@ var _ = Describe("tuning", func() {
 	})
 
 	It("sets parameters of the container alone, and no file for them", func() {
-		text := config(`"sysctl":{"net.ipv4.conf.IFNAME.log_martians":"1","net/core/somaxconn":"0x1f5","net.ipv4.route.flush":"1"}`)
+		text := config(`"sysctl":{"net.ipv4.conf.IFNAME.log_martians":"1","net/core/somaxconn":"0x1f5","net.ipv4.route.flush":"1",
+			"net.ipv6.conf.IFNAME.stable_secret":"fe80::1","net.ipv4.ip_local_reserved_ports":"9000-9010,8080"}`)
 		onHost := func() string {
 			value, err := ns.Call(rig.Host, func() (string, error) { return sysctl.Sysctl("net/core/somaxconn") })
 			Expect(err).NotTo(HaveOccurred())
