@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/safchain/ethtool"
@@ -25,14 +26,14 @@ var ErrLinkNotFound = link.ErrNotFound
 const SETTLE_INTERVAL = 50 * time.Millisecond
 
 // RenameLink renames the link called curName. Kernels before 6.2 refuse it for
-// a link that is up.
+// a link that is up. os.IsExist knows the error of a name that is taken.
 func RenameLink(curName, newName string) error {
 	l, err := link.Find(curName)
 	if err != nil {
 		return err
 	}
 	if err := netlink.LinkSetName(l, newName); err != nil {
-		return fmt.Errorf("rename link %q to %q: %w", curName, newName, err)
+		return &os.LinkError{Op: "rename link", Old: curName, New: newName, Err: err}
 	}
 	return nil
 }

@@ -184,7 +184,9 @@ var _ = Describe("links", func() {
 			Expect(ip.RenameLink("left", "middle")).To(Succeed())
 			Expect(findLink("middle").Attrs().Index).To(Equal(before.Attrs().Index))
 			Expect(ip.RenameLink("left", "other")).To(MatchError(ip.ErrLinkNotFound))
-			Expect(ip.RenameLink("middle", "right")).To(MatchError(And(ContainSubstring("middle"), ContainSubstring("right"))))
+			taken := ip.RenameLink("middle", "right")
+			Expect(taken).To(MatchError(And(ContainSubstring("middle"), ContainSubstring("right"))))
+			Expect(os.IsExist(taken)).To(BeTrue())
 		})
 	})
 

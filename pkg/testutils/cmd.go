@@ -3,7 +3,6 @@
 package testutils
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -123,7 +122,10 @@ func captureStdout(f func() error) ([]byte, error) {
 	}()
 	err = withStdout(w, f)
 	all := <-printed
-	return all.text, errors.Join(err, all.err)
+	if err == nil {
+		err = all.err
+	}
+	return all.text, err // the very one that f returned
 }
 
 type captured struct {

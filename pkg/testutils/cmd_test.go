@@ -78,8 +78,7 @@ var _ = Describe("calling commands", func() {
 		stdout := os.Stdout
 		cause := &types.Error{Code: 11, Msg: "try again"}
 		_, _, err := testutils.CmdAddWithArgs(args, func() error { return cause })
-		Expect(errors.As(err, new(*types.Error))).To(BeTrue())
-		Expect(err).To(MatchError(cause))
+		Expect(err).To(BeIdenticalTo(cause))
 		Expect(os.Stdout).To(BeIdenticalTo(stdout))
 	})
 

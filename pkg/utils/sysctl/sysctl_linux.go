@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -16,7 +17,8 @@ import (
 )
 
 // Sysctl returns the value of the parameter name. With one value in params it
-// sets the parameter first.
+// sets the parameter first. os.IsNotExist knows the error of a parameter that does
+// not exist.
 func Sysctl(name string, params ...string) (string, error) {
 	switch len(params) {
 	case 0:
@@ -126,7 +128,7 @@ func get(name string) (string, error) {
 	}
 	value, err := read(file)
 	if err != nil {
-		return "", fmt.Errorf("read sysctl %s: %w", name, err)
+		return "", &fs.PathError{Op: "read", Path: file, Err: err}
 	}
 	return value, nil
 }
@@ -155,12 +157,12 @@ func read(file string) (string, error) {
 // does not exist is then reported as such. To write nothing at all would leave
 // the parameter as it is: an empty list is an empty line.
 func write(name, value string) error {
-	path, err := path(name)
+	file, err := path(name)
 	if err != nil {
 		return err
 	}
-	if err := writeFile(path, cmp.Or(value, "\n")); err != nil {
-		return fmt.Errorf("set sysctl %s to %q: %w", name, value, err)
+	if err := writeFile(file, cmp.Or(value, "\n")); err != nil {
+		return &fs.PathError{Op: fmt.Sprintf("write %q to", value), Path: file, Err: err}
 	}
 	return nil
 }

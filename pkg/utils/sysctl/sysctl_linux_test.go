@@ -45,9 +45,9 @@ var _ = Describe("names", func() {
 	It("that do not exist are reported as such", func() {
 		const name = "net/ipv4/no_such_thing"
 		_, err := Sysctl(name)
-		Expect(err).To(MatchError(fs.ErrNotExist))
+		Expect(err).To(Satisfy(os.IsNotExist))
 		Expect(Set(name, "1")).To(MatchError(fs.ErrNotExist))
-		Expect(Set(name, "1")).To(MatchError(HavePrefix(`set sysctl net/ipv4/no_such_thing to "1": `)))
+		Expect(Set(name, "1")).To(And(Satisfy(os.IsNotExist), MatchError(HavePrefix(`write "1" to /proc/sys/net/ipv4/no_such_thing: `))))
 	})
 
 	It("take one value at most", func() {
@@ -138,7 +138,7 @@ var _ = Describe("in a namespace", func() {
 	It("a value the kernel does not like is an error that says which", func() {
 		here(func() {
 			Expect(Set(slashes, "many")).To(MatchError(unix.EINVAL))
-			Expect(Set(slashes, "many")).To(MatchError(HavePrefix(`set sysctl net/ipv4/conf/eth0.1/forwarding to "many": `)))
+			Expect(Set(slashes, "many")).To(MatchError(HavePrefix(`write "many" to /proc/sys/net/ipv4/conf/eth0.1/forwarding: `)))
 		})
 	})
 
