@@ -26,6 +26,20 @@ func (p *Problems) Add(path, format string, args ...any) {
 // Len returns the number of problems noted so far.
 func (p *Problems) Len() int { return len(p.list) }
 
+// within returns the problems of the value at path and of what is in it.
+func (p *Problems) within(path string) *Problems {
+	var found Problems
+	for _, problem := range p.list {
+		if len(problem.path) < len(path) || !strings.EqualFold(problem.path[:len(path)], path) {
+			continue
+		}
+		if rest := problem.path[len(path):]; rest == "" || rest[0] == '.' || rest[0] == '[' {
+			found.list = append(found.list, problem)
+		}
+	}
+	return &found
+}
+
 // Err returns nil if there is no problem, else one CNI error that lists them
 // all: code 4 if every one is about the environment (CNI_ARGS, CNI_IFNAME), code 7
 // (invalid network configuration) otherwise.

@@ -100,7 +100,7 @@ func (c command) check(ctx context.Context, args *skel.CmdArgs) (err error) {
 
 // del decodes what it can and removes what it can name.
 func (c command) del(ctx context.Context, args *skel.CmdArgs) error {
-	config, req := c.prepareRemoval(args)
+	config, req, _ := c.prepareRemoval(args)
 	ref, refErr := c.netnsToLeave(args)
 	req.Netns = ref
 	err := protect(func() error {
@@ -125,8 +125,13 @@ func (c command) status(ctx context.Context, args *skel.CmdArgs) error {
 	})
 }
 
+// gc decodes what it can, like del, but for what it has to spare: what it could
+// not read there it would remove.
 func (c command) gc(ctx context.Context, args *skel.CmdArgs) error {
-	config, req := c.prepareRemoval(args)
+	config, req, problems := c.prepareRemoval(args)
+	if err := base(config).ValidAttachmentsErr(problems); err != nil {
+		return err
+	}
 	valid := NewAttachments(req.Network, base(config).ValidAttachments)
 	err := protect(func() error {
 		if c.GC == nil {
@@ -172,19 +177,19 @@ func (c command) validate(config any, req *Request, problems *conf.Problems) {
 }
 
 // prepareRemoval decodes for DEL and GC: whatever can be decoded is used, and
-// nothing that is wrong stops them.
-func (c command) prepareRemoval(args *skel.CmdArgs) (any, *Request) {
-	var ignored conf.Problems
+// what is wrong with what names the objects stops neither.
+func (c command) prepareRemoval(args *skel.CmdArgs) (any, *Request, *conf.Problems) {
+	var problems conf.Problems
 	config := c.newConfig()
-	_, _ = conf.Decode(args.StdinData, config, &ignored)
+	_, _ = conf.Decode(args.StdinData, config, &problems)
 	req := newRequest(args, base(config))
 	req.Undo = new(undo.Stack)
 	if c.Args != nil {
-		req.Args = conf.ParseEnvArgs(args.Args, c.Args, &ignored)
+		req.Args = conf.ParseEnvArgs(args.Args, c.Args, &problems)
 	}
-	req.Prev = c.decodePrevious(base(config), &ignored)
+	req.Prev = c.decodePrevious(base(config), &problems)
 	req.IPAM = c.delegate(config, args)
-	return config, req
+	return config, req, &problems
 }
 
 func (c command) delegate(config any, args *skel.CmdArgs) ipam.Delegate {

@@ -353,6 +353,43 @@ var _ = Describe("a command", func() {
 		Expect(seen.Owners()).To(ConsistOf(plugin.Owner{Network: "n", ContainerID: "c", IfName: "eth0"}))
 	})
 
+	DescribeTable("does not collect when it cannot read what is valid",
+		func(list, want string) {
+			t.IPAM = plugin.OptionalIPAM
+			t.GC = func(context.Context, *plugin.Request, *toyConfig, plugin.Attachments) error {
+				defer GinkgoRecover()
+				Fail("collected")
+				return nil
+			}
+			err := call("GC", `{"name":"n","size":"x","ipam":{"type":"not-there"},`+list+`}`)
+			Expect(*err).To(Equal(types.Error{Code: types.ErrInvalidNetworkConfig, Msg: "toy: " + want}))
+		},
+		Entry("text", `"cni.dev/valid-attachments":"oops"`, `cni.dev/valid-attachments: the string "oops" where a list is expected`),
+		Entry("an object", `"CNI.dev/valid-attachments":{}`, `CNI.dev/valid-attachments: an object where a list is expected`),
+		Entry("null", `"cni.dev/valid-attachments":[null]`, `cni.dev/valid-attachments[0]: null where an object is expected`),
+		Entry("a container", `"cni.dev/valid-attachments":["c1"]`, `cni.dev/valid-attachments[0]: the string "c1" where an object is expected`),
+		Entry("a list of interfaces", `"cni.dev/valid-attachments":[{"containerID":"c1","ifname":["eth0"]}]`,
+			`cni.dev/valid-attachments[0].ifname: a list where a string is expected`),
+		Entry("a number in the second", `"cni.dev/valid-attachments":[{"containerID":"c1","ifname":"eth0"},{"containerID":2,"ifname":"eth0"}]`,
+			`cni.dev/valid-attachments[1].containerID: the number 2 where a string is expected`),
+		Entry("no names", `"cni.dev/valid-attachments":[{"containerID":"","ifname":null}]`,
+			"cni.dev/valid-attachments[0].containerID: missing, GC could remove what it has to spare; "+
+				"cni.dev/valid-attachments[0].ifname: missing, GC could remove what it has to spare"),
+	)
+
+	DescribeTable("collects everything when there is no list of what is valid",
+		func(list string) {
+			var seen []plugin.Owner
+			t.GC = func(_ context.Context, _ *plugin.Request, _ *toyConfig, valid plugin.Attachments) error {
+				seen = append(valid.Owners(), plugin.Owner{Network: valid.Network()})
+				return nil
+			}
+			Expect(call("GC", `{"name":"n","size":"x","cni.dev/valid-attachments2":7`+list+`}`)).To(BeNil())
+			Expect(seen).To(ConsistOf(plugin.Owner{Network: "n"}))
+		},
+		Entry("none", ``), Entry("null", `,"cni.dev/valid-attachments":null`), Entry("an empty one", `,"cni.dev/valid-attachments":[]`),
+	)
+
 	It("lints unknown keys", func() {
 		p := plugin.New(t.Definition)
 		Expect(p.Lint([]byte(`{"name":"n","size":3}`))).To(Succeed())

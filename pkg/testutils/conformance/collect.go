@@ -7,6 +7,8 @@ package conformance
 import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/cni/pkg/types"
 )
 
 // collection declares GC.
@@ -32,11 +34,33 @@ func (m *matrix) collection(suite Suite) {
 		m.expectNothingLeft()
 	})
 
+	It("collects nothing when it cannot tell what is valid", m.collectUnknown)
+
 	It("collects when there is nothing to collect", func() {
 		m.collectAll(m.config("1.1.0"))
 		m.collectAll(m.otherNetwork())
 		m.expectNothingLeft()
 	})
+}
+
+// collectUnknown runs GC with lists of valid attachments that nobody can read.
+func (m *matrix) collectUnknown() {
+	config, c := m.config("1.1.0"), m.container("c1")
+	attachment := m.add(c, config)
+	before := snapshot(m.host) + snapshot(c)
+	for _, list := range []any{
+		"oops",
+		[]any{nil},
+		[]any{Object{"containerID": c.ID, "ifname": []any{c.IfName}}},
+		[]any{Object{"containerID": c.ID}},
+	} {
+		expectRefusal(m.call("GC", nil, with(config, Object{"cni.dev/valid-attachments": list})),
+			types.ErrInvalidNetworkConfig, "cni.dev/valid-attachments")
+		Expect(diff(before, snapshot(m.host)+snapshot(c))).To(BeEmpty())
+	}
+	m.expectCheckPasses(attachment, config)
+	m.delete(c, config)
+	m.expectNothingLeft(c)
 }
 
 // collectAll runs GC without the key for valid attachments, and with an empty
