@@ -12,6 +12,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
 const defaultDataDir = "/var/lib/cni/networks"
@@ -61,9 +62,24 @@ func (c *Config) Validate(p *conf.Problems, args conf.EnvArgs) {
 		p.Add("ipam", "IPAM config missing 'ipam' key")
 		return
 	}
-	c.sets = v.rangeSets(c.rangeSets())
+	configs := c.rangeSets()
+	if len(configs) == 0 && v.decoded && !c.Capabilities["ipRanges"] {
+		p.Add("ipam.ranges", noRanges)
+	}
+	c.sets = v.rangeSets(configs)
 	v.limitFamilies(c.CNIVersion, c.sets)
 	c.requested = v.requested(c, args)
+}
+
+const noRanges = "no IP ranges specified"
+
+// requireRanges is for the commands that get to see the ranges of the runtime:
+// a STATUS comes without runtimeConfig.
+func (c *Config) requireRanges() error {
+	if len(c.sets) == 0 {
+		return plugin.Errorf(types.ErrInvalidNetworkConfig, "ipam.ranges: "+noRanges+", and none by the runtime in runtimeConfig.ipRanges")
+	}
+	return nil
 }
 
 // directory returns where the network's reservations are kept. It makes the best
@@ -110,9 +126,6 @@ type validation struct {
 }
 
 func (v validation) rangeSets(configs []setConfig) []RangeSet {
-	if len(configs) == 0 && v.decoded {
-		v.Add("ipam.ranges", "no IP ranges specified")
-	}
 	var sets []RangeSet
 	for _, config := range configs {
 		set := v.rangeSet(config)

@@ -34,6 +34,9 @@ var Plugin = plugin.New(plugin.Definition[Config]{
 
 // add reserves one address of every range set.
 func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
+	if err := c.requireRanges(); err != nil {
+		return nil, err
+	}
 	dns, err := readResolvConf(c.IPAM.ResolvConf)
 	if err != nil {
 		return nil, plugin.WithCode(types.ErrIOFailure, err)
@@ -74,6 +77,9 @@ func ipConfigs(assigned []assignment) []*current.IPConfig {
 // check compares prevResult with the reservations. Without one it is content
 // with any.
 func check(_ context.Context, req *plugin.Request, c *Config) error {
+	if err := c.requireRanges(); err != nil {
+		return err
+	}
 	names, err := reservationsOf(req, c)
 	if err != nil {
 		return err

@@ -370,6 +370,29 @@ var _ = Describe("host-local", func() {
 			Expect(status(tiny)).To(Succeed())
 		})
 
+		It("leaves the ranges of the runtime to the commands that get them", func() {
+			const none = `"routes":[]`
+			able := configOf("1.1.0", dataDir, none, `"capabilities":{"ipRanges":true}`)
+			Expect(call("STATUS", attachment{}, able)).To(BeEmpty())
+			Expect(call("STATUS", attachment{}, configOf("1.1.0", dataDir, none, `"capabilities":{"ipRanges":false}`))).Error().
+				To(MatchError("host-local: ipam.ranges: no IP ranges specified"))
+			for _, verb := range []string{"ADD", "CHECK"} {
+				_, err := call(verb, a, able)
+				Expect(err).To(MatchError("host-local: ipam.ranges: no IP ranges specified, and none by the runtime in runtimeConfig.ipRanges"))
+				Expect(code(err)).To(Equal(uint(7)))
+			}
+			Expect(os.ReadDir(dataDir)).To(BeEmpty())
+
+			given := configOf("1.1.0", dataDir, none, `"capabilities":{"ipRanges":true},"runtimeConfig":{"ipRanges":[[{"subnet":"10.1.2.0/24"}]]}`)
+			mustAdd(a, given)
+			Expect(call("CHECK", a, given)).To(BeEmpty())
+			Expect(call("STATUS", attachment{}, able)).To(BeEmpty())
+			write("x", dataDir, "file")
+			Expect(call("STATUS", attachment{}, strings.Replace(able, dataDir, dataDir+"/file", 1))).Error().To(MatchError(ContainSubstring("not a directory")))
+			Expect(call("GC", attachment{}, able)).To(BeEmpty())
+			Expect(reservationsIn(dir)).To(BeEmpty())
+		})
+
 		It("reports everything that is wrong", func() {
 			err := status(`"subnet":"10.1.2.5/24","rangeStart":"x"`)
 			Expect(err).To(MatchError(And(ContainSubstring("ipam.subnet: "), ContainSubstring("ipam.rangeStart: "))))
