@@ -13,7 +13,6 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/containernetworking/cni/pkg/types"
 )
@@ -33,9 +32,6 @@ func Decode(data []byte, into any, problems *Problems) (unknown []UnknownKey, er
 }
 
 func parse(data []byte) (map[string]any, error) {
-	if !utf8.Valid(data) {
-		return nil, fmt.Errorf("configuration is not UTF-8 text")
-	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	var root map[string]any

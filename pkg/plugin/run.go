@@ -16,6 +16,7 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/utils"
 	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/containernetworking/plugins/pkg/conf"
@@ -100,10 +101,13 @@ func (c command) check(ctx context.Context, args *skel.CmdArgs) (err error) {
 
 // del decodes what it can and removes what it can name.
 func (c command) del(ctx context.Context, args *skel.CmdArgs) error {
-	config, req, _ := c.prepareRemoval(args)
+	config, req, err := c.prepareRemoval(args, new(conf.Problems))
+	if err != nil {
+		return err
+	}
 	ref, refErr := c.netnsToLeave(args)
 	req.Netns = ref
-	err := protect(func() error {
+	err = protect(func() error {
 		if c.Del == nil {
 			return nil
 		}
@@ -128,12 +132,16 @@ func (c command) status(ctx context.Context, args *skel.CmdArgs) error {
 // gc decodes what it can, like del, but for what it has to spare: what it could
 // not read there it would remove.
 func (c command) gc(ctx context.Context, args *skel.CmdArgs) error {
-	config, req, problems := c.prepareRemoval(args)
-	if err := base(config).ValidAttachmentsErr(problems); err != nil {
+	var problems conf.Problems
+	config, req, err := c.prepareRemoval(args, &problems)
+	if err != nil {
+		return err
+	}
+	if err := base(config).ValidAttachmentsErr(&problems); err != nil {
 		return err
 	}
 	valid := NewAttachments(req.Network, base(config).ValidAttachments)
-	err := protect(func() error {
+	err = protect(func() error {
 		if c.GC == nil {
 			return nil
 		}
@@ -151,6 +159,7 @@ func (c command) prepare(args *skel.CmdArgs, warn bool) (any, *Request, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	checkName(&problems, base(config).Name)
 	req := newRequest(args, base(config))
 	if c.Args != nil {
 		req.Args = conf.ParseEnvArgs(args.Args, c.Args, &problems)
@@ -177,19 +186,38 @@ func (c command) validate(config any, req *Request, problems *conf.Problems) {
 }
 
 // prepareRemoval decodes for DEL and GC: whatever can be decoded is used, and
-// what is wrong with what names the objects stops neither.
-func (c command) prepareRemoval(args *skel.CmdArgs) (any, *Request, *conf.Problems) {
-	var problems conf.Problems
+// what is wrong with what names the objects stops neither. Without the network's
+// name there would be nothing to name them by.
+func (c command) prepareRemoval(args *skel.CmdArgs, problems *conf.Problems) (any, *Request, error) {
 	config := c.newConfig()
-	_, _ = conf.Decode(args.StdinData, config, &problems)
+	if _, err := conf.Decode(args.StdinData, config, problems); err != nil {
+		return nil, nil, err
+	}
+	var unnamed conf.Problems
+	checkName(&unnamed, base(config).Name)
+	if err := unnamed.Err(); err != nil {
+		return nil, nil, err
+	}
 	req := newRequest(args, base(config))
 	req.Undo = new(undo.Stack)
 	if c.Args != nil {
-		req.Args = conf.ParseEnvArgs(args.Args, c.Args, &problems)
+		req.Args = conf.ParseEnvArgs(args.Args, c.Args, problems)
 	}
-	req.Prev = c.decodePrevious(base(config), &problems)
+	req.Prev = c.decodePrevious(base(config), problems)
 	req.IPAM = c.delegate(config, args)
-	return config, req, &problems
+	return config, req, nil
+}
+
+// checkName notes a name that no network has; it becomes part of paths. skel has
+// looked at the last of "name" and "Name", which need not be the one that counts,
+// and has not been asked about a command in this process.
+func checkName(p *conf.Problems, name string) {
+	switch {
+	case name == "":
+		p.Add("name", "missing, the name of the network is expected")
+	case utils.ValidateNetworkName(name) != nil:
+		p.Add("name", "%q cannot be the name of a network: it must begin with a letter or digit, and have nothing but these, _ . and -", name)
+	}
 }
 
 func (c command) delegate(config any, args *skel.CmdArgs) ipam.Delegate {

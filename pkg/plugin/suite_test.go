@@ -353,6 +353,31 @@ var _ = Describe("a command", func() {
 		Expect(seen.Owners()).To(ConsistOf(plugin.Owner{Network: "n", ContainerID: "c", IfName: "eth0"}))
 	})
 
+	DescribeTable("refuses a network without a name, whatever skel has seen",
+		func(names, want string) {
+			refuse := func() error { Fail("called"); return nil }
+			t.Add = func(context.Context, *plugin.Request, *toyConfig) (*current.Result, error) { return nil, refuse() }
+			t.Check = func(context.Context, *plugin.Request, *toyConfig) error { return refuse() }
+			t.Del, t.Status = t.Check, t.Check
+			t.GC = func(context.Context, *plugin.Request, *toyConfig, plugin.Attachments) error { return refuse() }
+			for _, verb := range []string{"ADD", "CHECK", "DEL", "STATUS", "GC"} {
+				err := call(verb, `{"cniVersion":"1.1.0",`+names+`"type":"toy"}`)
+				Expect(err).NotTo(BeNil(), verb)
+				Expect(*err).To(Equal(types.Error{Code: types.ErrInvalidNetworkConfig, Msg: "toy: name: " + want}), verb)
+			}
+		},
+		Entry("none", ``, "missing, the name of the network is expected"),
+		Entry("one of two, which does not count", `"name":null,"NAME":"n",`, "missing, the name of the network is expected"),
+		Entry("a path", `"name":"../up","NAME":"n",`,
+			`"../up" cannot be the name of a network: it must begin with a letter or digit, and have nothing but these, _ . and -`),
+	)
+
+	It("removes nothing when there is no telling what", func() {
+		for _, verb := range []string{"DEL", "GC"} {
+			Expect(call(verb, `{"name":"n"} {}`).Code).To(Equal(types.ErrDecodingFailure))
+		}
+	})
+
 	DescribeTable("does not collect when it cannot read what is valid",
 		func(list, want string) {
 			t.IPAM = plugin.OptionalIPAM

@@ -269,6 +269,7 @@ var _ = Describe("host-local", func() {
 		Entry("broken ranges", func(conf string) string { return strings.ReplaceAll(conf, "10.1.2.0/24", "10.1.2.5/99") }),
 		Entry("ranges of a wrong type", func(conf string) string { return strings.ReplaceAll(conf, `"10.1.2.0/24"`, `[7,null]`) }),
 		Entry("no ranges", func(conf string) string { return strings.ReplaceAll(conf, `"subnet"`, `"sub"`) }),
+		Entry("text that is not UTF-8", func(conf string) string { return strings.Replace(conf, "{", "{\"description\":\"R\xe9seau\",", 1) }),
 		Entry("a resolvConf that is not there", func(conf string) string {
 			return strings.ReplaceAll(conf, `"subnet"`, `"resolvConf":"/nowhere","subnet"`)
 		}),
