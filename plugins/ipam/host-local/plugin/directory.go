@@ -40,14 +40,15 @@ func (d directory) path() string { return filepath.Join(d.dataDir, d.network) }
 
 // create opens the directory's store and makes the directory if need be.
 func (d directory) create() (*store, error) {
+	const attempts = 10 // somebody may remove the directory while we wait for its lock
 	s, err := d.open()
-	if !errors.Is(err, errAbsent) {
-		return s, err
+	for i := 0; i < attempts && errors.Is(err, errAbsent); i++ {
+		if err := os.MkdirAll(d.path(), directoryMode); err != nil {
+			return nil, ioError(err)
+		}
+		s, err = d.open()
 	}
-	if err := os.MkdirAll(d.path(), directoryMode); err != nil {
-		return nil, ioError(err)
-	}
-	return d.open()
+	return s, err
 }
 
 // errAbsent says that nothing can have been reserved in a network, because its
@@ -93,21 +94,37 @@ func (d directory) release(ip netip.Addr, owner string) error {
 func acquire(path string) (*os.File, error) {
 	for {
 		file, err := plainfile.Open(path, os.O_CREATE|os.O_RDONLY, lockMode)
-		if wholefile.IsAbsent(err) {
-			return nil, fmt.Errorf("%w: %w", errAbsent, err)
-		}
 		if err != nil {
-			return nil, err
+			return nil, absentIf(err)
 		}
 		if err := filelock.Lock(file.Fd()); err != nil {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), file.Close())
 		}
-		if !isRemoved(file) {
+		if isAt(path, file) {
 			return file, nil
 		}
-		// Somebody removed the file while we waited, and others lock a new one.
+		// Somebody removed or moved the file, perhaps with its directory, while we
+		// waited, and others lock a new one.
 		file.Close()
 	}
+}
+
+// isAt tells whether the file at path still is the one that is open.
+func isAt(path string, file *os.File) bool {
+	opened, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(opened, there)
+}
+
+// absentIf makes errAbsent of an error that says so.
+func absentIf(err error) error {
+	if wholefile.IsAbsent(err) {
+		return fmt.Errorf("%w: %w", errAbsent, err)
+	}
+	return err
 }
 
 func ignoreAbsent(err error) error {

@@ -106,7 +106,7 @@ func (s *store) rebuildIndex() {
 func (s *store) reservations() ([]reservation, error) {
 	dir, err := os.Open(s.path())
 	if err != nil {
-		return nil, ioError(err)
+		return nil, ioError(absentIf(err))
 	}
 	defer dir.Close()
 	entries, err := dir.ReadDir(-1)

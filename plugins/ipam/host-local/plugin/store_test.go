@@ -160,7 +160,7 @@ var _ = Describe("store", func() {
 		opened := make(chan struct{})
 		go func() {
 			defer GinkgoRecover()
-			t.in(func(s *store) { Expect(isRemoved(s.lock)).To(BeFalse()) })
+			t.in(func(s *store) { Expect(isAt(s.file(lockName), s.lock)).To(BeTrue()) })
 			close(opened)
 		}()
 		Consistently(opened, "100ms").ShouldNot(BeClosed())
@@ -168,6 +168,29 @@ var _ = Describe("store", func() {
 		first.Close()
 		Eventually(opened, "5s").Should(BeClosed())
 	})
+
+	DescribeTable("does not mind that the directory goes away while it waits for the lock",
+		func(verb string, want []string) {
+			first, err := t.create()
+			Expect(err).NotTo(HaveOccurred())
+			answer := make(chan error)
+			go func() {
+				_, err := call(verb, container("c"), configOf("1.1.0", t.dataDir, `"subnet":"10.0.0.0/24"`))
+				answer <- err
+			}()
+			Consistently(answer, "100ms").ShouldNot(Receive())
+			Expect(os.Rename(t.path(), t.path()+".old")).To(Succeed())
+			first.Close()
+			Eventually(answer, "5s").Should(Receive(BeNil()))
+			if want == nil {
+				Expect(t.path()).NotTo(BeADirectory())
+			} else {
+				Expect(reservationsIn(t.path())).To(Equal(want))
+			}
+			Expect(reservationsIn(t.path() + ".old")).To(BeEmpty())
+		},
+		Entry("DEL", "DEL", nil), Entry("GC", "GC", nil), Entry("ADD", "ADD", []string{"10.0.0.2 c\r\neth0"}),
+	)
 
 	It("reports what is in the way of the lock", func() {
 		Expect(os.MkdirAll(filepath.Join(t.path(), lockName), 0o755)).To(Succeed())
