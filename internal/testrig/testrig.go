@@ -139,6 +139,19 @@ func (r *Rig) Remember(c *Container) (expectSame func()) {
 	}
 }
 
+// Rename gives an interface of the container another name. What is configured
+// over IPv4 survives that.
+func (c *Container) Rename(from, to string) {
+	ginkgo.GinkgoHelper()
+	c.Do(func() {
+		ginkgo.GinkgoHelper()
+		l := Find(from)
+		gomega.Expect(netlink.LinkSetDown(l)).To(gomega.Succeed()) // before Linux 6.2
+		gomega.Expect(netlink.LinkSetName(l, to)).To(gomega.Succeed())
+		gomega.Expect(netlink.LinkSetUp(l)).To(gomega.Succeed())
+	})
+}
+
 // Snapshot is testutils.Snapshot, which must succeed.
 func Snapshot(netns ...ns.NetNS) string {
 	ginkgo.GinkgoHelper()

@@ -44,7 +44,7 @@ func Create(req *plugin.Request, mtu int, mac net.HardwareAddr) (*Pair, error) {
 	host, container, err := link.CreateVeth(spec)
 	var exists *link.ExistsError
 	if errors.As(err, &exists) && !exists.InContainer {
-		if err := deleteStale(req.Owner(), name); err != nil {
+		if err := deleteStale(req, name); err != nil {
 			return nil, err
 		}
 		host, container, err = link.CreateVeth(spec)
@@ -59,9 +59,10 @@ func Create(req *plugin.Request, mtu int, mac net.HardwareAddr) (*Pair, error) {
 	return &Pair{host, container}, nil
 }
 
-// deleteStale removes a host end with the name of owner's. It belongs to the
-// same attachment, so it is what an ADD left that did not get as far as a DEL.
-func deleteStale(owner plugin.Owner, name string) error {
+// deleteStale removes a host end with the name of the attachment's. It belongs to
+// the same attachment, so it is what an ADD left that did not get as far as a DEL,
+// unless somebody has renamed the other end.
+func deleteStale(req *plugin.Request, name string) error {
 	stale, err := link.Find(name)
 	if errors.Is(err, link.ErrNotFound) {
 		return nil
@@ -69,8 +70,11 @@ func deleteStale(owner plugin.Owner, name string) error {
 	if err != nil {
 		return err
 	}
-	if !owns(owner, stale) {
+	if !owns(req.Owner(), stale) {
 		return fmt.Errorf("%s, the name for the host's end of the veth pair, belongs to %q", name, stale.Attrs().Alias)
+	}
+	if err := refuseRenamed(req, stale); err != nil {
+		return err
 	}
 	return link.Delete(name)
 }

@@ -6,6 +6,7 @@ package ipam
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -50,8 +51,9 @@ func (d Delegate) SetsMTU() bool { return d.plugin == "dhcp" }
 // error. A caller that has given up does not keep it from being released. A
 // plugin that is not to be found has reserved nothing.
 //
-// Callers create their interface first; that refuses a second ADD for a
-// live attachment, whose addresses the release would otherwise free.
+// Callers create their interface first; that refuses a second ADD for a live
+// attachment, whose addresses the release would otherwise free. Where that one's
+// interface has another name by now, host-local refuses, see ErrHasAddress.
 func (d Delegate) Add(ctx context.Context, stack *undo.Stack) (*current.Result, error) {
 	if !d.Configured() {
 		return &current.Result{}, nil
@@ -59,15 +61,35 @@ func (d Delegate) Add(ctx context.Context, stack *undo.Stack) (*current.Result, 
 	if err := d.Locate(); err != nil {
 		return nil, err
 	}
-	stack.Push("IPAM reservation", func() error { return d.Del(context.WithoutCancel(ctx)) })
+	refused := false
+	stack.Push("IPAM reservation", func() error {
+		if refused {
+			return nil
+		}
+		return d.Del(context.WithoutCancel(ctx))
+	})
 	result, err := d.result(execAdd(ctx, d.path, d.stdin))
 	if err != nil {
+		refused = d.hasAddress(err)
 		return nil, err
 	}
 	if err := d.validate(result); err != nil {
 		return nil, err
 	}
 	return result, nil
+}
+
+// ErrHasAddress is the code of host-local's error about an attachment that has an
+// address already. Codes from 100 up are for plugins to define; this one adds
+// EEXIST.
+const ErrHasAddress uint = 117
+
+// hasAddress tells whether an ADD was refused for what another ADD has reserved.
+// host-local has taken back by itself what it reserved beside that. Others may
+// have another meaning for the code.
+func (d Delegate) hasAddress(err error) bool {
+	var refusal *types.Error
+	return d.plugin == "host-local" && errors.As(err, &refusal) && refusal.Code == ErrHasAddress
 }
 
 // Attach is for a delegate that is no IPAM plugin, but makes the interface: it

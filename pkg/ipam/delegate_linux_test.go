@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -339,6 +340,22 @@ var _ = Describe("delegation", func() {
 			Entry("a null answer", reaction{Stdout: "null"}, "is null"),
 			Entry("a null address", reaction{Stdout: `{"cniVersion":"1.1.0","ips":[null]}`}, "ips[0]"),
 			Entry("an entry without address", reaction{Stdout: `{"cniVersion":"1.1.0","ips":[{"gateway":"10.1.2.1"}]}`}, "ips[0].address"),
+		)
+
+		DescribeTable("releases nothing that another ADD has reserved, if it knows",
+			func(name string, code uint, released bool) {
+				dir := GinkgoT().TempDir()
+				Expect(os.Symlink(filepath.Join(fakeDir, "fakeipam"), filepath.Join(dir, name))).To(Succeed())
+				GinkgoT().Setenv("CNI_PATH", dir)
+				var stack undo.Stack
+				_, err := ipam.NewDelegate(name, onAdd(reaction{Exit: 1, Stdout: fmt.Sprintf(`{"code":%d,"msg":"there is one"}`, code)})).Add(ctx, &stack)
+				Expect(err).To(MatchError(ContainSubstring("there is one")))
+				Expect(stack.Unwind()).To(Succeed())
+				Expect(called("DEL")).To(Equal(released))
+			},
+			Entry("host-local says so", "host-local", ipam.ErrHasAddress, false),
+			Entry("host-local says something else", "host-local", types.ErrTryAgainLater, true),
+			Entry("another plugin means something else", "another", ipam.ErrHasAddress, true),
 		)
 
 		It("has nothing to release when there is no such plugin", func() {

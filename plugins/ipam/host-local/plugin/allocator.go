@@ -10,6 +10,7 @@ import (
 
 	"github.com/containernetworking/cni/pkg/types"
 
+	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/undo"
 )
@@ -140,7 +141,7 @@ func (a *allocator) refuseDuplicate(set RangeSet) error {
 		}
 		for _, name := range names {
 			if ip, ok := parseFileName(name); ok && set.contains(ip) {
-				return fmt.Errorf("%s has been allocated to %s, duplicate allocation is not allowed", ip, a.container)
+				return plugin.Errorf(ipam.ErrHasAddress, "%s has been allocated to %s, duplicate allocation is not allowed", ip, a.container)
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/containernetworking/plugins/pkg/undo"
 )
@@ -104,7 +105,9 @@ var _ = Describe("host-local", func() {
 				conf := config(`"subnet":"10.1.2.0/24"`)
 				mustAdd(a, conf)
 				duplicate := "host-local: failed to allocate for range 0: 10.1.2.2 has been allocated to a, duplicate allocation is not allowed"
-				Expect(addTo(a, conf)).Error().To(MatchError(duplicate))
+				_, err := addTo(a, conf)
+				Expect(err).To(MatchError(duplicate))
+				Expect(code(err)).To(Equal(ipam.ErrHasAddress))
 				Expect(addressesOf(mustAdd(b, conf))).To(Equal([]string{"10.1.2.3"}))
 				Expect(addTo(a, conf)).Error().To(MatchError(duplicate))
 				Expect(reservationsIn(dir)).To(HaveLen(2))

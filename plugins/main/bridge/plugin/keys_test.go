@@ -222,6 +222,20 @@ var _ = Describe("keys", func() {
 		Expect(rig.Check(one, c, result)).To(Succeed())
 	})
 
+	It("refuse what is attached already when it has another name in the container", func() {
+		c := `{"type":"bridge","bridge":"br0","isGateway":true,` + rig.HostLocal("", "10.1.2.0/24") + `}`
+		result := rig.Add(one, c)
+		one.Rename("eth0", "zz0")
+		_, err := rig.Call("ADD", one, c)
+		Expect(err).To(MatchError(ContainSubstring("renamed from eth0 to zz0; delete the attachment first")))
+		one.Rename("zz0", "eth0")
+		Expect(rig.Check(one, c, result)).To(Succeed())
+		one.Rename("eth0", "zz0")
+		rig.Del(one, c)
+		rig.Del(one, c)
+		rig.Add(one, c)
+	})
+
 	It("have their say even in versions without interfaces", func() {
 		_, err := rig.Call("ADD", one, `{"cniVersion":"0.2.0","type":"bridge","bridge":"br0"}`)
 		Expect(testrig.Code(err)).To(Equal(types.ErrIncompatibleCNIVersion))

@@ -12,6 +12,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
@@ -143,6 +144,17 @@ var _ = Describe("the master", func() {
 		_, err := rig.Call("ADD", one, other)
 		Expect(err).To(MatchError(ContainSubstring(`interface "eth0" already exists in the container; use another CNI_IFNAME`)))
 		rig.Del(one, other)
+		Expect(rig.Check(one, config, result)).To(Succeed())
+	})
+
+	It("gets no second interface for what is attached under another name", func() {
+		config := `{"type":"macvlan","master":"uplink",` + rig.HostLocal("", "10.1.2.0/24") + `}`
+		result := rig.Add(one, config)
+		one.Rename("eth0", "zz0")
+		_, err := rig.Call("ADD", one, config)
+		Expect(err).To(MatchError(ContainSubstring("10.1.2.2 has been allocated to one, duplicate allocation is not allowed")))
+		Expect(testrig.Code(err)).To(Equal(ipam.ErrHasAddress))
+		one.Rename("zz0", "eth0")
 		Expect(rig.Check(one, config, result)).To(Succeed())
 	})
 })
