@@ -15,5 +15,8 @@ func mayWrite(dir string) error {
 	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
 		return &os.PathError{Op: "write to", Path: dir, Err: err}
 	}
+	if isFull(dir) {
+		return &os.PathError{Op: "write to", Path: dir, Err: unix.ENOSPC}
+	}
 	return nil
 }

@@ -4,6 +4,8 @@ package hostlocal
 
 import (
 	"os"
+	"path/filepath"
+	"strconv"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -27,6 +29,35 @@ var _ = Describe("CHECK", func() {
 		Expect(testutils.SnapshotDirs(dataDir)).To(Equal(before))
 	})
 })
+
+var _ = DescribeTable("STATUS says that a file system",
+	func(options string, full bool) {
+		if os.Getuid() != 0 {
+			Skip("mounting takes root")
+		}
+		dataDir := GinkgoT().TempDir()
+		conf := configOf("1.1.0", dataDir, `"subnet":"10.1.2.0/24"`)
+		Expect(unix.Mount("tmpfs", dataDir, "tmpfs", 0, options)).To(Succeed())
+		DeferCleanup(func() { Expect(unix.Unmount(dataDir, unix.MNT_DETACH)).To(Succeed()) })
+		Expect(call("STATUS", attachment{}, conf)).To(BeEmpty())
+		const enough = 100
+		for i := range enough {
+			if os.WriteFile(filepath.Join(dataDir, strconv.Itoa(i)), make([]byte, 16<<10), 0o600) != nil {
+				break
+			}
+		}
+		_, err := call("STATUS", attachment{}, conf)
+		if !full {
+			Expect(err).NotTo(HaveOccurred())
+			return
+		}
+		Expect(err).To(MatchError("host-local: write to " + dataDir + ": no space left on device"))
+		Expect(code(err)).To(Equal(uint(50)))
+	},
+	Entry("has no inodes left", "nr_inodes=10", true),
+	Entry("has no space left", "size=128k", true),
+	Entry("without limits is none of that", "size=0,nr_inodes=0", false),
+)
 
 var _ = Describe("a file system that is read only", func() {
 	It("fails ADD and DEL, but not CHECK, and STATUS says so", func() {
