@@ -70,6 +70,19 @@ func (d directory) open() (*store, error) {
 	return s, nil
 }
 
+// openLeft is open for removing things. Of a network whose directory is gone it
+// removes the index, which is all that is left.
+func (d directory) openLeft() (*store, error) {
+	s, err := d.open()
+	if !errors.Is(err, errAbsent) {
+		return s, err
+	}
+	if removeErr := newIndex(d.dataDir, d.network).remove(); removeErr != nil {
+		logf("network %s: the index of a directory that is gone stays: %v", d.network, removeErr)
+	}
+	return nil, err
+}
+
 // openReadOnly opens the directory's store for looking things up.
 func (d directory) openReadOnly() (*store, error) {
 	lock, err := acquire(filepath.Join(d.path(), lockName))

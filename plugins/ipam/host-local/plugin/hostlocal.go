@@ -117,7 +117,7 @@ func reservationsOf(req *plugin.Request, c *Config) ([]string, error) {
 // del releases every address that the attachment has in the network, whatever
 // the configuration says about ranges today.
 func del(_ context.Context, req *plugin.Request, c *Config) error {
-	s, err := c.directory().open()
+	s, err := c.directory().openLeft()
 	if err != nil {
 		return ignoreAbsent(err)
 	}
@@ -132,7 +132,7 @@ func del(_ context.Context, req *plugin.Request, c *Config) error {
 // gc releases what belongs to attachments that are no longer valid. What it
 // cannot attribute stays.
 func gc(_ context.Context, _ *plugin.Request, c *Config, valid plugin.Attachments) error {
-	s, err := c.directory().open()
+	s, err := c.directory().openLeft()
 	if err != nil {
 		return ignoreAbsent(err)
 	}

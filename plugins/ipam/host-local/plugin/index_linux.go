@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/containernetworking/plugins/internal/wholefile"
 )
 
 const (
@@ -161,6 +163,22 @@ func (x index) rebuild(now boot, files map[string][]string) error {
 		}
 	}
 	return nil
+}
+
+// remove removes the index as a whole. Whoever is about to write to it, because
+// the network is in use again, finds it gone and not in part.
+func (x index) remove() error {
+	if _, err := os.Lstat(x.dir); err != nil {
+		return nil // nor could it be written
+	}
+	aside := wholefile.Aside(x.dir)
+	if err := os.RemoveAll(aside); err != nil {
+		return err
+	}
+	if err := ignoreNotExist(os.Rename(x.dir, aside)); err != nil {
+		return err
+	}
+	return os.RemoveAll(aside)
 }
 
 // boot returns the boot in which the index was last changed; one that is not

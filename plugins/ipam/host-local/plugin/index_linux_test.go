@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -99,6 +100,29 @@ var _ = Describe("index", func() {
 		Expect(t.inOrder()).To(BeFalse())
 		Expect(t.owned(b)).To(Equal([]string{"10.0.0.6"}))
 	})
+
+	DescribeTable("goes with the directory that it is about",
+		func(verb string) {
+			config := configOf("1.1.0", t.dataDir, `"subnet":"10.0.0.0/24"`)
+			indexes := func() []string {
+				names, err := readNames(filepath.Join(t.dataDir, indexName))
+				Expect(err).NotTo(HaveOccurred())
+				return names
+			}
+			other := strings.Replace(config, `"net"`, `"other"`, 1)
+			mustAdd(container("c"), config)
+			mustAdd(container("c"), other)
+			Expect(call(verb, container("c"), config)).To(BeEmpty())
+			Expect(indexes()).To(ConsistOf("net", "other"))
+			Expect(os.RemoveAll(filepath.Join(t.dataDir, "net"))).To(Succeed())
+			Expect(call(verb, container("c"), config)).To(BeEmpty())
+			Expect(indexes()).To(ConsistOf("other"))
+			Expect(call(verb, container("c"), config)).To(BeEmpty())
+			Expect(addressesOf(mustAdd(container("c"), config))).To(Equal([]string{"10.0.0.2"}))
+			Expect(indexes()).To(ConsistOf("net", "other"))
+		},
+		Entry("on DEL", "DEL"), Entry("on GC", "GC"),
+	)
 
 	It("does not need to be written", func() {
 		write("in the way", t.dataDir, indexName)

@@ -17,6 +17,7 @@ func newIndex(_, _ string) index { return index{} }
 
 func (index) valid() bool                             { return false }
 func (index) stamp() error                            { return nil }
+func (index) remove() error                           { return nil }
 func (index) files(string) ([]string, error)          { return nil, errNotIndexed }
 func (index) lists(reservation) bool                  { return false }
 func (index) set(string, []string) error              { return nil }
