@@ -226,12 +226,19 @@ func ingressComment(policy string) string {
 	return "CNI firewall plugin rules (ingressPolicy: " + policy + ")"
 }
 
-// forAllIngress is for the rules that both policies need.
-func forAllIngress(rule string) ruleWords {
-	return words(rule).commented(ingressComment(IngressSameBridge + "|" + IngressIsolated))
+// forAllIngress returns a rule that both policies need, as it is written now, and
+// as it was while there was but one policy, up to version 1.1.1.
+func forAllIngress(rule string) (spellings []ruleWords) {
+	for _, policies := range []string{IngressSameBridge + "|" + IngressIsolated, IngressSameBridge} {
+		spellings = append(spellings, words(rule).commented(ingressComment(policies)))
+	}
+	return spellings
 }
 
-func isolationJump() ruleWords { return forAllIngress("-j " + isolationFirst) }
+func isolationJump() []ruleWords { return forAllIngress("-j " + isolationFirst) }
+
+// arrival returns the rule for what goes to a bridge from another.
+func arrival(bridge string) []ruleWords { return forAllIngress("-o " + bridge + " -j DROP") }
 
 // setIngress plans the policy of a bridge, and that packets come to the policies
 // ahead of what lets containers pass.
@@ -242,11 +249,23 @@ func (d *draft) setIngress(i Ingress) {
 	case IngressSameBridge, IngressIsolated:
 		d.closeBridge(i)
 	}
-	jump := d.table.index(forwardChain, isolationJump())
-	if jump > d.table.index(forwardChain, forwardJump()) {
-		d.delete(forwardChain, isolationJump())
-		d.prepend(forwardChain, isolationJump())
+	jump := d.spelled(forwardChain, isolationJump())
+	if d.table.index(forwardChain, jump) > d.table.index(forwardChain, forwardJump()) {
+		d.delete(forwardChain, jump)
+		d.prepend(forwardChain, jump)
 	}
+}
+
+// spelled returns the spelling in which a chain has a rule first, or the one of now.
+func (d *draft) spelled(chain string, spellings []ruleWords) ruleWords {
+	for _, rule := range d.table[chain] {
+		for _, spelling := range spellings {
+			if slices.Equal(rule, spelling) {
+				return spelling
+			}
+		}
+	}
+	return spellings[0]
 }
 
 func (d *draft) openBridge(bridge string) {
@@ -255,13 +274,15 @@ func (d *draft) openBridge(bridge string) {
 			d.delete(isolationFirst, rule)
 		}
 	}
-	d.delete(isolationLast, arrival(bridge))
+	for _, rule := range arrival(bridge) {
+		d.delete(isolationLast, rule)
+	}
 }
 
 func (d *draft) closeBridge(i Ingress) {
 	d.addChain(isolationFirst)
 	d.addChain(isolationLast)
-	d.prepend(forwardChain, isolationJump())
+	d.prepend(forwardChain, d.spelled(forwardChain, isolationJump()))
 	other := Ingress{Bridge: i.Bridge, Policy: IngressSameBridge}
 	if i.Policy == IngressSameBridge {
 		other.Policy = IngressIsolated
@@ -272,9 +293,9 @@ func (d *draft) closeBridge(i Ingress) {
 	for _, rule := range departures(other) {
 		d.delete(isolationFirst, rule)
 	}
-	d.append(isolationFirst, forAllIngress("-j RETURN"))
-	d.prepend(isolationLast, arrival(i.Bridge))
-	d.append(isolationLast, forAllIngress("-j RETURN"))
+	d.append(isolationFirst, d.spelled(isolationFirst, forAllIngress("-j RETURN")))
+	d.prepend(isolationLast, d.spelled(isolationLast, arrival(i.Bridge)))
+	d.append(isolationLast, d.spelled(isolationLast, forAllIngress("-j RETURN")))
 }
 
 // departures returns the rules for what comes from a bridge.
@@ -285,9 +306,6 @@ func departures(i Ingress) []ruleWords {
 	}
 	return rules
 }
-
-// arrival returns the rule for what goes to a bridge from another.
-func arrival(bridge string) ruleWords { return forAllIngress("-o " + bridge + " -j DROP") }
 
 // blindness says why what an isolated bridge switches between its ports would
 // pass, if it would.

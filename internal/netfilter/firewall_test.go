@@ -132,10 +132,38 @@ var _ = Describe("the plan for iptables", func() {
 				}
 				Expect(drops == 1).To(Equal(to == IngressIsolated), "%s to %s", from, to)
 				Expect(steps == 1).To(Equal(to != IngressOpen), "%s to %s", from, to)
-				Expect(d.table.index(isolationLast, arrival("br0")) >= 0).To(Equal(to != IngressOpen), "%s to %s", from, to)
+				Expect(d.table.index(isolationLast, arrival("br0")[0]) >= 0).To(Equal(to != IngressOpen), "%s to %s", from, to)
 				Expect(drops + steps).To(BeNumerically("<=", 2))
 			}
 		}
+	})
+
+	It("takes the rules of version 1.1.1 for its own", func() {
+		const comment = `-m comment --comment "CNI firewall plugin rules (ingressPolicy: same-bridge)"`
+		old := func() *draft {
+			return &draft{table: parseTable(`:FORWARD ACCEPT [0:0]
+-A FORWARD ` + comment + ` -j CNI-ISOLATION-STAGE-1
+-A FORWARD -m comment --comment "CNI firewall plugin rules" -j CNI-FORWARD
+-A CNI-FORWARD -m comment --comment "CNI firewall plugin admin overrides" -j CNI-ADMIN
+:CNI-ADMIN - [0:0]
+-A CNI-ISOLATION-STAGE-1 -i br0 ! -o br0 ` + comment + ` -j CNI-ISOLATION-STAGE-2
+-A CNI-ISOLATION-STAGE-1 ` + comment + ` -j RETURN
+-A CNI-ISOLATION-STAGE-2 -o br0 ` + comment + ` -j DROP
+-A CNI-ISOLATION-STAGE-2 ` + comment + ` -j RETURN
+`)}
+		}
+		set := func(policy string) *draft {
+			d := old()
+			d.share(Passage{AdminChain: "CNI-ADMIN", Ingress: Ingress{Bridge: "br0", Policy: policy}})
+			return d
+		}
+		Expect(set(IngressSameBridge).lines).To(BeEmpty())
+		Expect(set(IngressOpen).order(isolationFirst)).To(Equal([]string{"RETURN"}))
+		Expect(set(IngressOpen).order(isolationLast)).To(Equal([]string{"RETURN"}))
+		isolated := set(IngressIsolated)
+		Expect(isolated.order(forwardChain)).To(Equal([]string{isolationFirst, cniForward}))
+		Expect(isolated.order(isolationFirst)).To(ConsistOf("DROP", isolationLast, "RETURN"))
+		Expect(isolated.order(isolationLast)).To(Equal([]string{"DROP", "RETURN"}))
 	})
 
 	It("knows the records of a network, and which are stale", func() {

@@ -83,6 +83,27 @@ var _ = Describe("beside upstream's plugin", func() {
 		})
 	}
 
+	It("takes over its ingress policies", func() {
+		const same = iptables + `,"ingressPolicy":"same-bridge"`
+		l.callUpstream("ADD", l.one, l.one.config(same))
+		l.callUpstream("ADD", l.three, l.three.config(same))
+		misses(l.three, l.one)
+		made := filterRules(l, "CNI-FW-")
+		Expect(l.check(l.one, same)).To(Succeed())
+		l.add(l.one, same)
+		Expect(filterRules(l, "CNI-FW-")).To(Equal(made), "nothing but a record is new")
+		Expect(l.check(l.one, same)).To(Succeed())
+
+		By("making a bridge open")
+		l.callUpstream("DEL", l.one, l.one.config(same))
+		const open = iptables + `,"ingressPolicy":"open"`
+		l.add(l.two, open)
+		Expect(l.check(l.two, open)).To(Succeed())
+		gets(l.three, l.two)
+		gets(l.two, l.three)
+		l.Del(l.two.Container, withoutPrev(iptables))
+	})
+
 	It("leaves an address to the container that has it now", func() {
 		within(l.Host, dropForwarded)
 		l.add(l.one, iptables)
