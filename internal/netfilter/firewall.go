@@ -113,16 +113,18 @@ func SelectGate(ctx context.Context, name string) (Gate, error) {
 
 // GateBeside returns the gate for a host on which a firewall manager decides
 // what passes: iptables only where its policy is to drop, as Docker's is, so
-// that nothing but that policy is overruled.
+// that nothing but that policy is overruled. Ingress policies are in iptables as
+// well where others of the plugin's are.
 func GateBeside(ctx context.Context) Gate {
 	now, err := iptablesForwarding(ctx)
-	return now.gate(now.drops, err)
+	return now.gateForAll(now.drops, err)
 }
 
 // forwarding is what iptables, legacy or nft, does about forwarded packets.
 type forwarding struct {
-	drops bool // what no rule accepts
-	rules bool // or anything else at all
+	drops    bool // what no rule accepts
+	rules    bool // or anything else at all
+	isolates bool // bridges, as ingress policies say
 }
 
 func (now forwarding) gate(iptables bool, err error) Gate {
@@ -130,6 +132,15 @@ func (now forwarding) gate(iptables bool, err error) Gate {
 		return iptablesGate{}
 	}
 	return nftGate{}
+}
+
+// gateForAll is gate where what is in iptables already has to be thought of.
+func (now forwarding) gateForAll(iptables bool, err error) Gate {
+	gate := now.gate(iptables, err)
+	if _, only := gate.(nftGate); only && now.isolates {
+		return bothGate{}
+	}
+	return gate
 }
 
 // iptablesForwarding asks the kernel. A table of the legacy kind is there only if
@@ -165,7 +176,9 @@ func (now *forwarding) lookAt(c *conn, f family) error {
 	drops := chain.Policy != nil && *chain.Policy == nftables.ChainPolicyDrop
 	now.drops = now.drops || drops
 	now.rules = now.rules || drops || len(rules) > 0
-	return nil
+	isolates, err := c.hasChain(f.filterTable(), isolationFirst)
+	now.isolates = now.isolates || isolates
+	return err
 }
 
 // CloseGate removes what any backend has written for the owner. Known are the

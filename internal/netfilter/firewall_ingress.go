@@ -250,7 +250,7 @@ func (d *draft) setIngress(i Ingress) {
 		d.closeBridge(i)
 	}
 	jump := d.spelled(forwardChain, isolationJump())
-	if d.table.index(forwardChain, jump) > d.table.index(forwardChain, forwardJump()) {
+	if forward := d.table.index(forwardChain, forwardJump()); forward >= 0 && d.table.index(forwardChain, jump) > forward {
 		d.delete(forwardChain, jump)
 		d.prepend(forwardChain, jump)
 	}

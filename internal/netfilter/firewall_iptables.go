@@ -292,14 +292,21 @@ func (iptablesGate) Check(ctx context.Context, owner plugin.Owner, p Passage) ([
 			d.record(owner, addrs)
 		}
 		d.pass(addrs)
-		for _, line := range d.lines {
-			differences = append(differences, fmt.Sprintf("%s: table filter: %s", f.program(""), difference(line)))
-		}
+		differences = append(differences, f.differences(d)...)
 	}
 	if err := blindness(p.Ingress.Policy); err != nil {
 		differences = append(differences, err.Error())
 	}
 	return differences, nil
+}
+
+// differences says what is wrong with the table filter if it needs a change.
+func (f family) differences(d *draft) []string {
+	var differences []string
+	for _, line := range d.lines {
+		differences = append(differences, fmt.Sprintf("%s: table filter: %s", f.program(""), difference(line)))
+	}
+	return differences
 }
 
 // difference says what is wrong if a line for iptables-restore is needed to put

@@ -106,6 +106,44 @@ var _ = Describe("firewalld", func() {
 		gets(l.one, l.two)
 	})
 
+	It("keeps a bridge apart from one that upstream's plugin has got a policy for", func() {
+		needUpstream()
+		const policy, open = `,"ingressPolicy":"same-bridge"`, `,"ingressPolicy":"open"`
+		l.callUpstream("ADD", l.three, l.three.config(policy))
+		l.add(l.one, policy)
+		Expect(l.check(l.one, policy)).To(Succeed())
+		misses(l.one, l.three)
+		misses(l.three, l.one)
+		gets(l.one, l.world())
+		_, err := l.Call("STATUS", l.one.Container, withoutPrev(policy))
+		Expect(err).NotTo(HaveOccurred())
+
+		By("opening both")
+		l.add(l.two, open)
+		l.add(l.three, open)
+		gets(l.one, l.three)
+		gets(l.three, l.one)
+		for _, a := range []*attached{l.one, l.two, l.three} {
+			l.Del(a.Container, withoutPrev(policy))
+		}
+	})
+
+	It("keeps a bridge apart from one that upstream's plugin gets a policy for, after CHECK has said so", func() {
+		needUpstream()
+		const policy = `,"ingressPolicy":"same-bridge"`
+		l.add(l.one, policy)
+		l.callUpstream("ADD", l.three, l.three.config(policy))
+		Expect(l.check(l.one, policy)).To(MatchError(And(
+			ContainSubstring("iptables: table filter: chain CNI-ISOLATION-STAGE-1 lacks the rule -i br0"),
+			ContainSubstring("ip6tables: table filter: chain CNI-ISOLATION-STAGE-2 lacks the rule -o br0"))))
+		_, err := l.Call("GC", l.one.Container, withoutPrev(`,"cni.dev/valid-attachments":[{"containerID":"one","ifname":"eth0"}]`))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(l.check(l.one, policy)).To(Succeed())
+		misses(l.one, l.three)
+		misses(l.three, l.one)
+		l.Del(l.one.Container, withoutPrev(policy))
+	})
+
 	It("is not alone where Docker has set a policy", func() {
 		within(l.Host, dropForwarded)
 		l.add(l.one, ``)
