@@ -20,6 +20,9 @@ type Gate interface {
 	// Name returns the name of the backend.
 	Name() string
 
+	// Prepared says what Open would miss on this host, before anything is changed.
+	Prepared(ctx context.Context, p Passage) error
+
 	// Open lets the traffic of the addresses pass, and makes the ingress
 	// policy that of the bridge. It replaces what the owner had in this
 	// backend, takes addresses over from owners that are gone, and puts right

@@ -15,6 +15,14 @@ import (
 // they are in both tables.
 type bothGate struct{ nftGate }
 
+// Prepared implements Gate.
+func (bothGate) Prepared(ctx context.Context, p Passage) error {
+	if p.Ingress.Policy == "" {
+		return nil
+	}
+	return iptablesGate{}.Prepared(ctx, p)
+}
+
 // Open implements Gate.
 func (g bothGate) Open(ctx context.Context, owner plugin.Owner, p Passage) error {
 	if err := p.isolateInIPTables(ctx); err != nil {

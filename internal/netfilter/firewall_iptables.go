@@ -3,6 +3,7 @@
 package netfilter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,6 +80,23 @@ func passageRules(addr netip.Prefix) []ruleWords {
 		words("-d " + addr.String() + " -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
 		words("-s " + addr.String() + " -j ACCEPT"),
 	}
+}
+
+// Prepared looks for the programs of all families of the addresses: one family
+// would be done when the other fails.
+func (iptablesGate) Prepared(_ context.Context, p Passage) error {
+	var errs []error
+	for _, f := range families() {
+		if len(f.singles(p.Addrs)) > 0 {
+			errs = append(errs, f.equipped())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// equipped says which program is missing for a change.
+func (f family) equipped() error {
+	return cmp.Or(f.installed("-save"), f.installed("-restore"))
 }
 
 // Open starts, for each family of the addresses for which it cannot do without
@@ -331,7 +349,7 @@ func (iptablesGate) Available(ctx context.Context, policy string) error {
 	var errs []error
 	for _, f := range families() {
 		_, err := f.run(ctx, "", "", "-w", lockWait, "-t", "filter", "-S", forwardChain, "1")
-		if err = errors.Join(err, f.installed("-save"), f.installed("-restore")); err == nil {
+		if err = errors.Join(err, f.equipped()); err == nil {
 			return blindness(policy)
 		}
 		errs = append(errs, err)

@@ -97,6 +97,9 @@ func (f family) addressOf(record []expr.Any) (pair, bool) {
 	return pair{subject: source.Addr().AsSlice(), record: record}, true
 }
 
+// Prepared has nothing to look for: the transaction fails as a whole.
+func (nftGate) Prepared(context.Context, Passage) error { return nil }
+
 // Open is one transaction for both families.
 func (g nftGate) Open(ctx context.Context, owner plugin.Owner, p Passage) error {
 	err := g.open(ctx, owner, p)

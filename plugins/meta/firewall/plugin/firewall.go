@@ -40,8 +40,12 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err != nil {
 		return nil, err
 	}
+	if err := gate.Prepared(ctx, passage); err != nil {
+		return nil, err
+	}
 	// Before: one family may be done when the other fails.
-	req.Undo.Push("passage", func() error { return remove(ctx, req.Owner(), passage.Addrs) })
+	before := store().Get(req.Owner())
+	req.Undo.Push("passage", func() error { return giveUp(ctx, req.Owner(), passage, before) })
 	if err := remember(req, intended{gate.Name(), c.zone(), passage, time.Now().UTC()}); err != nil {
 		return nil, err
 	}

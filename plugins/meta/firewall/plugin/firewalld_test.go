@@ -153,9 +153,20 @@ var _ = Describe("firewalld", func() {
 		misses(l.one, l.world())
 	})
 
+	It("has live containers keep what an ADD that fails would have taken", func() {
+		l.add(l.one, ``)
+		for _, a := range []*attached{l.one, l.withAddressesOf(l.two, l.one)} {
+			_, err := l.Call("ADD", a.Container, a.config(`,"firewalldZone":"nowhere"`))
+			Expect(err).To(HaveOccurred())
+			Expect(l.check(l.one, ``)).To(Succeed())
+			gets(l.one, l.world())
+		}
+		l.Del(l.one.Container, withoutPrev(``))
+	})
+
 	It("leaves nothing of an ADD that fails, and says why", func() {
 		_, err := l.Call("ADD", l.one.Container, l.one.config(`,"firewalldZone":"nowhere"`))
-		Expect(err).To(MatchError(ContainSubstring("INVALID_ZONE")))
+		Expect(err).To(MatchError(ContainSubstring(`firewalldZone: firewalld has no zone "nowhere", it has`)))
 		Expect(l.rules()).NotTo(ContainSubstring("test/one/eth0"))
 		Expect(zonesOf(l.one)).To(Equal(none))
 		_, err = l.Call("STATUS", l.one.Container, withoutPrev(`,"firewalldZone":"nowhere"`))

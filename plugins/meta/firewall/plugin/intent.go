@@ -148,16 +148,33 @@ func takeBack(ctx context.Context, late []netfilter.OwnedPassage) error {
 			errs = append(errs, remove(ctx, p.Owner, p.Passage.Addrs))
 		}
 	}
-	_, err := restore(ctx, slices.DeleteFunc(store().Alive(), func(i intent.Intent) bool { return !harmed(i, late) }))
-	return errors.Join(append(errs, err)...)
+	return errors.Join(append(errs, giveBack(ctx, late))...)
 }
 
-// harmed tells whether an attachment may have lost rules to what was restored: to
-// its own earlier ones, too.
-func harmed(i intent.Intent, late []netfilter.OwnedPassage) bool {
-	addrs := decode(i).Passage.Addrs
-	return slices.ContainsFunc(late, func(p netfilter.OwnedPassage) bool {
-		return p.Owner == i.Owner() || slices.ContainsFunc(addrs, func(addr netip.Addr) bool { return slices.Contains(p.Passage.Addrs, addr) })
+// giveUp undoes an ADD. What its owner was meant to have before, if it was attached
+// already, and others whose addresses it has taken, is put back.
+func giveUp(ctx context.Context, owner plugin.Owner, p netfilter.Passage, before *intent.Intent) error {
+	errs := []error{remove(ctx, owner, p.Addrs)}
+	if before != nil {
+		errs = append(errs, store().Put(*before))
+	}
+	errs = append(errs, giveBack(ctx, []netfilter.OwnedPassage{{Owner: owner, Passage: p}}))
+	return errors.Join(errs...)
+}
+
+// giveBack restores those who have lost something to what was opened.
+func giveBack(ctx context.Context, opened []netfilter.OwnedPassage) error {
+	_, err := restore(ctx, slices.DeleteFunc(store().Alive(), func(i intent.Intent) bool { return !harmed(i, opened) }))
+	return err
+}
+
+// harmed tells whether an attachment may have lost rules to what was opened: to its
+// own earlier ones, too, and the policy of its bridge to another.
+func harmed(i intent.Intent, opened []netfilter.OwnedPassage) bool {
+	was := decode(i).Passage
+	return slices.ContainsFunc(opened, func(p netfilter.OwnedPassage) bool {
+		return p.Owner == i.Owner() || p.Passage.Ingress.Policy != "" && p.Passage.Ingress.Bridge == was.Ingress.Bridge ||
+			slices.ContainsFunc(was.Addrs, func(addr netip.Addr) bool { return slices.Contains(p.Passage.Addrs, addr) })
 	})
 }
 

@@ -166,9 +166,45 @@ var _ = Describe("without all programs", func() {
 		_, err := l.Call("ADD", l.one.Container, l.one.config(dual))
 		Expect(err).To(MatchError(And(ContainSubstring("ip6tables-save is not in PATH"), ContainSubstring("install the package iptables"))))
 		GinkgoT().Setenv("PATH", path)
-		Expect(l.rules()).NotTo(ContainSubstring("test/one/eth0"))
-		Expect(filterRules(l, "CNI-")).NotTo(BeEmpty())
-		Expect(before).NotTo(ContainSubstring("CNI-FORWARD"))
+		Expect(l.rules()).To(Equal(before))
+	})
+
+	It("says so before it takes anything from live containers", func() {
+		l.Add(l.one.Container, ipv4(l.one))
+		taker := l.withAddressesOf(l.two, l.one)
+		for _, families := range [][]string{{"iptables"}, nil} {
+			for _, a := range []*attached{l.one, taker} {
+				only(families...)
+				_, err := l.Call("ADD", a.Container, a.config(dual))
+				Expect(err).To(MatchError(ContainSubstring("ip6tables-save is not in PATH")))
+				GinkgoT().Setenv("PATH", path)
+				_, err = l.Call("CHECK", l.one.Container, ipv4(l.one))
+				Expect(err).NotTo(HaveOccurred())
+			}
+		}
+		l.Del(l.one.Container, withoutPrev(dual))
+	})
+
+	It("gives back what it has taken from live containers, when a program fails", func() {
+		const same = dual + `,"ingressPolicy":"same-bridge"`
+		l.add(l.three, same)
+		l.Add(l.one.Container, strings.Replace(ipv4(l.one), dual, same, 1))
+		before := l.rules()
+		taker := l.withAddressesOf(l.two, l.one)
+		for _, a := range []*attached{l.one, taker} {
+			only("iptables", "ip6tables")
+			broken := filepath.Join(os.Getenv("PATH"), "ip6tables-restore")
+			Expect(os.Remove(broken)).To(Succeed())
+			Expect(os.WriteFile(broken, []byte("#!/bin/sh\nexit 1\n"), 0o755)).To(Succeed())
+			_, err := l.Call("ADD", a.Container, a.config(dual+`,"ingressPolicy":"isolated"`))
+			Expect(err).To(MatchError(ContainSubstring("ip6tables-restore")))
+			GinkgoT().Setenv("PATH", path)
+			Expect(strings.Split(l.rules(), "\n")).To(ConsistOf(strings.Split(before, "\n")))
+			Expect(l.heal()).To(BeEmpty())
+		}
+		Expect(testrig.Reach(l.one.Netns, l.outside, "192.0.2.9")).To(Equal(l.one.v4))
+		l.Del(l.one.Container, withoutPrev(dual))
+		l.Del(l.three.Container, withoutPrev(dual))
 	})
 
 	It("removes without any", func() {

@@ -36,6 +36,14 @@ func selectGate(ctx context.Context, backend, zone string) (netfilter.Gate, erro
 // Name implements netfilter.Gate.
 func (zoneGate) Name() string { return firewalld }
 
+// Prepared implements netfilter.Gate.
+func (g zoneGate) Prepared(ctx context.Context, p netfilter.Passage) error {
+	return errors.Join(
+		g.beside.Prepared(ctx, p),
+		withFirewalld(ctx, func(d daemon) error { return d.hasZone(g.zone) }),
+	)
+}
+
 // Open implements netfilter.Gate.
 func (g zoneGate) Open(ctx context.Context, owner plugin.Owner, p netfilter.Passage) error {
 	if err := g.beside.Open(ctx, owner, p); err != nil {
