@@ -123,6 +123,19 @@ func GateBeside(ctx context.Context) Gate {
 	return now.gateForAll(now.drops, err)
 }
 
+// CheckInherited is what Check is for an attachment that upstream's plugin has made,
+// with a gate that GateBeside has returned. Upstream has left no record there, nor
+// anything else but ingress policies, in iptables.
+func CheckInherited(ctx context.Context, gate Gate, owner plugin.Owner, p Passage) ([]string, error) {
+	switch gate := gate.(type) {
+	case bothGate:
+		return p.isolationDifferences(ctx)
+	case nftGate:
+		return gate.Check(ctx, owner, Passage{Ingress: p.Ingress})
+	}
+	return gate.Check(ctx, owner, p)
+}
+
 // forwarding is what iptables, legacy or nft, does about forwarded packets.
 type forwarding struct {
 	drops    bool // what no rule accepts

@@ -106,6 +106,22 @@ var _ = Describe("firewalld", func() {
 		gets(l.one, l.two)
 	})
 
+	It("is checked for what upstream's plugin has told it", func() {
+		needUpstream()
+		const policy = `,"ingressPolicy":"same-bridge"`
+		l.callUpstream("ADD", l.one, l.one.config(``))
+		Expect(l.check(l.one, ``)).To(Succeed())
+		Expect(l.check(l.one, policy)).To(MatchError(ContainSubstring("cni_isolation")))
+		l.callUpstream("ADD", l.three, l.three.config(policy))
+		Expect(l.check(l.three, policy)).To(Succeed())
+		Expect(l.check(l.one, policy)).To(MatchError(ContainSubstring("chain CNI-ISOLATION-STAGE-1 lacks")))
+		within(l.Host, "firewall-cmd -q --zone=trusted --remove-source=10.1.0.2/32")
+		Expect(l.check(l.one, ``)).To(MatchError(ContainSubstring("the zone of 10.1.0.2")))
+		l.Del(l.one.Container, l.one.config(``))
+		l.Del(l.three.Container, l.three.config(``))
+		Expect(zonesOf(l.three)).To(Equal(none))
+	})
+
 	It("keeps a bridge apart from one that upstream's plugin has got a policy for", func() {
 		needUpstream()
 		const policy, open = `,"ingressPolicy":"same-bridge"`, `,"ingressPolicy":"open"`

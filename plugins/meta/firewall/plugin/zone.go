@@ -61,7 +61,7 @@ func (g zoneGate) Open(ctx context.Context, owner plugin.Owner, p netfilter.Pass
 
 // Check implements netfilter.Gate.
 func (g zoneGate) Check(ctx context.Context, owner plugin.Owner, p netfilter.Passage) ([]string, error) {
-	differences, err := g.beside.Check(ctx, owner, p)
+	differences, err := g.checkBeside(ctx, owner, p)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +77,15 @@ func (g zoneGate) Check(ctx context.Context, owner plugin.Owner, p netfilter.Pas
 		}
 		return nil
 	})
+}
+
+// checkBeside wants of an attachment that we have not made what upstream would have
+// made of it.
+func (g zoneGate) checkBeside(ctx context.Context, owner plugin.Owner, p netfilter.Passage) ([]string, error) {
+	if _, remembered := recall(owner); !remembered {
+		return netfilter.CheckInherited(ctx, g.beside, owner, p)
+	}
+	return g.beside.Check(ctx, owner, p)
 }
 
 // Restore implements netfilter.Gate.
