@@ -114,6 +114,17 @@ func SelectGate(ctx context.Context, name string) (Gate, error) {
 	return nil, fmt.Errorf("%q is not one of %s, %s", name, NFTables, IPTables)
 }
 
+// KeepGate returns the gate for what was opened with a backend that SelectGate had
+// chosen. That others have rules in iptables by now is a reason to leave nftables
+// only if those end in dropping what they do not accept.
+func KeepGate(ctx context.Context, name string) (Gate, error) {
+	if name == IPTables {
+		return iptablesGate{}, nil
+	}
+	now, err := iptablesForwarding(ctx)
+	return now.gateForAll(now.bars, err), nil
+}
+
 // GateBeside returns the gate for a host on which a firewall manager decides
 // what passes: iptables only where its policy is to drop, as Docker's is, so
 // that nothing but that policy is overruled. Ingress policies are in iptables as
@@ -138,7 +149,8 @@ func CheckInherited(ctx context.Context, gate Gate, owner plugin.Owner, p Passag
 
 // forwarding is what iptables, legacy or nft, does about forwarded packets.
 type forwarding struct {
-	drops    bool // what no rule accepts
+	drops    bool // what no rule accepts, by its policy
+	bars     bool // the same, or by a last rule
 	rules    bool // or anything else at all
 	isolates bool // bridges, as ingress policies say
 }
@@ -160,12 +172,11 @@ func (now forwarding) gateForAll(iptables bool, err error) Gate {
 }
 
 // iptablesForwarding asks the kernel. A table of the legacy kind is there only if
-// somebody uses it, and nothing but its program tells for what.
+// somebody uses it, and nothing but its program tells for sure for what.
 func iptablesForwarding(ctx context.Context) (now forwarding, err error) {
 	for _, f := range families() {
-		now.rules = now.rules || f.hasLegacyTable("filter")
+		now.lookAtLegacy(f)
 	}
-	now.drops = now.rules
 	err = withConn(ctx, func(c *conn) error {
 		for _, f := range families() {
 			if err := now.lookAt(c, f); err != nil {
@@ -175,6 +186,16 @@ func iptablesForwarding(ctx context.Context) (now forwarding, err error) {
 		return nil
 	})
 	return now, err
+}
+
+func (now *forwarding) lookAtLegacy(f family) {
+	if !f.hasLegacyTable("filter") {
+		return
+	}
+	now.drops, now.rules = true, true
+	bars, _ := f.legacyForward()
+	now.bars = now.bars || bars
+	now.isolates = now.isolates || f.legacyMentions("filter", isolationFirst)
 }
 
 func (now *forwarding) lookAt(c *conn, f family) error {
@@ -190,7 +211,8 @@ func (now *forwarding) lookAt(c *conn, f family) error {
 		return explain(err)
 	}
 	drops := chain.Policy != nil && *chain.Policy == nftables.ChainPolicyDrop
-	now.drops = now.drops || drops
+	_, bars := barrierOf(chain, rules)
+	now.drops, now.bars = now.drops || drops, now.bars || bars
 	now.rules = now.rules || drops || len(rules) > 0
 	isolates, err := c.hasChain(f.filterTable(), isolationFirst)
 	now.isolates = now.isolates || isolates

@@ -46,7 +46,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	// Before: one family may be done when the other fails.
 	before := store().Get(req.Owner())
 	req.Undo.Push("passage", func() error { return giveUp(ctx, req.Owner(), passage, before) })
-	if err := remember(req, intended{gate.Name(), c.zone(), passage, time.Now().UTC()}); err != nil {
+	if err := remember(req, intended{gate.Name(), c.Backend == "", c.zone(), passage, time.Now().UTC()}); err != nil {
 		return nil, err
 	}
 	if err := gate.Open(ctx, req.Owner(), passage); err != nil {
@@ -106,7 +106,7 @@ func remove(ctx context.Context, owner plugin.Owner, addrs []netip.Addr) error {
 	if remembered {
 		addrs = was.Passage.Addrs
 	}
-	if !remembered || was.Backend == firewalld {
+	if !remembered || was.Automatic || was.Backend == firewalld {
 		errs = append(errs, distrust(ctx, owner, addrs))
 	}
 	errs = append(errs, netfilter.CloseGate(ctx, owner, addrs))
@@ -123,7 +123,7 @@ func checkPassage(ctx context.Context, req *plugin.Request, c *Config) error {
 	if err != nil {
 		return err
 	}
-	gate, err := selectGate(ctx, c.Backend, c.zone())
+	gate, err := c.gateOf(ctx, req.Owner())
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/containernetworking/plugins/internal/intent"
@@ -21,10 +22,11 @@ import (
 
 // intended is what the store keeps for an attachment.
 type intended struct {
-	Backend string            `json:"backend"`
-	Zone    string            `json:"zone"` // of firewalld
-	Passage netfilter.Passage `json:"passage"`
-	Since   time.Time         `json:"since"` // of ADDs for one bridge the last decides about its policy
+	Backend   string            `json:"backend"`
+	Automatic bool              `json:"automatic"` // the backend was chosen for the host
+	Zone      string            `json:"zone"`      // of firewalld
+	Passage   netfilter.Passage `json:"passage"`
+	Since     time.Time         `json:"since"` // of ADDs for one bridge the last decides about its policy
 }
 
 func store() intent.Store { return intent.Of("firewall") }
@@ -105,10 +107,10 @@ func passageOf(i intent.Intent, policies map[string]string) netfilter.OwnedPassa
 // byGate sorts intents by the gate that has opened.
 func byGate(all []intent.Intent) [][]intent.Intent {
 	var sorted [][]intent.Intent
-	at := map[[2]string]int{}
+	at := map[[3]string]int{}
 	for _, i := range all {
 		was := decode(i)
-		gate := [2]string{was.Backend, was.Zone}
+		gate := [3]string{was.Backend, was.Zone, strconv.FormatBool(was.Automatic)}
 		if _, known := at[gate]; !known {
 			at[gate] = len(sorted)
 			sorted = append(sorted, nil)
@@ -118,9 +120,9 @@ func byGate(all []intent.Intent) [][]intent.Intent {
 	return sorted
 }
 
-// restoreWith restores passages with the gate that one of them was opened with.
+// restoreWith restores passages with the gate of one of them.
 func restoreWith(ctx context.Context, was intended, passages []netfilter.OwnedPassage) ([]plugin.Owner, error) {
-	gate, err := selectGate(ctx, was.Backend, was.Zone)
+	gate, err := was.gate(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +204,7 @@ func (was intended) following(policies map[string]string) intended {
 
 // lost says what is missing of the rules of an attachment.
 func (was intended) lost(ctx context.Context, owner plugin.Owner) (netfilter.Gate, []string, error) {
-	gate, err := selectGate(ctx, was.Backend, was.Zone)
+	gate, err := was.gate(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -316,6 +316,67 @@ var _ = Describe("packets", func() {
 		l.Del(l.one.Container, withoutPrev(``))
 	})
 
+	Context("of a container whose backend was chosen", func() {
+		collect := func() {
+			GinkgoHelper()
+			_, err := l.Call("GC", l.one.Container, withoutPrev(`,"cni.dev/valid-attachments":[{"containerID":"one","ifname":"eth0"}]`))
+			Expect(err).NotTo(HaveOccurred())
+		}
+		BeforeEach(func() {
+			l = newLab()
+			l.add(l.one, ``)
+		})
+		AfterEach(func() {
+			l.Del(l.one.Container, withoutPrev(``))
+			Expect(l.rules()).NotTo(ContainSubstring("test/one/eth0"))
+		})
+
+		for _, variant := range []string{"nft", "legacy"} {
+			It("do not mind another network's rules of iptables-"+variant, func() {
+				testutils.Need(GinkgoT(), "iptables-"+variant, "ip6tables-"+variant)
+				preferring(variant)
+				l.add(l.two, `,"backend":"iptables"`)
+				gets(l.one, l.world())
+				Expect(l.check(l.one, ``)).To(Succeed())
+				_, err := l.Call("GC", l.one.Container, withoutPrev(`,"cni.dev/valid-attachments":[{"containerID":"one","ifname":"eth0"},{"containerID":"two","ifname":"eth0"}]`))
+				Expect(err).NotTo(HaveOccurred())
+				Expect(l.check(l.one, ``)).To(Succeed())
+				l.Del(l.two.Container, withoutPrev(``))
+			})
+
+			It("pass again after a GC when Docker has come with iptables-"+variant, func() {
+				testutils.Need(GinkgoT(), "iptables-"+variant, "ip6tables-"+variant)
+				preferring(variant)
+				within(l.Host, others)
+				misses(l.one, l.world())
+				Expect(l.check(l.one, ``)).To(MatchError(ContainSubstring("chain CNI-FORWARD is missing")))
+				collect()
+				gets(l.one, l.world())
+				Expect(l.check(l.one, ``)).To(Succeed())
+			})
+		}
+
+		It("keep to the policy of a bridge that iptables is for", func() {
+			const policy = `,"ingressPolicy":"same-bridge"`
+			l.add(l.one, policy)
+			l.add(l.three, `,"backend":"iptables"`+policy)
+			Expect(l.check(l.one, policy)).To(MatchError(ContainSubstring("chain CNI-ISOLATION-STAGE-1 lacks")))
+			_, err := l.Call("GC", l.one.Container, withoutPrev(`,"cni.dev/valid-attachments":[{"containerID":"one","ifname":"eth0"},{"containerID":"three","ifname":"eth0"}]`))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(l.check(l.one, policy)).To(Succeed())
+			misses(l.one, l.three)
+			l.Del(l.three.Container, withoutPrev(``))
+		})
+
+		It("do not, where the configuration has chosen it", func() {
+			l.add(l.one, `,"backend":"nftables"`)
+			within(l.Host, others)
+			before := l.rules()
+			collect()
+			Expect(l.rules()).To(Equal(before))
+		})
+	})
+
 	It("are left to nftables where iptables has nothing to say", func() {
 		l = newLab()
 		within(l.Host, "iptables -L >/dev/null; ip6tables -L >/dev/null") // makes empty chains

@@ -33,6 +33,28 @@ func selectGate(ctx context.Context, backend, zone string) (netfilter.Gate, erro
 	return netfilter.SelectGate(ctx, backend)
 }
 
+// gateOf returns the gate of an attachment that may be there. Its backend, if none
+// is named, is the one that was chosen then, as far as that will still do.
+func (c *Config) gateOf(ctx context.Context, owner plugin.Owner) (netfilter.Gate, error) {
+	was, remembered := recall(owner)
+	if !remembered || !was.Automatic || c.Backend != "" {
+		return selectGate(ctx, c.Backend, c.zone())
+	}
+	was.Zone = c.zone()
+	return was.gate(ctx)
+}
+
+// gate returns the gate of an attachment that is there.
+func (was intended) gate(ctx context.Context) (netfilter.Gate, error) {
+	switch {
+	case !was.Automatic:
+		return selectGate(ctx, was.Backend, was.Zone)
+	case firewalldRuns(ctx):
+		return selectGate(ctx, firewalld, was.Zone)
+	}
+	return netfilter.KeepGate(ctx, was.Backend)
+}
+
 // Name implements netfilter.Gate.
 func (zoneGate) Name() string { return firewalld }
 
