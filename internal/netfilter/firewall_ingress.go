@@ -4,17 +4,13 @@ package netfilter
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"os"
 	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/containernetworking/plugins/pkg/netlinksafe"
 )
 
 // The ingress policies of bridges, in nftables:
@@ -179,42 +175,6 @@ func (i Ingress) differences(c *conn) ([]string, error) {
 	return append(routed, bridged...), bridgedIsolation().wrap(err)
 }
 
-// gcIngress removes the policies of bridges that are gone. The lock is for a
-// bridge that comes back meanwhile: whoever attaches to it finds its policy
-// missing and puts it there again.
-func gcIngress(ctx context.Context) error {
-	return locked(ctx, func() error {
-		var errs []error
-		for _, r := range []*registry{isolation(), bridgedIsolation()} {
-			errs = append(errs, r.gcBridges(ctx))
-		}
-		return withoutNFTables(errs)
-	})
-}
-
-func (r *registry) gcBridges(ctx context.Context) error {
-	var bridges []string
-	err := withConn(ctx, func(c *conn) error {
-		return c.stable(func() (err error) {
-			bridges, err = r.comments(c)
-			return err
-		})
-	})
-	errs := []error{r.wrap(err)}
-	for _, bridge := range bridges {
-		if isGone(bridge) {
-			errs = append(errs, r.remove(ctx, bridge))
-		}
-	}
-	return withoutNFTables(errs)
-}
-
-func isGone(bridge string) bool {
-	_, err := netlinksafe.LinkByName(bridge)
-	var notFound netlink.LinkNotFoundError
-	return errors.As(err, &notFound)
-}
-
 // The ingress policies in iptables, with the comments of upstream:
 //
 //	-A CNI-ISOLATION-STAGE-1 -i cni0 ! -o cni0 -m comment … -j CNI-ISOLATION-STAGE-2
@@ -224,6 +184,12 @@ func isGone(bridge string) bool {
 
 func ingressComment(policy string) string {
 	return "CNI firewall plugin rules (ingressPolicy: " + policy + ")"
+}
+
+// isIngressComment tells whether a rule of ours about ingress has the comment.
+func isIngressComment(comment string) bool {
+	return slices.ContainsFunc([]string{IngressSameBridge, IngressIsolated, IngressSameBridge + "|" + IngressIsolated},
+		func(policy string) bool { return comment == ingressComment(policy) })
 }
 
 // forAllIngress returns a rule that both policies need, as it is written now, and

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -68,6 +70,28 @@ var _ = Describe("beside upstream's plugin", func() {
 			Expect(filterRules(l, "CNI-FW-")).To(Equal(made), "nothing but a record is new")
 			l.Del(l.one.Container, withoutPrev(iptables))
 			Expect(l.rules()).To(Equal(clean))
+		})
+
+		It("collects the policies of bridges that are gone, with iptables-"+variant, func() {
+			testutils.Need(GinkgoT(), "iptables-"+variant, "ip6tables-"+variant)
+			preferring(variant)
+			const same, isolated = iptables + `,"ingressPolicy":"same-bridge"`, iptables + `,"ingressPolicy":"isolated"`
+			l.callUpstream("ADD", l.three, l.three.config(same))
+			l.add(l.three, same)
+			l.add(l.one, isolated)
+			collect := func() []string {
+				GinkgoHelper()
+				_, err := l.Call("GC", l.one.Container, withoutPrev(iptables+`,"cni.dev/valid-attachments":[]`))
+				Expect(err).NotTo(HaveOccurred())
+				names := regexp.MustCompile("-[io] br[01]").FindAllString(within(l.Host, "iptables -S; ip6tables -S"), -1)
+				slices.Sort(names)
+				return slices.Compact(names)
+			}
+			Expect(collect()).To(Equal([]string{"-i br0", "-i br1", "-o br0", "-o br1"}), "the bridges are there")
+			within(l.Host, "ip link delete br1")
+			Expect(collect()).To(Equal([]string{"-i br0", "-o br0"}))
+			within(l.Host, "ip link delete br0")
+			Expect(collect()).To(BeEmpty())
 		})
 
 		It("leaves nothing that does something when it is followed by it, with iptables-"+variant, func() {
