@@ -52,7 +52,7 @@ type Intent struct {
 	Interface string `json:"interface"`
 
 	// What tells whether the container still exists.
-	Netns string `json:"netns"`           // CNI_NETNS of the ADD
+	Netns string `json:"netns"`           // CNI_NETNS of the ADD, as an absolute path
 	Inode uint64 `json:"inode,omitempty"` // of that namespace
 	Boot  string `json:"boot"`            // id of the running kernel, from /proc
 
@@ -64,10 +64,23 @@ type Intent struct {
 // something that JSON can express.
 func New(req *plugin.Request, content any) (Intent, error) {
 	encoded, err := json.Marshal(content)
+	if err != nil {
+		return Intent{}, err
+	}
+	netns, err := absolute(req.Netns.Path())
 	return Intent{
 		Version: version, Network: req.Network, Container: req.ContainerID, Interface: req.IfName,
-		Netns: req.Netns.Path(), Inode: inode(req.Netns.Path()), Boot: boot(), Content: encoded,
+		Netns: netns, Inode: inode(netns), Boot: boot(), Content: encoded,
 	}, err
+}
+
+// absolute returns a path that means the same to whoever reads the intent, in a
+// working directory of its own.
+func absolute(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	return filepath.Abs(path)
 }
 
 // Owner returns whose intent it is.

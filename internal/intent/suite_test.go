@@ -97,6 +97,18 @@ var _ = Describe("a store", func() {
 		Expect([]bool{reborn.Enters(req), rebooted.Enters(req)}).To(Equal([]bool{false, false}))
 	})
 
+	It("finds the namespace from any directory", func() {
+		GinkgoT().Chdir("/proc/self/ns")
+		ref, err := ns.OpenRef("net")
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(ref.Close)
+		i, err := New(&plugin.Request{Network: "net", ContainerID: "c1", IfName: "eth0", Netns: ref}, "x")
+		Expect(err).NotTo(HaveOccurred())
+		GinkgoT().Chdir("/")
+		Expect(i.Gone()).To(BeFalse())
+		Expect(filepath.IsAbs(i.Netns)).To(BeTrue())
+	})
+
 	It("tells who is gone", func() {
 		alive := put("net", "c1", "eth0", "x")
 		Expect(alive.Gone()).To(BeFalse())
