@@ -66,10 +66,9 @@ var _ = Describe("the command line", func() {
 var _ = Describe("the executable", Ordered, func() {
 	var executable string
 	BeforeAll(func() {
-		executable = filepath.Join(GinkgoT().TempDir(), own)
-		cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", executable, ".")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		out, err := cmd.CombinedOutput()
+		dir := GinkgoT().TempDir()
+		executable = filepath.Join(dir, own)
+		out, err := exec.Command("../../build_linux.sh", "--single", "-o", dir).CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), string(out))
 	})
 
