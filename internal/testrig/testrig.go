@@ -10,6 +10,7 @@ package testrig
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -198,7 +199,8 @@ func Config(config string) string {
 	if !strings.Contains(config, `"cniVersion"`) {
 		rest = join(`"cniVersion":"1.1.0"`, rest)
 	}
-	if !strings.Contains(config, `"name"`) {
+	var given struct{ Name *string } // not those of a prevResult
+	if _ = json.Unmarshal([]byte(config), &given); given.Name == nil {
 		rest = join(`"name":"test"`, rest)
 	}
 	return "{" + rest
