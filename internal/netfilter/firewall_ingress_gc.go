@@ -34,14 +34,8 @@ func gcIngress(ctx context.Context) error {
 }
 
 func (r *registry) gcBridges(ctx context.Context) error {
-	var bridges []string
-	err := withConn(ctx, func(c *conn) error {
-		return c.stable(func() (err error) {
-			bridges, err = r.comments(c)
-			return err
-		})
-	})
-	errs := []error{r.wrap(err)}
+	bridges, err := r.allComments(ctx)
+	errs := []error{err}
 	for _, bridge := range bridges {
 		if isGone(bridge) {
 			errs = append(errs, r.remove(ctx, bridge))

@@ -403,20 +403,25 @@ func (r *registry) eachElement(c *conn, f func(set string, e element)) error {
 // more: by their records, and then the elements that nobody has recorded. It goes
 // on after an error.
 func (r *registry) gc(ctx context.Context, attachments plugin.Attachments) error {
-	var comments []string
-	err := withConn(ctx, func(c *conn) error {
-		return c.stable(func() (err error) {
-			comments, err = r.comments(c)
-			return err
-		})
-	})
-	errs := []error{r.wrap(err)}
+	comments, err := r.allComments(ctx)
+	errs := []error{err}
 	for _, comment := range comments {
 		if attachments.StaleComment(comment) {
 			errs = append(errs, r.remove(ctx, comment))
 		}
 	}
 	return errors.Join(append(errs, r.gcElements(ctx, attachments))...)
+}
+
+// allComments is comments on a connection of its own.
+func (r *registry) allComments(ctx context.Context) (comments []string, err error) {
+	err = withConn(ctx, func(c *conn) error {
+		return c.stable(func() (err error) {
+			comments, err = r.comments(c)
+			return err
+		})
+	})
+	return comments, r.wrap(err)
 }
 
 // comments returns the comments of all owners that have a record or an element.
