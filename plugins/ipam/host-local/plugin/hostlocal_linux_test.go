@@ -32,9 +32,7 @@ var _ = Describe("CHECK", func() {
 
 var _ = DescribeTable("STATUS says that a file system",
 	func(options string, full bool) {
-		if os.Getuid() != 0 {
-			Skip("mounting takes root")
-		}
+		testutils.Need(GinkgoT(), "root")
 		dataDir := GinkgoT().TempDir()
 		conf := configOf("1.1.0", dataDir, `"subnet":"10.1.2.0/24"`)
 		Expect(unix.Mount("tmpfs", dataDir, "tmpfs", 0, options)).To(Succeed())
@@ -61,9 +59,7 @@ var _ = DescribeTable("STATUS says that a file system",
 
 var _ = Describe("a file system that is read only", func() {
 	It("fails ADD and DEL, but not CHECK, and STATUS says so", func() {
-		if os.Getuid() != 0 {
-			Skip("mounting takes root")
-		}
+		testutils.Need(GinkgoT(), "root")
 		dataDir := GinkgoT().TempDir()
 		conf := configOf("1.1.0", dataDir, `"subnet":"10.1.2.0/24"`)
 		Expect(unix.Mount("tmpfs", dataDir, "tmpfs", 0, "")).To(Succeed())
