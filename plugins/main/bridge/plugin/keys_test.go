@@ -31,12 +31,6 @@ var _ = Describe("keys", func() {
 		return `{"type":"bridge","bridge":"br0"` + rest + `,` + rig.HostLocal("", "10.1.2.0/24", "fd00:1:2::/64") + `}`
 	}
 
-	addBridge := func(bridge *netlink.Bridge) int {
-		bridge.Name = "br0"
-		Expect(netlink.LinkAdd(bridge)).To(Succeed())
-		return bridge.Index
-	}
-
 	hostLink := func(name string) (l netlink.Link) {
 		rig.OnHost(func() {
 			var err error
@@ -47,8 +41,11 @@ var _ = Describe("keys", func() {
 	}
 
 	It("use a bridge that is there and bring it in line", func() {
-		var index int
-		rig.OnHost(func() { index = addBridge(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{MTU: 9000, TxQLen: -1}}) })
+		rig.OnHost(func() {
+			attrs := netlink.LinkAttrs{Name: "br0", MTU: 9000, TxQLen: -1}
+			Expect(netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs})).To(Succeed())
+		})
+		index := hostLink("br0").Attrs().Index
 		result := rig.Add(one, config(`,"mtu":1400,"promiscMode":true,"isGateway":true`))
 		bridge := hostLink("br0")
 		Expect(bridge.Attrs().Index).To(Equal(index))
@@ -155,12 +152,7 @@ var _ = Describe("keys", func() {
 
 	Describe("a gateway address that is in the way", func() {
 		BeforeEach(func() {
-			rig.OnHost(func() {
-				addBridge(&netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs()})
-				br, err := netlink.LinkByName("br0")
-				Expect(err).NotTo(HaveOccurred())
-				Expect(netlink.AddrAdd(br, &netlink.Addr{IPNet: cidr("10.9.9.1/24")})).To(Succeed())
-			})
+			rig.OnHost(func() { addBridge("10.9.9.1/24") })
 		})
 
 		It("is an error with both addresses", func() {

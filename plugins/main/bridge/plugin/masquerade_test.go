@@ -71,23 +71,19 @@ var _ = Describe("the iptables chain that the attachments of a container share",
 		Expect(rig.Check(first, config, result)).To(Succeed())
 	})
 
-	It("loses what a DEL left that was killed after it took the addresses off", func() {
-		rig.Add(first, config)
-		rig.Add(other, config)
-		testrig.IP(other.Netns, "address flush dev eth1 scope global")
-		rig.Del(other, config)
-		Expect(sources()).To(ConsistOf("10.1.2.2", "fd00:1:2::2"))
-	})
-
-	It("loses the addresses of an interface that has been renamed", func() {
-		rig.Add(first, config)
-		rig.Add(other, config)
-		testrig.IP(other.Netns, "link set eth1 down")
-		testrig.IP(other.Netns, "link set eth1 name renamed")
-		testrig.IP(other.Netns, "link set renamed up")
-		rig.Del(other, config)
-		Expect(sources()).To(ConsistOf("10.1.2.2", "fd00:1:2::2"))
-	})
+	DescribeTable("loses the addresses of an interface",
+		func(before ...string) {
+			rig.Add(first, config)
+			rig.Add(other, config)
+			for _, command := range before {
+				testrig.IP(other.Netns, "%s", command)
+			}
+			rig.Del(other, config)
+			Expect(sources()).To(ConsistOf("10.1.2.2", "fd00:1:2::2"))
+		},
+		Entry("from which a DEL that was killed has taken them", "address flush dev eth1 scope global"),
+		Entry("that has been renamed", "link set eth1 down", "link set eth1 name renamed", "link set renamed up"),
+	)
 
 	It("goes with the container's namespace", func() {
 		rig.Add(first, config)

@@ -11,7 +11,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -31,13 +30,7 @@ var _ = Describe("several DELs of one attachment", func() {
 		expectNothingChanged func()
 	)
 	BeforeEach(func() {
-		rig = testrig.New(Plugin, ipamPath())
-		c = rig.Container("one")
-		c.IfName = "net1"
-		rig.OnHost(func() {
-			standIn("nic0", nicMAC, 1400, true)
-			Expect(netlink.LinkSetAlias(testrig.Find("nic0"), "to the left")).To(Succeed())
-		})
+		rig, c = withNIC()
 		expectNothingChanged = rig.Remember(c)
 		rig.Add(c, wantsIt)
 	})

@@ -41,6 +41,20 @@ func standIn(name, mac string, mtu int, up bool) {
 	}
 }
 
+// withNIC is a host with a stand-in for a network card, and a container that is to
+// get it.
+func withNIC() (*testrig.Rig, *testrig.Container) {
+	GinkgoHelper()
+	rig := testrig.New(Plugin, ipamPath())
+	c := rig.Container("one")
+	c.IfName = "net1"
+	rig.OnHost(func() {
+		standIn("nic0", nicMAC, 1400, true)
+		Expect(netlink.LinkSetAlias(testrig.Find("nic0"), "to the left")).To(Succeed())
+	})
+	return rig, c
+}
+
 var _ = Describe("an interface", func() {
 	var (
 		rig                  *testrig.Rig
@@ -61,13 +75,7 @@ var _ = Describe("an interface", func() {
 	}
 
 	BeforeEach(func() {
-		rig = testrig.New(Plugin, ipamPath())
-		c = rig.Container("one")
-		c.IfName = "net1"
-		rig.OnHost(func() {
-			standIn("nic0", nicMAC, 1400, true)
-			Expect(netlink.LinkSetAlias(testrig.Find("nic0"), "to the left")).To(Succeed())
-		})
+		rig, c = withNIC()
 		begin()
 	})
 
