@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -13,9 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// receiveBuffer is what a message from the kernel may take. The kernel touches
-// as many of its pages as it writes to.
+// receiveBuffer is what a message from the kernel may take.
 const receiveBuffer = 64 << 10
+
+// buffers are for messages from the kernel. A plugin opens one socket after
+// another, and each buffer would be a span of the heap of its own, with pages
+// that nobody has touched.
+var buffers = sync.Pool{New: func() any { return new([receiveBuffer]byte) }}
 
 // Conn is a routing socket in one network namespace. What the netlink library
 // opens for each call is a file that the poller watches and that has been given
@@ -23,7 +28,7 @@ const receiveBuffer = 64 << 10
 // the call that sends it returns, so there is nothing to watch for.
 type Conn struct {
 	fd     int
-	buffer []byte
+	buffer *[receiveBuffer]byte
 }
 
 // Dial opens a socket in the network namespace of the calling thread.
@@ -32,11 +37,15 @@ func Dial() (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
 	}
-	return &Conn{fd: fd}, nil
+	return &Conn{fd: fd, buffer: buffers.Get().(*[receiveBuffer]byte)}, nil
 }
 
-// Close closes the socket.
-func (c *Conn) Close() { _ = unix.Close(c.fd) }
+// Close closes the socket. What Receive returned is not valid any more.
+func (c *Conn) Close() {
+	_ = unix.Close(c.fd)
+	buffers.Put(c.buffer)
+	c.buffer = nil
+}
 
 // Execute opens a socket for one request in the current namespace: see
 // Conn.Execute.
@@ -97,13 +106,11 @@ func (c *Conn) Send(requests ...*nl.NetlinkRequest) error {
 	return unix.Sendto(c.fd, data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 }
 
-// Receive returns messages from the kernel. They are valid until the next call.
+// Receive returns messages from the kernel. They are valid until the next call,
+// or until Close.
 func (c *Conn) Receive() ([]syscall.NetlinkMessage, error) {
-	if c.buffer == nil {
-		c.buffer = make([]byte, receiveBuffer)
-	}
 	for {
-		n, from, err := unix.Recvfrom(c.fd, c.buffer, unix.MSG_TRUNC)
+		n, from, err := unix.Recvfrom(c.fd, c.buffer[:], unix.MSG_TRUNC)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
