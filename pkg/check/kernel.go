@@ -95,7 +95,7 @@ func (r *Report) Routes(want []*types.Route) {
 	if len(want) == 0 {
 		return
 	}
-	have, err := allRoutes()
+	have, err := netlinksafe.UnicastRoutes()
 	if err != nil {
 		r.Addf("list the routes: %v", err)
 		return
@@ -128,14 +128,6 @@ func Describe(route *types.Route) string {
 		text += fmt.Sprintf(" scope %d", *route.Scope)
 	}
 	return text
-}
-
-// allRoutes returns the routes along which packets are sent: neither what the
-// local table says about this host's own addresses, nor unreachable ones.
-func allRoutes() ([]netlink.Route, error) {
-	// Asking for table 0 (unspecified) makes the library return every table.
-	filter := &netlink.Route{Table: unix.RT_TABLE_UNSPEC, Type: unix.RTN_UNICAST}
-	return netlinksafe.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
 }
 
 func hasRoute(have []netlink.Route, want *types.Route) bool {
@@ -201,7 +193,7 @@ func isIPv4(n net.IPNet) bool { return n.IP.To4() != nil }
 
 // RouteThrough notes it if no route to dst goes through l.
 func (r *Report) RouteThrough(l netlink.Link, dst net.IPNet) {
-	have, err := allRoutes()
+	have, err := netlinksafe.UnicastRoutes()
 	if err != nil {
 		r.Addf("list the routes: %v", err)
 		return

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netlinksafe
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// UnicastRoutes lists the routes in the current namespace along which packets
+// are sent, of both families and all tables: neither what the local table says
+// about this host's own addresses, nor unreachable ones. They have what leads a
+// packet on its way: Family, Table, Type, Scope, Dst (nil: all), Gw, LinkIndex,
+// MultiPath with the last two, Priority, MTU and AdvMSS. Nothing else of
+// netlink.Route is set.
+func UnicastRoutes() ([]netlink.Route, error) {
+	return retry("routes", func() ([]netlink.Route, error) {
+		request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
+		request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_UNSPEC}})
+		messages, dumpErr := Execute(request)
+		var routes []netlink.Route
+		for _, message := range messages {
+			if len(message) < unix.SizeofRtMsg {
+				return nil, fmt.Errorf("list the routes: a message of %d bytes", len(message))
+			}
+			header := nl.DeserializeRtMsg(message)
+			if !isUnicast(header) {
+				continue
+			}
+			route, err := unicastRoute(header, message[unix.SizeofRtMsg:])
+			if err != nil {
+				return nil, fmt.Errorf("list the routes: %w", err)
+			}
+			routes = append(routes, route)
+		}
+		return routes, dumpErr
+	})
+}
+
+// isUnicast tells whether a message is about a route that packets are sent
+// along. What the kernel has learned about one destination (a path MTU) is
+// listed, too, as cloned.
+func isUnicast(header *nl.RtMsg) bool {
+	isIP := header.Family == unix.AF_INET || header.Family == unix.AF_INET6
+	return isIP && header.Type == unix.RTN_UNICAST && header.Flags&unix.RTM_F_CLONED == 0
+}
+
+// unicastRoute decodes a route from its attributes (rtnetlink(7)).
+func unicastRoute(header *nl.RtMsg, data []byte) (netlink.Route, error) {
+	route := netlink.Route{
+		Family: int(header.Family), Table: int(header.Table), Type: int(header.Type), Scope: netlink.Scope(header.Scope),
+	}
+	err := eachAttribute(data, func(kind uint16, value []byte) (err error) {
+		switch kind {
+		case unix.RTA_DST:
+			route.Dst = &net.IPNet{IP: value, Mask: net.CIDRMask(int(header.Dst_len), 8*len(value))}
+		case unix.RTA_GATEWAY:
+			route.Gw = value
+		case unix.RTA_OIF:
+			route.LinkIndex = number(value)
+		case unix.RTA_TABLE:
+			route.Table = number(value)
+		case unix.RTA_PRIORITY:
+			route.Priority = number(value)
+		case unix.RTA_METRICS:
+			return eachAttribute(value, func(metric uint16, value []byte) error {
+				switch metric {
+				case unix.RTAX_MTU:
+					route.MTU = number(value)
+				case unix.RTAX_ADVMSS:
+					route.AdvMSS = number(value)
+				}
+				return nil
+			})
+		case unix.RTA_MULTIPATH:
+			route.MultiPath, err = nextHops(value)
+		}
+		return err
+	})
+	return route, err
+}
+
+// nextHops decodes the parts of a route that leads through several links.
+func nextHops(data []byte) ([]*netlink.NexthopInfo, error) {
+	var hops []*netlink.NexthopInfo
+	for len(data) >= unix.SizeofRtNexthop {
+		header := nl.DeserializeRtNexthop(data)
+		length := int(header.RtNexthop.Len)
+		if length < unix.SizeofRtNexthop || length > len(data) {
+			return nil, fmt.Errorf("a next hop of %d bytes in %d", length, len(data))
+		}
+		hop := &netlink.NexthopInfo{LinkIndex: int(header.Ifindex)}
+		err := eachAttribute(data[unix.SizeofRtNexthop:length], func(kind uint16, value []byte) error {
+			if kind == unix.RTA_GATEWAY {
+				hop.Gw = value
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		hops = append(hops, hop)
+		data = data[length:]
+	}
+	return hops, nil
+}
+
+// eachAttribute calls found with the attributes in data until it returns an
+// error.
+func eachAttribute(data []byte, found func(kind uint16, value []byte) error) error {
+	attributes, err := nl.ParseRouteAttr(data)
+	for i := 0; err == nil && i < len(attributes); i++ {
+		err = found(attributes[i].Attr.Type, attributes[i].Value)
+	}
+	return err
+}
+
+// number is the value of an attribute of four bytes; 0 if it has fewer.
+func number(value []byte) int {
+	if len(value) < 4 {
+		return 0
+	}
+	return int(nl.NativeEndian().Uint32(value))
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netlinksafe_test
+
+import (
+	"net"
+	"os"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/ns"
+)
+
+var _ = Describe("UnicastRoutes", func() {
+	network := func(text string) *net.IPNet {
+		_, network, err := net.ParseCIDR(text)
+		Expect(err).NotTo(HaveOccurred())
+		return network
+	}
+
+	It("has the routes that netlink's list has, and what leads a packet on its way", func() {
+		if os.Geteuid() != 0 {
+			Skip("needs root to make network namespaces")
+		}
+		netns, err := ns.TempNetNS()
+		Expect(err).NotTo(HaveOccurred())
+		defer netns.Close()
+		Expect(netns.Do(func(ns.NetNS) error {
+			defer GinkgoRecover()
+			indexes := map[string]int{}
+			for _, name := range []string{"left", "right"} {
+				l, err := netlink.LinkByName(name)
+				if err != nil {
+					Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"})).To(Succeed())
+					l, err = netlink.LinkByName(name)
+				}
+				Expect(err).NotTo(HaveOccurred())
+				Expect(netlink.LinkSetUp(l)).To(Succeed())
+				indexes[name] = l.Attrs().Index
+			}
+			for name, cidr := range map[string]string{"left": "10.1.2.3/24", "right": "10.1.3.3/24"} {
+				address, err := netlink.ParseAddr(cidr)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(netlink.AddrAdd(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: indexes[name]}}, address)).To(Succeed())
+			}
+			for _, route := range []netlink.Route{
+				{Gw: net.ParseIP("10.1.2.1"), Priority: 7},
+				{Dst: network("10.9.0.0/16"), Gw: net.ParseIP("10.1.2.1"), MTU: 1400, AdvMSS: 1300, Table: 4711},
+				{Dst: network("10.8.0.0/16"), LinkIndex: indexes["right"], Scope: netlink.SCOPE_LINK},
+				{Dst: network("10.7.0.0/16"), MultiPath: []*netlink.NexthopInfo{
+					{LinkIndex: indexes["left"], Gw: net.ParseIP("10.1.2.1")}, {LinkIndex: indexes["right"], Gw: net.ParseIP("10.1.3.1")},
+				}},
+				{Dst: network("2001:db8:7::/48"), MultiPath: []*netlink.NexthopInfo{
+					{LinkIndex: indexes["left"], Gw: net.ParseIP("fe80::1")}, {LinkIndex: indexes["right"], Gw: net.ParseIP("fe80::2")},
+				}},
+				{Dst: network("::/0"), Gw: net.ParseIP("fe80::1"), LinkIndex: indexes["left"], Table: 12},
+				{Dst: network("10.6.0.0/16"), Type: unix.RTN_BLACKHOLE},
+			} {
+				Expect(netlink.RouteAdd(&route)).To(Succeed(), "%v", route)
+			}
+
+			filter := &netlink.Route{Table: unix.RT_TABLE_UNSPEC, Type: unix.RTN_UNICAST}
+			listed, err := netlinksafe.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
+			Expect(err).NotTo(HaveOccurred())
+			var want []netlink.Route
+			for _, all := range listed {
+				route := netlink.Route{
+					Family: all.Family, Table: all.Table, Type: all.Type, Scope: all.Scope, Dst: all.Dst, Gw: all.Gw,
+					LinkIndex: all.LinkIndex, Priority: all.Priority, MTU: all.MTU, AdvMSS: all.AdvMSS,
+				}
+				if len(all.Dst.IP) > 0 && all.Dst.IP.IsUnspecified() { // netlink's list makes this of "no destination"
+					route.Dst = nil
+				}
+				for _, hop := range all.MultiPath {
+					route.MultiPath = append(route.MultiPath, &netlink.NexthopInfo{LinkIndex: hop.LinkIndex, Gw: hop.Gw})
+				}
+				want = append(want, route)
+			}
+			Expect(len(want)).To(BeNumerically(">=", 6+2))
+			Expect(netlinksafe.UnicastRoutes()).To(ConsistOf(want))
+			return nil
+		})).To(Succeed())
+	})
+})
