@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 
+	_ "github.com/containernetworking/plugins/internal/oneprocessor"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

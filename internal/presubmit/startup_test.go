@@ -43,6 +43,21 @@ func TestStartUp(t *testing.T) {
 	}
 }
 
+// TestOneProcessor looks for the package that is for programs alone, and for
+// each of them: a library must not change what imports it.
+func TestOneProcessor(t *testing.T) {
+	programs := map[string]bool{}
+	for _, p := range goList(t, "./plugins/...", "./cmd/...") {
+		programs[p.ImportPath] = p.Name == "main"
+	}
+	for _, p := range goList(t, "./...") {
+		imports := slices.Contains(p.Imports, module+"/internal/oneprocessor")
+		if imports != programs[p.ImportPath] {
+			t.Errorf("%s imports internal/oneprocessor: %t, expected %t", p.ImportPath, imports, programs[p.ImportPath])
+		}
+	}
+}
+
 func tooHeavy(dep string) string {
 	small := []string{"golang.org/x/net/bpf"}
 	if slices.Contains(small, dep) {

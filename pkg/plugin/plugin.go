@@ -114,12 +114,8 @@ func (p Plugin) CNIFuncs(ctx context.Context, stdout io.Writer) skel.CNIFuncs {
 // are called in this process.
 func Main(p Plugin, linked ...Linked) {
 	if p.daemon != nil && len(os.Args) > 1 && os.Args[1] == "daemon" {
+		runtime.SetDefaultGOMAXPROCS() // internal/oneprocessor is for what is soon over
 		os.Exit(p.daemon(os.Args[2:]))
-	}
-	// One thing at a time: more processors mean more threads, memory and time
-	// to start, and what waits for the kernel does not need one.
-	if os.Getenv("CNI_COMMAND") != "VERSION" { // which is over before it pays
-		runtime.GOMAXPROCS(1)
 	}
 	if p.isHelper() {
 		if err := p.helper(); err != nil {

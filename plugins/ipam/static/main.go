@@ -7,6 +7,7 @@ package main
 import (
 	static "github.com/containernetworking/plugins/plugins/ipam/static/plugin"
 
+	_ "github.com/containernetworking/plugins/internal/oneprocessor"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

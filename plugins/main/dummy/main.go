@@ -7,6 +7,7 @@ import (
 	dummy "github.com/containernetworking/plugins/plugins/main/dummy/plugin"
 
 	"github.com/containernetworking/plugins/internal/linked"
+	_ "github.com/containernetworking/plugins/internal/oneprocessor"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

@@ -6,6 +6,7 @@ package main
 import (
 	loopback "github.com/containernetworking/plugins/plugins/main/loopback/plugin"
 
+	_ "github.com/containernetworking/plugins/internal/oneprocessor"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

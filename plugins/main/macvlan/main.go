@@ -7,6 +7,7 @@ import (
 	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 
 	"github.com/containernetworking/plugins/internal/linked"
+	_ "github.com/containernetworking/plugins/internal/oneprocessor"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

@@ -7,6 +7,7 @@ package main
 import (
 	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
 
+	_ "github.com/containernetworking/plugins/internal/oneprocessor"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

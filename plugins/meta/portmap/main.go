@@ -6,6 +6,7 @@ package main
 import (
 	portmap "github.com/containernetworking/plugins/plugins/meta/portmap/plugin"
 
+	_ "github.com/containernetworking/plugins/internal/oneprocessor"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

@@ -6,6 +6,7 @@ package main
 import (
 	winoverlay "github.com/containernetworking/plugins/plugins/main/windows/win-overlay/plugin"
 
+	_ "github.com/containernetworking/plugins/internal/oneprocessor"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
