@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxWait bounds a wait whose context has no deadline.
+// maxWait bounds every wait.
 const maxWait = 10 * time.Second
 
 // WaitUp waits until the link with the given index is operationally up, that
-// is, can pass packets. It waits for the kernel's events until ctx is done; the
-// error then says which state the link was in last, and wraps that of ctx. A
-// link that goes away is an ErrNotFound.
+// is, can pass packets. It waits for the kernel's events until ctx is done, ten
+// seconds at most; the error then says which state the link was in last, and
+// wraps that of the context. A link that goes away is an ErrNotFound.
 func WaitUp(ctx context.Context, index int) error {
 	check := func() (waitingFor, error) {
 		l, err := FindByIndex(index)

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -29,10 +28,6 @@ const (
 	hostIndex
 	containerIndex
 )
-
-// portTimeout bounds the wait for the new port to come up, which takes the
-// kernel a millisecond or two.
-const portTimeout = 5 * time.Second
 
 // configureContainer gives the container's interface its addresses and routes
 // and sets it up. At layer 2 it only sets it up, or leaves it down if so
@@ -71,13 +66,12 @@ func setSysctls(ifName string, dad bool, ips []*current.IPConfig) {
 	}
 }
 
-// waitForPort waits until the bridge forwards what the container sends.
+// waitForPort waits until the bridge forwards what the container sends. The
+// kernel takes a millisecond or two, and is mostly done by now.
 func waitForPort(ctx context.Context, c *Config, pair *vethpair.Pair) error {
 	if c.DisableContainerInterface {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, portTimeout)
-	defer cancel()
 	if err := link.WaitUp(ctx, pair.Host.Attrs().Index); err != nil {
 		return fmt.Errorf("wait for the port %s: %w", pair.Host.Attrs().Name, err)
 	}
