@@ -3,6 +3,7 @@
 package conf
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -10,6 +11,9 @@ import (
 // RejectNulls notes every null entry in the lists of a CNI result. The
 // library's conversions between versions panic on them.
 func RejectNulls(p *Problems, path string, result []byte) {
+	if !bytes.Contains(result, []byte("null")) { // as a rule; to decode a result takes 0.1 ms
+		return
+	}
 	var lists struct {
 		Interfaces []json.RawMessage `json:"interfaces"`
 		IPs        []json.RawMessage `json:"ips"`
