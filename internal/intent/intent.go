@@ -36,6 +36,7 @@ import (
 	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
 // root is where the files are: it is gone after a restart, as the rules are.
@@ -114,7 +115,7 @@ func inode(path string) uint64 {
 }
 
 func boot() string {
-	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	id, _ := plainfile.Read("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(id))
 }
 
@@ -172,7 +173,7 @@ func (s Store) Put(i Intent) error {
 func (s Store) Get(owner plugin.Owner) *Intent { return read(s.file(owner.Comment())) }
 
 func read(path string) *Intent {
-	content, err := os.ReadFile(path)
+	content, err := plainfile.Read(path)
 	if err != nil {
 		return nil
 	}

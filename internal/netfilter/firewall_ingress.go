@@ -5,12 +5,13 @@ package netfilter
 import (
 	"bytes"
 	"errors"
-	"os"
 	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
 // The ingress policies of bridges, in nftables:
@@ -287,7 +288,7 @@ func blindness(policy string) error {
 // seesBridged tells whether switched packets pass the rules for routed ones.
 func seesBridged() bool {
 	return !slices.ContainsFunc([]string{"iptables", "ip6tables"}, func(family string) bool {
-		value, err := os.ReadFile("/proc/sys/net/bridge/bridge-nf-call-" + family)
+		value, err := plainfile.Read("/proc/sys/net/bridge/bridge-nf-call-" + family)
 		return err != nil || string(bytes.TrimSpace(value)) != "1"
 	})
 }

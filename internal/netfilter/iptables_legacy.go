@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"unsafe"
@@ -14,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/google/nftables"
+
+	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
 // legacyMentions tells whether a legacy table contains a text, such as the name
@@ -35,7 +36,7 @@ func (f family) hasLegacyTable(table string) bool {
 	if f.table == nftables.TableFamilyIPv6 {
 		file = "/proc/thread-self/net/ip6_tables_names"
 	}
-	names, _ := os.ReadFile(file)
+	names, _ := plainfile.Read(file)
 	return slices.Contains(strings.Fields(string(names)), table)
 }
 

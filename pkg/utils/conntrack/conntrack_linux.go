@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strconv"
 
@@ -20,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
 // Filter says which connections are meant, by what the packets that opened
@@ -65,7 +65,7 @@ func Delete(filters ...Filter) (int, error) {
 // number reads a setting. The count of connections is that of the network
 // namespace.
 func number(setting string) (int, error) {
-	text, err := os.ReadFile("/proc/sys/" + setting)
+	text, err := plainfile.Read("/proc/sys/" + setting)
 	if err != nil {
 		return 0, err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
 const (
@@ -77,7 +78,7 @@ func backupFile(dataDir string, req *plugin.Request) backup {
 // now is its work.
 func save(req *plugin.Request, dataDir string, l netlink.Link, wanted attributeValues) error {
 	file := backupFile(dataDir, req)
-	before, err := os.ReadFile(string(file))
+	before, err := plainfile.Read(string(file))
 	if ignoreAbsent(err) != nil {
 		return ioError(err)
 	}
@@ -110,7 +111,7 @@ func (b backup) write(content []byte) error {
 }
 
 func (b backup) read() (originals, error) {
-	data, err := os.ReadFile(string(b))
+	data, err := plainfile.Read(string(b))
 	if err != nil {
 		return originals{}, err
 	}
