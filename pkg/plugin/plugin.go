@@ -114,7 +114,9 @@ func (p Plugin) CNIFuncs(ctx context.Context, stdout io.Writer) skel.CNIFuncs {
 // are called in this process.
 func Main(p Plugin, linked ...Linked) {
 	if p.daemon != nil && len(os.Args) > 1 && os.Args[1] == "daemon" {
-		runtime.SetDefaultGOMAXPROCS() // internal/oneprocessor is for what is soon over
+		if os.Getenv("GOMAXPROCS") == "" {
+			runtime.SetDefaultGOMAXPROCS() // internal/oneprocessor is for what is soon over
+		}
 		os.Exit(p.daemon(os.Args[2:]))
 	}
 	if p.isHelper() {
