@@ -40,7 +40,7 @@ func (s *Settings) Masquerade(ctx context.Context, req *plugin.Request, ips []*c
 	if !s.IPMasq || len(ips) == 0 {
 		return nil
 	}
-	backend, err := netfilter.Select(ctx, s.IPMasqBackend)
+	backend, err := netfilter.Select(s.IPMasqBackend)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (s *Settings) MasqueradeStatus(ctx context.Context) error {
 	if !s.IPMasq {
 		return nil
 	}
-	backend, err := netfilter.Select(ctx, s.IPMasqBackend)
+	backend, err := netfilter.Select(s.IPMasqBackend)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (s *Settings) CheckMasquerade(ctx context.Context, report *check.Report, re
 // differences compares the kernel with what the backend writes, and only where
 // that is not complete with what another does.
 func (s *Settings) differences(ctx context.Context, owner plugin.Owner, addresses []*net.IPNet) ([]string, error) {
-	backend, err := netfilter.Select(ctx, s.IPMasqBackend)
+	backend, err := netfilter.Select(s.IPMasqBackend)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (s *Settings) differences(ctx context.Context, owner plugin.Owner, addresse
 // masquerades tells whether the rules of a backend are complete. One that cannot
 // be asked, for want of a program or in the kernel, has none.
 func masquerades(ctx context.Context, name string, owner plugin.Owner, addresses []*net.IPNet) bool {
-	backend, err := netfilter.Select(ctx, name)
+	backend, err := netfilter.Select(name)
 	if err != nil {
 		return false
 	}

@@ -55,7 +55,7 @@ func (alone) Siblings(plugin.Owner) []netfilter.HostPorts { return nil }
 // mapBench maps a port to attachment number i: there are more attachments than
 // ports, so that protocols take turns.
 func mapBench(_ netfilter.Backend, i int) error {
-	backend, err := netfilter.SelectPortMapper(context.Background(), netfilter.NFTables)
+	backend, err := netfilter.SelectPortMapper(netfilter.NFTables)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func besideOthersOf(b *testing.B, other, f, prepare func(netfilter.Backend, int)
 }
 
 func measure(b *testing.B, others int, other, f, prepare func(netfilter.Backend, int) error) error {
-	backend, err := netfilter.Select(context.Background(), "")
+	backend, err := netfilter.Select("")
 	if err != nil {
 		return err
 	}

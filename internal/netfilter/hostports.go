@@ -175,8 +175,8 @@ func restoreEach(ctx context.Context, mapper PortMapper, all []OwnedPorts, holde
 }
 
 // SelectPortMapper returns the backend of that name, as Select does.
-func SelectPortMapper(ctx context.Context, name string) (PortMapper, error) {
-	backend, err := Select(ctx, name)
+func SelectPortMapper(name string) (PortMapper, error) {
+	backend, err := Select(name)
 	if err != nil {
 		return nil, err
 	}

@@ -185,7 +185,7 @@ func (f family) dropLegacyChains(ctx context.Context, selected func(savedTable) 
 func GCPorts(ctx context.Context, attachments plugin.Attachments, elsewhere func(container string) bool) error {
 	var errs []error
 	stale := func(comment string) bool { return staleEntry(attachments, comment) }
-	nft := kernelHasNFTables(ctx)
+	nft := kernelHasNFTables()
 	for _, f := range families() {
 		if nft {
 			errs = append(errs, f.portTable().gcElements(ctx, attachments), f.gcNFTPorts(ctx, stale), f.removeUpstream(ctx, func(rule upstreamRule) bool {

@@ -101,7 +101,7 @@ var _ = Describe("Masquerading with iptables", func() {
 				testutils.Need(GinkgoT(), "root", "iptables-"+variant, "ip6tables-"+variant)
 				usePrograms(variant)
 				var err error
-				backend, err = netfilter.Select(ctx, netfilter.IPTables)
+				backend, err = netfilter.Select(netfilter.IPTables)
 				Expect(err).NotTo(HaveOccurred())
 			})
 
@@ -248,7 +248,7 @@ var _ = Describe("Masquerading with iptables", func() {
 	It("quotes names as Go does", inNewNS(func() {
 		testutils.Need(GinkgoT(), "root", "iptables-nft", "ip6tables-nft")
 		usePrograms("nft")
-		backend, err := netfilter.Select(ctx, netfilter.IPTables)
+		backend, err := netfilter.Select(netfilter.IPTables)
 		Expect(err).NotTo(HaveOccurred())
 		odd := owner(`a "quoted" \ name`, "c1", "eth0")
 		Expect(backend.Masquerade(ctx, odd, addrs("10.3.0.2/24"))).To(Succeed())
@@ -300,7 +300,7 @@ var _ = Describe("Masquerading with iptables", func() {
 		})
 
 		It("says what to install", inNewNS(func() {
-			backend, err := netfilter.Select(ctx, netfilter.IPTables)
+			backend, err := netfilter.Select(netfilter.IPTables)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(backend.Available(ctx)).To(MatchError(ContainSubstring("iptables is not in PATH (/nowhere): install the package iptables, or choose the backend nftables")))
 			Expect(backend.Masquerade(ctx, eth0, addrs("10.1.0.2/24"))).To(MatchError(ContainSubstring("iptables-restore is not in PATH")))
@@ -319,7 +319,7 @@ var _ = Describe("Masquerading with iptables", func() {
 		Expect(err).NotTo(HaveOccurred())
 		defer lock.Close()
 		Expect(unix.Flock(int(lock.Fd()), unix.LOCK_EX)).To(Succeed())
-		backend, err := netfilter.Select(ctx, netfilter.IPTables)
+		backend, err := netfilter.Select(netfilter.IPTables)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(backend.Masquerade(ctx, eth0, addrs("10.1.0.2/24"))).To(MatchError(MatchRegexp(`iptables-restore --noflush -w 5: \S+/lock is held by process %d \(.+\), for more than 5 s`, os.Getpid())))
 	}))

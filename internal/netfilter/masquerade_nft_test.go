@@ -116,7 +116,7 @@ var _ = Describe("Masquerading with nftables", func() {
 		testutils.Need(GinkgoT(), "root", "nftables", "nft-tool")
 		ctx = context.Background()
 		var err error
-		backend, err = netfilter.Select(ctx, netfilter.NFTables)
+		backend, err = netfilter.Select(netfilter.NFTables)
 		Expect(err).NotTo(HaveOccurred())
 	})
 

@@ -8,8 +8,13 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/containernetworking/plugins/pkg/ip"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -44,12 +49,12 @@ type Backend interface {
 
 // Select returns the backend of that name. An empty name stands for nftables
 // where the kernel has it, otherwise iptables.
-func Select(ctx context.Context, name string) (Backend, error) {
+func Select(name string) (Backend, error) {
 	switch name {
 	case NFTables:
 		return nftBackend{}, nil
 	case "":
-		if kernelHasNFTables(ctx) {
+		if kernelHasNFTables() {
 			return nftBackend{}, nil
 		}
 		return iptablesBackend{}, nil
@@ -59,11 +64,19 @@ func Select(ctx context.Context, name string) (Backend, error) {
 	return nil, fmt.Errorf("%q is not one of %s, %s", name, NFTables, IPTables)
 }
 
-// kernelHasNFTables asks the kernel over netlink. Lacking permission says
-// nothing about the kernel: whoever uses the backend reports it.
-func kernelHasNFTables(ctx context.Context) bool {
-	err := withConn(ctx, func(*conn) error { return nil })
-	return !errors.Is(err, errNoNFTables)
+// kernelHasNFTables asks the kernel over netlink, for the number of its current
+// ruleset: see conn.generation. Lacking permission says nothing about the
+// kernel: whoever uses the backend reports it.
+func kernelHasNFTables() bool {
+	conn, err := netlinksafe.DialProtocol(unix.NETLINK_NETFILTER)
+	if err != nil {
+		return !errors.Is(explain(err), errNoNFTables)
+	}
+	defer conn.Close()
+	request := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, 0)
+	request.AddRawData(nfgenmsg(nftables.TableFamilyUnspecified))
+	_, err = conn.Execute(request)
+	return !isUnknown(err)
 }
 
 // RemoveMasquerade removes what any backend, and any older version of the
@@ -95,7 +108,7 @@ func RemoveMasquerade(ctx context.Context, owner plugin.Owner, known []*net.IPNe
 // interfaces have. It is for attachments whose addresses nobody knows any more.
 // Without living addresses all goes.
 func PruneMasquerade(ctx context.Context, owner plugin.Owner, living []*net.IPNet) error {
-	chain, inNFTables := masqueradeChain(owner), kernelHasNFTables(ctx)
+	chain, inNFTables := masqueradeChain(owner), kernelHasNFTables()
 	var errs []error
 	for _, f := range families() {
 		if inNFTables {
@@ -141,7 +154,7 @@ func masqueradeInNFTables(ctx context.Context, owner plugin.Owner, known []*net.
 // nothing that might be another network's, and goes on after an error.
 func GC(ctx context.Context, attachments plugin.Attachments) error {
 	var errs []error
-	if kernelHasNFTables(ctx) {
+	if kernelHasNFTables() {
 		for _, f := range families() {
 			errs = append(errs, f.registry().gc(ctx, attachments), f.gcNFT(ctx, attachments))
 		}

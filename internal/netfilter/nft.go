@@ -158,7 +158,7 @@ func nested(attr uint16, attrs ...netlink.Attribute) netlink.Attribute {
 // tried to load the module, does not know the message.
 func (c *conn) generation() (uint32, error) {
 	replies, err := c.get(unix.NFT_MSG_GETGEN, 0, nftables.TableFamilyUnspecified)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+	if isUnknown(err) {
 		return 0, errNoNFTables
 	}
 	if err != nil {
@@ -173,6 +173,9 @@ func (c *conn) generation() (uint32, error) {
 	})
 	return id, err
 }
+
+// isUnknown tells whether err is what a kernel without nf_tables answers.
+func isUnknown(err error) bool { return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) }
 
 // stable calls read until the ruleset was the same before and after it. The
 // kernel dumps in pieces, and an object can be missed when others come and go

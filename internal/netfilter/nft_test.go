@@ -3,6 +3,7 @@
 package netfilter
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -32,5 +33,12 @@ var _ = Describe("Errors of nf_tables", func() {
 		}
 		Expect(overtaken(explain(unix.EPERM))).To(BeFalse())
 		Expect(overtaken(nil)).To(BeFalse())
+	})
+})
+
+var _ = Describe("kernelHasNFTables", func() {
+	It("says what a connection says", func() {
+		err := withConn(context.Background(), func(*conn) error { return nil })
+		Expect(kernelHasNFTables()).To(Equal(!errors.Is(err, errNoNFTables)))
 	})
 })

@@ -146,7 +146,7 @@ var _ = Describe("Masqueraded packets", func() {
 				need := map[string][]string{netfilter.NFTables: {"nftables"}, netfilter.IPTables: {"iptables", "ip6tables"}}
 				testutils.Need(GinkgoT(), need[name]...)
 				var err error
-				backend, err = netfilter.Select(ctx, name)
+				backend, err = netfilter.Select(name)
 				Expect(err).NotTo(HaveOccurred())
 				lab = newPacketLab()
 			})

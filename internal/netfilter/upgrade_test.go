@@ -48,7 +48,7 @@ var _ = Describe("After an upgrade", func() {
 	}))
 
 	It("they are as good as our own, if they are complete", inNewNS(func() {
-		backend, err := netfilter.Select(ctx, netfilter.NFTables)
+		backend, err := netfilter.Select(netfilter.NFTables)
 		Expect(err).NotTo(HaveOccurred())
 		good := func(container string, list ...string) bool {
 			GinkgoHelper()
@@ -100,11 +100,9 @@ var _ = Describe("After an upgrade", func() {
 })
 
 var _ = Describe("Select", func() {
-	ctx := context.Background()
-
 	It("knows the backends by name", func() {
 		for _, name := range netfilter.Names() {
-			backend, err := netfilter.Select(ctx, name)
+			backend, err := netfilter.Select(name)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(backend.Name()).To(Equal(name))
 		}
@@ -112,13 +110,13 @@ var _ = Describe("Select", func() {
 
 	It("prefers nftables", inNewNS(func() {
 		testutils.Need(GinkgoT(), "root", "nftables")
-		backend, err := netfilter.Select(ctx, "")
+		backend, err := netfilter.Select("")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(backend.Name()).To(Equal("nftables"))
 	}))
 
 	It("refuses other names", func() {
-		_, err := netfilter.Select(ctx, "foo")
+		_, err := netfilter.Select("foo")
 		Expect(err).To(MatchError(`"foo" is not one of nftables, iptables`))
 	})
 })

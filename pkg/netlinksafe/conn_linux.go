@@ -22,7 +22,7 @@ const receiveBuffer = 64 << 10
 // that nobody has touched.
 var buffers = sync.Pool{New: func() any { return new([receiveBuffer]byte) }}
 
-// Conn is a routing socket in one network namespace. What the netlink library
+// Conn is a netlink socket in one network namespace. What the netlink library
 // opens for each call is a file that the poller watches and that has been given
 // an address, a dozen system calls in all; the kernel answers a request before
 // the call that sends it returns, so there is nothing to watch for.
@@ -31,9 +31,13 @@ type Conn struct {
 	buffer *[receiveBuffer]byte
 }
 
-// Dial opens a socket in the network namespace of the calling thread.
-func Dial() (*Conn, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+// Dial opens a routing socket in the network namespace of the calling thread.
+func Dial() (*Conn, error) { return DialProtocol(unix.NETLINK_ROUTE) }
+
+// DialProtocol opens a socket of a netlink protocol (netlink(7)) in the network
+// namespace of the calling thread.
+func DialProtocol(protocol int) (*Conn, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
 	}

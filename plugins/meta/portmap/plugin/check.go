@@ -45,7 +45,7 @@ func differences(ctx context.Context, owner plugin.Owner, c *Config, ports netfi
 			name = written
 		}
 	}
-	backend, err := netfilter.SelectPortMapper(ctx, name)
+	backend, err := netfilter.SelectPortMapper(name)
 	if err != nil {
 		return "", nil, err
 	}

@@ -181,7 +181,7 @@ var _ = Describe("fifty at once", func() {
 			testutils.Need(GinkgoT(), append(needs(), "nft-tool")...)
 			const crowd = 50
 			l := newLab()
-			mapper, err := netfilter.SelectPortMapper(GinkgoT().Context(), backend)
+			mapper, err := netfilter.SelectPortMapper(backend)
 			Expect(err).NotTo(HaveOccurred())
 			together := func(do func(i int) error) {
 				GinkgoHelper()

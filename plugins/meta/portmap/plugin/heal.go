@@ -66,7 +66,7 @@ func byBackend(all []intent.Intent) map[string][]netfilter.OwnedPorts {
 }
 
 func restoreWith(ctx context.Context, name string, mapped []netfilter.OwnedPorts) ([]plugin.Owner, error) {
-	backend, err := netfilter.SelectPortMapper(ctx, name)
+	backend, err := netfilter.SelectPortMapper(name)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func lostOf(ctx context.Context, i intent.Intent) (netfilter.PortMapper, []strin
 	if len(d.Ports.Mappings) == 0 {
 		return nil, nil, nil
 	}
-	backend, err := netfilter.SelectPortMapper(ctx, d.Backend)
+	backend, err := netfilter.SelectPortMapper(d.Backend)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -105,7 +105,7 @@ func putBack(ctx context.Context, i intent.Intent) error {
 	if len(was.Ports.Mappings) == 0 {
 		return nil
 	}
-	backend, err := netfilter.SelectPortMapper(ctx, was.Backend)
+	backend, err := netfilter.SelectPortMapper(was.Backend)
 	if err != nil {
 		return err
 	}

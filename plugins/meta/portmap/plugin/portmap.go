@@ -38,7 +38,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if len(ports.Mappings) == 0 {
 		return req.Prev, dropEarlier(ctx, req, intended{})
 	}
-	backend, err := netfilter.SelectPortMapper(ctx, c.backend())
+	backend, err := netfilter.SelectPortMapper(c.backend())
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func del(ctx context.Context, req *plugin.Request, c *Config) error {
 // status tells why a mapping could not be made. Mappings that somebody has
 // flushed do not keep an ADD from working: they are said on standard error.
 func status(ctx context.Context, _ *plugin.Request, c *Config) error {
-	backend, err := netfilter.SelectPortMapper(ctx, c.backend())
+	backend, err := netfilter.SelectPortMapper(c.backend())
 	if err != nil {
 		return err
 	}
