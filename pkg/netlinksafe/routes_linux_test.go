@@ -4,15 +4,16 @@ package netlinksafe_test
 
 import (
 	"net"
-	"os"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
 var _ = Describe("UnicastRoutes", func() {
@@ -23,29 +24,24 @@ var _ = Describe("UnicastRoutes", func() {
 	}
 
 	It("has the routes that netlink's list has, and what leads a packet on its way", func() {
-		if os.Geteuid() != 0 {
-			Skip("needs root to make network namespaces")
-		}
+		testutils.Need(GinkgoT(), "root")
 		netns, err := ns.TempNetNS()
 		Expect(err).NotTo(HaveOccurred())
 		defer netns.Close()
 		Expect(netns.Do(func(ns.NetNS) error {
 			defer GinkgoRecover()
+			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"})).To(Succeed())
 			indexes := map[string]int{}
-			for _, name := range []string{"left", "right"} {
-				l, err := netlink.LinkByName(name)
-				if err != nil {
-					Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"})).To(Succeed())
-					l, err = netlink.LinkByName(name)
-				}
-				Expect(err).NotTo(HaveOccurred())
-				Expect(netlink.LinkSetUp(l)).To(Succeed())
-				indexes[name] = l.Attrs().Index
-			}
 			for name, cidr := range map[string]string{"left": "10.1.2.3/24", "right": "10.1.3.3/24"} {
+				l, err := netlink.LinkByName(name)
+				Expect(err).NotTo(HaveOccurred())
+				// A link-local address and its route would come while we list.
+				Expect(netlink.LinkSetIP6AddrGenMode(l, nl.IN6_ADDR_GEN_MODE_NONE)).To(Succeed())
+				Expect(netlink.LinkSetUp(l)).To(Succeed())
 				address, err := netlink.ParseAddr(cidr)
 				Expect(err).NotTo(HaveOccurred())
-				Expect(netlink.AddrAdd(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: indexes[name]}}, address)).To(Succeed())
+				Expect(netlink.AddrAdd(l, address)).To(Succeed())
+				indexes[name] = l.Attrs().Index
 			}
 			for _, route := range []netlink.Route{
 				{Gw: net.ParseIP("10.1.2.1"), Priority: 7},
