@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -114,9 +115,7 @@ func (p Plugin) CNIFuncs(ctx context.Context, stdout io.Writer) skel.CNIFuncs {
 // are called in this process.
 func Main(p Plugin, linked ...Linked) {
 	if p.daemon != nil && len(os.Args) > 1 && os.Args[1] == "daemon" {
-		if os.Getenv("GOMAXPROCS") == "" {
-			runtime.SetDefaultGOMAXPROCS() // internal/oneprocessor is for what is soon over
-		}
+		useProcessors()
 		os.Exit(p.daemon(os.Args[2:]))
 	}
 	if p.isHelper() {
@@ -134,6 +133,15 @@ func Main(p Plugin, linked ...Linked) {
 		fmt.Fprintf(os.Stderr, "%s: print the error %q: %v\n", p.Name, err.Msg, printErr)
 	}
 	os.Exit(1)
+}
+
+// useProcessors makes a daemon use as many processors as Go does by itself:
+// internal/oneprocessor is for what is soon over.
+func useProcessors() {
+	runtime.SetDefaultGOMAXPROCS()
+	if n, err := strconv.Atoi(os.Getenv("GOMAXPROCS")); err == nil && n > 0 {
+		runtime.GOMAXPROCS(n)
+	}
 }
 
 // printError is err.Print with our standard output.
