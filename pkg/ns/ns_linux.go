@@ -116,11 +116,16 @@ func (n *netNS) Do(toRun func(NetNS) error) error {
 		return err
 	}
 	defer caller.Close()
+	return n.inside(func() error { return toRun(caller) })
+}
+
+// inside is Do for what does not ask where the caller is.
+func (n *netNS) inside(fn func() error) error {
 	return onThread(func() error {
 		if err := n.Set(); err != nil {
 			return err
 		}
-		return toRun(caller)
+		return fn()
 	})
 }
 

@@ -49,6 +49,9 @@ func (r Ref) Do(fn func() error) error {
 	if r.netns == nil {
 		return ErrAbsent
 	}
+	if own, ok := r.netns.(interface{ inside(func() error) error }); ok {
+		return own.inside(fn)
+	}
 	return r.netns.Do(func(NetNS) error { return fn() })
 }
 
