@@ -14,6 +14,7 @@ func heavy() map[string]string {
 	return map[string]string{
 		"net/http":                "with what it needs itself it adds megabytes, and tables to fill at start-up",
 		"crypto/tls":              "it adds megabytes, and tables to fill at start-up",
+		"encoding/gob":            "it takes a quarter of a millisecond at start-up; internal/gobwire speaks the same",
 		"text/template":           "it makes the linker keep every exported method",
 		"html/template":           "it makes the linker keep every exported method",
 		"testing":                 "it belongs to tests",

@@ -7,7 +7,6 @@ package dhcp
 import (
 	"bufio"
 	"context"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/cni/pkg/skel"
+
+	"github.com/containernetworking/plugins/internal/gobwire"
 )
 
 // The protocol is that of Go's net/rpc over HTTP, as the reference's plugin and
@@ -95,7 +96,7 @@ func converse(conn io.ReadWriter, method string, args *skel.CmdArgs, reply any) 
 	if status != connectedLine {
 		return fmt.Errorf("unexpected HTTP response: %s", status)
 	}
-	encoder, decoder := gob.NewEncoder(conn), gob.NewDecoder(in)
+	encoder, decoder := gobwire.NewEncoder(conn), gobwire.NewDecoder(in)
 	if err := encoder.Encode(rpcRequest{ServiceMethod: method}); err != nil {
 		return err
 	}
@@ -162,8 +163,8 @@ func serveConn(ctx context.Context, conn net.Conn, methods map[string]method) er
 	if _, err := io.WriteString(conn, connectedLine+"\n\n"); err != nil {
 		return err
 	}
-	s := &session{methods: methods, encoder: gob.NewEncoder(conn)}
-	err = s.read(ctx, gob.NewDecoder(in))
+	s := &session{methods: methods, encoder: gobwire.NewEncoder(conn)}
+	err = s.read(ctx, gobwire.NewDecoder(in))
 	cancel()
 	s.calls.Wait()
 	if errors.Is(err, io.EOF) {
@@ -177,12 +178,12 @@ type session struct {
 	methods map[string]method
 	calls   sync.WaitGroup
 	writing sync.Mutex
-	encoder *gob.Encoder
+	encoder *gobwire.Encoder
 }
 
 // read starts every call that arrives. It goes on reading while they last, and
 // so notices when the caller goes away.
-func (s *session) read(ctx context.Context, decoder *gob.Decoder) error {
+func (s *session) read(ctx context.Context, decoder *gobwire.Decoder) error {
 	for {
 		var request rpcRequest
 		if err := decoder.Decode(&request); err != nil {
