@@ -169,8 +169,10 @@ write_guest_script() {
 		echo "modprobe -a $guest_modules"
 		printf 'export HOME=%q PATH=%q VM_OUT=/vm-out\ncd %q\n' "$HOME" "$PATH" "$PWD"
 		# Only what the caller names on purpose crosses over; the rest of the environment belongs to the host.
-		[ -z "${CNI_TEST_NO_SKIP:-}" ] || printf 'export CNI_TEST_NO_SKIP=%q\n' "$CNI_TEST_NO_SKIP"
-		[ -z "${PLUGINS_TEST_BIN:-}" ] || printf 'export PLUGINS_TEST_BIN=%q\n' "$PLUGINS_TEST_BIN"
+		local name
+		for name in CNI_TEST_NO_SKIP PLUGINS_TEST_BIN PLUGINS_TEST_SINGLE; do
+			[ -z "${!name:-}" ] || printf 'export %s=%q\n' "$name" "${!name}"
+		done
 		printf '%q ' "$@"
 		echo '</dev/null >/vm-out/.log 2>&1'
 		echo 'echo $? >/vm-out/.rc; sync; echo o >/proc/sysrq-trigger; sleep 9'
