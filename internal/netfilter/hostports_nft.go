@@ -184,10 +184,7 @@ func (t portTable) dnat(address, port uint32) expr.Any {
 
 // MapPorts is one transaction for both families.
 func (b nftBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
-	if err := freeOfIPTables(ctx, owner, ports, holders); err != nil {
-		return err
-	}
-	if err := freeOfUpstream(ctx, owner, ports); err != nil {
+	if err := freeOfOthers(ctx, owner, ports, holders); err != nil {
 		return err
 	}
 	err := retrying(ctx, func(c *conn) error {

@@ -17,18 +17,27 @@ import (
 // after an upgrade, those that were made before are iptables', or in upstream's
 // tables. A port is held, whichever has it.
 
-// freeOfIPTables is for nftables. It starts programs only if iptables maps any
-// ports at all.
-func freeOfIPTables(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
+// freeOfOthers is for nftables. It looks with one connection.
+func freeOfOthers(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
+	return withConn(ctx, func(c *conn) error {
+		if err := freeOfIPTables(ctx, c, owner, ports, holders); err != nil {
+			return err
+		}
+		return freeOfUpstream(ctx, c, owner, ports)
+	})
+}
+
+// freeOfIPTables starts programs only if iptables maps any ports at all.
+func freeOfIPTables(ctx context.Context, c *conn, owner plugin.Owner, ports HostPorts, holders Holders) error {
 	for _, f := range families() {
 		if _, mappings := ports.of(f); len(mappings) == 0 {
 			continue
 		}
-		variants, err := f.mapping(ctx, containerChainPrefix)
+		inNFT, err := f.mapsInNFT(c, containerChainPrefix)
 		if err != nil {
 			return err
 		}
-		for _, variant := range variants {
+		for _, variant := range f.variants(inNFT, containerChainPrefix) {
 			if err := variant.freeInIPTables(ctx, owner, ports, holders); err != nil {
 				return err
 			}
@@ -50,24 +59,34 @@ func (f family) freeOfOtherVariant(ctx context.Context, owner plugin.Owner, port
 // mapping returns the family with the programs of each variant of iptables that
 // leads ports to chains whose names begin so. The kernel tells, without programs.
 func (f family) mapping(ctx context.Context, chains string) ([]family, error) {
-	var variants []family
-	err := withConn(ctx, func(c *conn) error {
-		if there, err := c.hasChain(f.natTable(), dnatChain); !there {
-			return err
-		}
-		rules, err := c.GetRules(f.natTable(), f.natChain(dnatChain))
-		if slices.ContainsFunc(rules, func(rule *nftables.Rule) bool { return leadsToAny(rule, chains) }) {
-			variants = append(variants, f.explicit("-nft"))
-		}
-		return explain(err)
+	var inNFT bool
+	err := withConn(ctx, func(c *conn) (err error) {
+		inNFT, err = f.mapsInNFT(c, chains)
+		return err
 	})
 	if errors.Is(err, errNoNFTables) {
 		err = nil
 	}
+	return f.variants(inNFT, chains), err
+}
+
+func (f family) mapsInNFT(c *conn, chains string) (bool, error) {
+	if there, err := c.hasChain(f.natTable(), dnatChain); !there {
+		return false, err
+	}
+	rules, err := c.GetRules(f.natTable(), f.natChain(dnatChain))
+	return slices.ContainsFunc(rules, func(rule *nftables.Rule) bool { return leadsToAny(rule, chains) }), explain(err)
+}
+
+func (f family) variants(inNFT bool, chains string) []family {
+	var variants []family
+	if inNFT {
+		variants = append(variants, f.explicit("-nft"))
+	}
 	if f.legacyMentions("nat", chains) {
 		variants = append(variants, f.legacy())
 	}
-	return variants, err
+	return variants
 }
 
 func leadsToAny(rule *nftables.Rule, chains string) bool {
@@ -106,10 +125,14 @@ func (f family) freeInIPTables(ctx context.Context, owner plugin.Owner, ports Ho
 
 // freeOfNFTables is for iptables.
 func freeOfNFTables(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
-	if err := freeOfUpstream(ctx, owner, ports); err != nil {
+	err := withConn(ctx, func(c *conn) error { return freeOfUpstream(ctx, c, owner, ports) })
+	if errors.Is(err, errNoNFTables) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	err := retrying(ctx, func(c *conn) error {
+	return retrying(ctx, func(c *conn) error {
 		for _, f := range families() {
 			if err := f.portTable().evict(c, owner.Comment(), ports, holders); err != nil {
 				return err
@@ -117,10 +140,6 @@ func freeOfNFTables(ctx context.Context, owner plugin.Owner, ports HostPorts, ho
 		}
 		return c.commit()
 	})
-	if errors.Is(err, errNoNFTables) {
-		return nil
-	}
-	return err
 }
 
 // evict queues the removal of owners that are gone and have one of the ports, or

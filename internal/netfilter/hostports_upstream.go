@@ -106,16 +106,9 @@ func (f family) removeUpstream(ctx context.Context, selected func(upstreamRule) 
 // freeOfUpstream removes the rules of containers whose address the owner has got,
 // if they have one of the ports, or says who has one. Of others nobody knows
 // whether they are gone.
-func freeOfUpstream(ctx context.Context, owner plugin.Owner, ports HostPorts) error {
+func freeOfUpstream(ctx context.Context, c *conn, owner plugin.Owner, ports HostPorts) error {
 	for _, f := range families() {
-		var holding []upstreamRule
-		err := withConn(ctx, func(c *conn) (err error) {
-			holding, err = f.upstreamRules(c, func(rule upstreamRule) bool { return rule.container != owner.ContainerID && f.collides(rule, ports) })
-			return err
-		})
-		if errors.Is(err, errNoNFTables) {
-			return nil
-		}
+		holding, err := f.upstreamRules(c, func(rule upstreamRule) bool { return rule.container != owner.ContainerID && f.collides(rule, ports) })
 		for _, rule := range holding {
 			if container, _ := ports.of(f); rule.leadsTo != container.Addr() {
 				mapping, _ := f.mappingOf(rule)
