@@ -94,12 +94,14 @@ var _ = DescribeTable("arithmetic",
 		Expect(s.fitsTicks()).To(Equal(fits))
 		if fits {
 			Expect(s.upstreamLimit()).To(Equal(limit))
+			Expect(s.upstreamTicks()).To(Equal(netlink.Xmittime(rate, uint32(burst)))) // which reads /proc/net/psched
 			Expect(float64(s.upstreamTicks())).To(BeNumerically("~", float64(s.ticks()), float64(s.ticks())/100+16))
 		}
 	},
 	Entry("small", uint64(1000), uint64(10), uint32(35), true),
 	Entry("least", uint64(1), uint64(1), uint32(1), true),
 	Entry("usual", uint64(125_000_000), uint64(1_000_000), uint32(4_125_000), true),
+	Entry("odd", uint64(1_234_567), uint64(98_765), uint32(129_629), true),
 	Entry("containerd's burst at 10 Mbit/s", uint64(1_250_000), uint64(math.MaxUint32/8), uint32(31_250+math.MaxUint32/8), false),
 )
 

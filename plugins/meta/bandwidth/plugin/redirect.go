@@ -109,9 +109,9 @@ func bigEndian(n uint32) uint32 {
 
 // removeHook removes the hook of a link with all filters on it.
 func removeHook(host netlink.Link) error {
-	return ignoreGone(netlink.QdiscDel(&netlink.Ingress{
+	return deleteQdisc(&netlink.Ingress{
 		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: host.Attrs().Index, Handle: hookHandle, Parent: netlink.HANDLE_INGRESS},
-	}))
+	})
 }
 
 // checkFilters notes every filter that is missing.
@@ -198,5 +198,5 @@ func unhookIf(hook netlink.Qdisc, ours func(index int) bool) error {
 	if err != nil || !leads {
 		return err
 	}
-	return ignoreGone(netlink.QdiscDel(hook))
+	return deleteQdisc(hook)
 }

@@ -65,7 +65,11 @@ func (s shaper) fitsTicks() bool { return s.nanoseconds() < math.MaxUint32<<tick
 
 // upstreamTicks is the burst in ticks as upstream tells it, by way of whole
 // microseconds. It is right if it fits.
-func (s shaper) upstreamTicks() uint32 { return netlink.Xmittime(s.rate, uint32(s.burst)) }
+func (s shaper) upstreamTicks() uint32 {
+	const perMicrosecond = 1000.0 / (1 << tickShift)
+	microseconds := uint32(1e6 * (float64(uint32(s.burst)) / float64(s.rate)))
+	return uint32(float64(microseconds) * perMicrosecond)
+}
 
 // tellsTicks tells whether the burst is told in ticks, as upstream does: unless it
 // does not fit, or so little is left of it that packets of l are dropped for which
@@ -92,7 +96,7 @@ func (s shaper) apply(l netlink.Link) error {
 	request.AddData(&nl.TcMsg{Family: nl.FAMILY_ALL, Ifindex: int32(l.Attrs().Index), Handle: rootHandle, Parent: netlink.HANDLE_ROOT})
 	request.AddData(nl.NewRtAttr(nl.TCA_KIND, nl.ZeroTerminated("tbf")))
 	request.AddData(s.options(l))
-	if _, err := request.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+	if _, err := netlinksafe.Execute(request); err != nil {
 		return fmt.Errorf("shape %s with tbf: %w", l.Attrs().Name, err)
 	}
 	return nil
@@ -183,7 +187,7 @@ func rootQdisc(l netlink.Link) (netlink.Qdisc, error) {
 func qdiscAt(l netlink.Link, parent uint32) (*netlink.GenericQdisc, error) {
 	request := nl.NewNetlinkRequest(unix.RTM_GETQDISC, unix.NLM_F_ECHO|unix.NLM_F_ACK) // others hear the answer otherwise
 	request.AddData(&nl.TcMsg{Family: nl.FAMILY_ALL, Ifindex: int32(l.Attrs().Index), Parent: parent})
-	answer, err := request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWQDISC)
+	answer, err := netlinksafe.Execute(request)
 	if ignoreGone(err) != nil {
 		return nil, fmt.Errorf("look for a queueing discipline of %s: %w", l.Attrs().Name, err)
 	}
@@ -207,5 +211,14 @@ func unshape(l netlink.Link) error {
 	if err != nil || root == nil || root.Handle != rootHandle || root.Type() != "tbf" && root.Type() != "htb" {
 		return err
 	}
-	return ignoreGone(netlink.QdiscDel(root))
+	return deleteQdisc(root)
+}
+
+// deleteQdisc deletes a queueing discipline with what is attached to it.
+func deleteQdisc(q netlink.Qdisc) error {
+	attrs := q.Attrs()
+	request := nl.NewNetlinkRequest(unix.RTM_DELQDISC, unix.NLM_F_ACK)
+	request.AddData(&nl.TcMsg{Family: nl.FAMILY_ALL, Ifindex: int32(attrs.LinkIndex), Handle: attrs.Handle, Parent: attrs.Parent})
+	_, err := netlinksafe.Execute(request)
+	return ignoreGone(err)
 }
