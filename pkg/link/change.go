@@ -5,6 +5,7 @@
 package link
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -12,6 +13,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 )
 
 // Change is a message to the kernel that changes something.
@@ -59,6 +62,13 @@ func SetUp(l netlink.Link) Change {
 	request, message := change(l.Attrs().Index)
 	message.Flags, message.Change = unix.IFF_UP, unix.IFF_UP
 	return Change{Request: request, What: fmt.Sprintf("set %s up", l.Attrs().Name)}
+}
+
+// SetDown sets l down.
+func SetDown(l netlink.Link) Change {
+	request, message := change(l.Attrs().Index)
+	message.Change = unix.IFF_UP
+	return Change{Request: request, What: fmt.Sprintf("set %s down", l.Attrs().Name)}
 }
 
 // Announce has the kernel tell the neighbours of l about its IPv4 addresses as
@@ -125,13 +135,36 @@ func broadcast(local net.IP, mask net.IPMask) net.IP {
 	return last
 }
 
-// Route adds a route: its destination, link, gateway, table, priority, scope,
-// MTU and AdvMSS. One to the same destination may be there with another gateway
-// (IPv6 then uses both). what describes it.
+// Route adds a route: its destination, link, gateway, source, table, priority,
+// scope, MTU and AdvMSS. One to the same destination may be there with another
+// gateway (IPv6 then uses both). what describes it.
 func Route(route netlink.Route, what string) Change {
-	destination, family := wire(route.Dst.IP)
 	request := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_ACK)
-	message := nl.NewRtMsg()
+	addRoute(request, nl.NewRtMsg(), route)
+	return Change{Request: request, What: "add the route to " + what}
+}
+
+// ReplaceRoute is Route, in the place of one to the same destination in the same
+// table with the same priority.
+func ReplaceRoute(route netlink.Route, what string) Change {
+	change := Route(route, what)
+	change.Request.Flags |= unix.NLM_F_REPLACE
+	return change
+}
+
+// RemoveRoute removes a route. One that is not there is no error.
+func RemoveRoute(route netlink.Route) error {
+	request := nl.NewNetlinkRequest(unix.RTM_DELROUTE, unix.NLM_F_ACK)
+	addRoute(request, nl.NewRtDelMsg(), route)
+	_, err := netlinksafe.Execute(request)
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("remove the route to %s: %w", route.Dst, err)
+	}
+	return nil
+}
+
+func addRoute(request *nl.NetlinkRequest, message *nl.RtMsg, route netlink.Route) {
+	destination, family := wire(route.Dst.IP)
 	message.Family = uint8(family)
 	ones, _ := route.Dst.Mask.Size()
 	message.Dst_len = uint8(ones)
@@ -142,12 +175,15 @@ func Route(route netlink.Route, what string) Change {
 		gateway, _ := wire(route.Gw)
 		request.AddData(nl.NewRtAttr(unix.RTA_GATEWAY, gateway))
 	}
+	if route.Src != nil {
+		source, _ := wire(route.Src)
+		request.AddData(nl.NewRtAttr(unix.RTA_PREFSRC, source))
+	}
 	addNumber(request, unix.RTA_OIF, route.LinkIndex)
 	message.Table = unix.RT_TABLE_UNSPEC // it stands in an attribute of its own
 	addNumber(request, unix.RTA_TABLE, route.Table)
 	addNumber(request, unix.RTA_PRIORITY, route.Priority)
 	addMetrics(request, route)
-	return Change{Request: request, What: "add the route to " + what}
 }
 
 func addNumber(request *nl.NetlinkRequest, attribute, value int) {

@@ -77,6 +77,36 @@ var _ = Describe("Apply", func() {
 		})
 	})
 
+	It("replaces and removes routes, and sets down", func() {
+		here(func() {
+			right, err := link.Find("right")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(link.Apply(link.SetUp(left), link.SetUp(right), link.Address(left, address("10.1.0.2/24"), true), link.Address(left, address("10.1.0.3/24"), true))).To(Succeed())
+			through := func(l netlink.Link) netlink.Route {
+				return netlink.Route{LinkIndex: l.Attrs().Index, Dst: address("10.2.0.0/16"), Scope: netlink.SCOPE_LINK, Src: net.IPv4(10, 1, 0, 3)}
+			}
+			Expect(link.Apply(link.Route(through(left), "it"))).To(Succeed())
+			Expect(link.Apply(link.Route(through(left), "it"))).To(MatchError(unix.EEXIST))
+			Expect(link.Apply(link.ReplaceRoute(through(right), "it"))).To(Succeed())
+			routes, err := netlink.RouteGet(net.IPv4(10, 2, 3, 4))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(routes).To(ConsistOf(And(HaveField("LinkIndex", right.Attrs().Index), HaveField("Src", net.IP{10, 1, 0, 3}))))
+
+			other := netlink.Route{LinkIndex: left.Attrs().Index, Dst: address("10.2.0.0/16"), Scope: netlink.SCOPE_NOWHERE}
+			Expect(link.RemoveRoute(other)).To(Succeed(), "which is not there")
+			Expect(netlink.RouteGet(net.IPv4(10, 2, 3, 4))).To(HaveLen(1))
+			other.LinkIndex = right.Attrs().Index
+			Expect(link.RemoveRoute(other)).To(Succeed())
+			_, err = netlink.RouteGet(net.IPv4(10, 2, 3, 4))
+			Expect(err).To(MatchError(unix.ENETUNREACH))
+
+			Expect(link.Apply(link.SetDown(left))).To(Succeed())
+			down, err := link.Find("left")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(down.Attrs().Flags & net.FlagUp).To(BeZero())
+		})
+	})
+
 	It("gives the error of the first change that had to succeed, and makes the others", func() {
 		here(func() {
 			nowhere := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: "nowhere", Index: 4711}}

@@ -5,6 +5,7 @@ package netlinksafe
 import (
 	"fmt"
 	"net"
+	"net/netip"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -31,7 +32,7 @@ func UnicastRoutes() ([]netlink.Route, error) {
 			if !isUnicast(header) {
 				continue
 			}
-			route, err := unicastRoute(header, message[unix.SizeofRtMsg:])
+			route, err := routeOf(header, message[unix.SizeofRtMsg:])
 			if err != nil {
 				return nil, fmt.Errorf("list the routes: %w", err)
 			}
@@ -39,6 +40,30 @@ func UnicastRoutes() ([]netlink.Route, error) {
 		}
 		return routes, dumpErr
 	})
+}
+
+// RouteTo asks along which route a packet to an address would be sent, or, with
+// the index of a link, how one would be treated that arrives there. The route is
+// as those of UnicastRoutes, but of any type.
+func RouteTo(to netip.Addr, arriving int) (netlink.Route, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
+	message := &nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Dst_len: uint8(to.BitLen())}}
+	if to.Is6() {
+		message.Family = unix.AF_INET6
+	}
+	request.AddData(message)
+	request.AddData(nl.NewRtAttr(unix.RTA_DST, to.AsSlice()))
+	if arriving != 0 {
+		request.AddData(nl.NewRtAttr(unix.RTA_IIF, nl.Uint32Attr(uint32(arriving))))
+	}
+	answer, err := Execute(request)
+	if err != nil {
+		return netlink.Route{}, fmt.Errorf("route to %s: %w", to, err)
+	}
+	if len(answer) != 1 || len(answer[0]) < unix.SizeofRtMsg {
+		return netlink.Route{}, fmt.Errorf("route to %s: the kernel answers with %d routes", to, len(answer))
+	}
+	return routeOf(nl.DeserializeRtMsg(answer[0]), answer[0][unix.SizeofRtMsg:])
 }
 
 // isUnicast tells whether a message is about a route that packets are sent
@@ -49,8 +74,8 @@ func isUnicast(header *nl.RtMsg) bool {
 	return isIP && header.Type == unix.RTN_UNICAST && header.Flags&unix.RTM_F_CLONED == 0
 }
 
-// unicastRoute decodes a route from its attributes (rtnetlink(7)).
-func unicastRoute(header *nl.RtMsg, data []byte) (netlink.Route, error) {
+// routeOf decodes a route from its attributes (rtnetlink(7)).
+func routeOf(header *nl.RtMsg, data []byte) (netlink.Route, error) {
 	route := netlink.Route{
 		Family: int(header.Family), Table: int(header.Table), Type: int(header.Type), Scope: netlink.Scope(header.Scope),
 	}

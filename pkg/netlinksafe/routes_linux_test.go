@@ -4,6 +4,7 @@ package netlinksafe_test
 
 import (
 	"net"
+	"net/netip"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -78,6 +79,55 @@ var _ = Describe("UnicastRoutes", func() {
 			}
 			Expect(len(want)).To(BeNumerically(">=", 6+2))
 			Expect(netlinksafe.UnicastRoutes()).To(ConsistOf(want))
+			return nil
+		})).To(Succeed())
+	})
+})
+
+var _ = Describe("RouteTo", func() {
+	It("has what netlink's answer has", func() {
+		testutils.Need(GinkgoT(), "root")
+		netns, err := ns.TempNetNS()
+		Expect(err).NotTo(HaveOccurred())
+		defer netns.Close()
+		Expect(netns.Do(func(ns.NetNS) error {
+			defer GinkgoRecover()
+			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"})).To(Succeed())
+			left, err := netlink.LinkByName("left")
+			Expect(err).NotTo(HaveOccurred())
+			for _, cidr := range []string{"10.1.2.3/24", "2001:db8::3/64"} {
+				address, err := netlink.ParseAddr(cidr)
+				Expect(err).NotTo(HaveOccurred())
+				address.Flags = unix.IFA_F_NODAD
+				Expect(netlink.AddrAdd(left, address)).To(Succeed())
+			}
+			_, err = netlinksafe.RouteTo(netip.MustParseAddr("10.1.2.4"), 0)
+			Expect(err).To(MatchError(unix.ENETUNREACH), "the link is down")
+			for _, name := range []string{"left", "right"} {
+				l, err := netlink.LinkByName(name)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(netlink.LinkSetUp(l)).To(Succeed())
+			}
+			Expect(netlink.RouteAdd(&netlink.Route{Gw: net.ParseIP("10.1.2.1")})).To(Succeed())
+
+			for _, to := range []string{"10.1.2.4", "10.1.2.3", "192.0.2.1", "2001:db8::4", "2001:db8::3"} {
+				routes, err := netlink.RouteGet(net.ParseIP(to))
+				Expect(err).NotTo(HaveOccurred())
+				route, err := netlinksafe.RouteTo(netip.MustParseAddr(to), 0)
+				Expect(err).NotTo(HaveOccurred())
+				Expect([]any{route.Type, route.LinkIndex, route.Table, route.Gw, route.Dst.String()}).To(
+					Equal([]any{routes[0].Type, routes[0].LinkIndex, routes[0].Table, routes[0].Gw, routes[0].Dst.String()}), to)
+			}
+			for to, kind := range map[string]int{"2001:db8::3": unix.RTN_LOCAL, "2001:db8::4": unix.RTN_UNICAST} {
+				routes, err := netlink.RouteGetWithOptions(net.ParseIP(to), &netlink.RouteGetOptions{IifIndex: left.Attrs().Index})
+				Expect(err).NotTo(HaveOccurred())
+				Expect(routes[0].Type).To(Equal(kind), to)
+				route, err := netlinksafe.RouteTo(netip.MustParseAddr(to), left.Attrs().Index)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(route.Type).To(Equal(kind), to)
+			}
+			_, err = netlinksafe.RouteTo(netip.MustParseAddr("10.1.2.3"), 4711)
+			Expect(err).To(MatchError(unix.ENODEV))
 			return nil
 		})).To(Succeed())
 	})

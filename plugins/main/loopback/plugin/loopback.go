@@ -65,7 +65,7 @@ func down(req *plugin.Request) error {
 		if err != nil {
 			return err
 		}
-		return netlink.LinkSetDown(lo)
+		return link.Apply(link.SetDown(lo))
 	})
 }
 
@@ -93,8 +93,8 @@ func up(req *plugin.Request) (netlink.Link, error) {
 	if lo.Attrs().Flags&net.FlagUp != 0 {
 		return lo, nil
 	}
-	if err := netlink.LinkSetUp(lo); err != nil {
-		return nil, fmt.Errorf("set %s up: %w", name, err)
+	if err := link.Apply(link.SetUp(lo)); err != nil {
+		return nil, err
 	}
 	req.Undo.Push("loopback up", func() error { return down(req) })
 	return lo, nil

@@ -6,12 +6,10 @@ package ptp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 
@@ -50,14 +48,17 @@ func configureHost(req *plugin.Request, pair *vethpair.Pair, plan routePlan) err
 // at. It may be the route of a living one with the same address, so this comes
 // when nothing else can fail.
 func routeToContainer(pair *vethpair.Pair, plan routePlan) error {
-	host := pair.Host.Attrs()
-	for _, route := range plan.host {
-		route.LinkIndex = host.Index
-		if err := netlink.RouteReplace(&route); err != nil {
-			return fmt.Errorf("add the route to %s through %s: %w", route.Dst, host.Name, err)
-		}
+	return link.Apply(through(pair.Host, plan.host, link.ReplaceRoute)...)
+}
+
+// through returns the changes for routes through a link.
+func through(l netlink.Link, routes []netlink.Route, change func(netlink.Route, string) link.Change) []link.Change {
+	var changes []link.Change
+	for _, route := range routes {
+		route.LinkIndex = l.Attrs().Index
+		changes = append(changes, change(route, fmt.Sprintf("%s through %s", route.Dst, l.Attrs().Name)))
 	}
-	return nil
+	return changes
 }
 
 // silenceIPv6 keeps the host's end from being configured by a router
@@ -90,28 +91,16 @@ func configureContainer(ctx context.Context, req *plugin.Request, pair *vethpair
 	})
 }
 
+// installRoutes removes the routes that the kernel has made for the addresses, and
+// adds those through the gateways. There is none for an address that is its whole
+// subnet.
 func installRoutes(container netlink.Link, plan routePlan, ips []*current.IPConfig) error {
 	for _, ip := range ips {
-		if err := deleteConnectedRoute(container, ip.Address); err != nil {
+		subnet := &net.IPNet{IP: ip.Address.IP.Mask(ip.Address.Mask), Mask: ip.Address.Mask}
+		connected := netlink.Route{LinkIndex: container.Attrs().Index, Dst: subnet, Scope: netlink.SCOPE_NOWHERE}
+		if err := link.RemoveRoute(connected); err != nil {
 			return err
 		}
 	}
-	for _, route := range plan.container {
-		route.LinkIndex = container.Attrs().Index
-		if err := netlink.RouteAdd(&route); err != nil {
-			return fmt.Errorf("add the route to %s through %s: %w", route.Dst, container.Attrs().Name, err)
-		}
-	}
-	return nil
-}
-
-// deleteConnectedRoute removes the route that the kernel made for an address.
-// There is none if the address is its whole subnet.
-func deleteConnectedRoute(container netlink.Link, address net.IPNet) error {
-	subnet := &net.IPNet{IP: address.IP.Mask(address.Mask), Mask: address.Mask}
-	err := netlink.RouteDel(&netlink.Route{LinkIndex: container.Attrs().Index, Dst: subnet, Scope: netlink.SCOPE_NOWHERE})
-	if err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("remove the connected route to %s: %w", subnet, err)
-	}
-	return nil
+	return link.Apply(through(container, plan.container, link.Route)...)
 }

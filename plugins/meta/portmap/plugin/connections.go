@@ -17,6 +17,7 @@ import (
 
 	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/utils/conntrack"
 )
@@ -168,6 +169,6 @@ func isMapped(addr netip.Addr, mappings []netfilter.PortMapping) bool {
 
 // isLocal tells whether an address is the host's.
 func isLocal(addr netip.Addr) bool {
-	routes, err := netlink.RouteGet(addr.AsSlice())
-	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
+	route, err := netlinksafe.RouteTo(addr, 0)
+	return err == nil && route.Type == unix.RTN_LOCAL
 }

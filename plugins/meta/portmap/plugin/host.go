@@ -16,6 +16,8 @@ import (
 
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
@@ -91,8 +93,8 @@ func loopbackRoute(wanted intended) (*netlink.Route, error) {
 // isLoopbackRouted tells whether the kernel would deliver what comes in by the
 // device.
 func isLoopbackRouted(route *netlink.Route) bool {
-	routes, err := netlink.RouteGetWithOptions(route.Dst.IP, &netlink.RouteGetOptions{IifIndex: route.LinkIndex})
-	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
+	treated, err := netlinksafe.RouteTo(netip.IPv6Loopback(), route.LinkIndex)
+	return err == nil && treated.Type == unix.RTN_LOCAL
 }
 
 // deviceTo returns the device that leads to the container, or nil where nothing
@@ -102,11 +104,11 @@ func deviceTo(ports netfilter.HostPorts, loopback netip.Addr) (netlink.Link, err
 	if i < 0 || !ports.SNAT || !slices.ContainsFunc(ports.Mappings, func(m netfilter.PortMapping) bool { return serves(m, loopback) }) {
 		return nil, nil
 	}
-	routes, err := netlink.RouteGet(ports.Containers[i].Addr().AsSlice())
-	if err != nil || len(routes) == 0 || routes[0].LinkIndex == 0 {
+	route, err := netlinksafe.RouteTo(ports.Containers[i].Addr(), 0)
+	if err != nil || route.LinkIndex == 0 {
 		return nil, nil
 	}
-	device, err := netlink.LinkByIndex(routes[0].LinkIndex)
+	device, err := link.FindByIndex(route.LinkIndex)
 	if err != nil {
 		return nil, fmt.Errorf("the device to %s: %w", ports.Containers[i].Addr(), err)
 	}
