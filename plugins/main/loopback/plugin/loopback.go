@@ -107,18 +107,18 @@ func describe(lo netlink.Link, sandbox string) (*current.Result, error) {
 	result := &current.Result{Interfaces: []*current.Interface{
 		{Name: name, Mac: "00:00:00:00:00:00", Mtu: lo.Attrs().MTU, Sandbox: sandbox},
 	}}
-	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		addresses, err := netlinksafe.AddrList(lo, family)
-		if err != nil {
-			return nil, fmt.Errorf("list the addresses of %s: %w", name, err)
+	addresses, err := netlinksafe.AddrList(lo, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("list the addresses of %s: %w", name, err)
+	}
+	listed := map[bool]bool{}
+	for _, addr := range addresses {
+		if !addr.IP.IsLoopback() {
+			return nil, fmt.Errorf("%s has the address %s, which is no loopback address; remove it", name, addr.IPNet)
 		}
-		for i, addr := range addresses {
-			if !addr.IP.IsLoopback() {
-				return nil, fmt.Errorf("%s has the address %s, which is no loopback address; remove it", name, addr.IPNet)
-			}
-			if i == 0 {
-				result.IPs = append(result.IPs, &current.IPConfig{Interface: current.Int(0), Address: *addr.IPNet})
-			}
+		if isIPv4 := addr.IP.To4() != nil; !listed[isIPv4] {
+			listed[isIPv4] = true
+			result.IPs = append(result.IPs, &current.IPConfig{Interface: current.Int(0), Address: *addr.IPNet})
 		}
 	}
 	return result, nil
