@@ -17,6 +17,21 @@ import (
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
+// withPair runs fn in a namespace with two links, left and right, which are down.
+func withPair(fn func()) {
+	GinkgoHelper()
+	testutils.Need(GinkgoT(), "root")
+	netns, err := ns.TempNetNS()
+	Expect(err).NotTo(HaveOccurred())
+	defer netns.Close()
+	Expect(netns.Do(func(ns.NetNS) error {
+		defer GinkgoRecover()
+		Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"})).To(Succeed())
+		fn()
+		return nil
+	})).To(Succeed())
+}
+
 var _ = Describe("UnicastRoutes", func() {
 	network := func(text string) *net.IPNet {
 		_, network, err := net.ParseCIDR(text)
@@ -25,13 +40,7 @@ var _ = Describe("UnicastRoutes", func() {
 	}
 
 	It("has the routes that netlink's list has, and what leads a packet on its way", func() {
-		testutils.Need(GinkgoT(), "root")
-		netns, err := ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		defer netns.Close()
-		Expect(netns.Do(func(ns.NetNS) error {
-			defer GinkgoRecover()
-			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"})).To(Succeed())
+		withPair(func() {
 			indexes := map[string]int{}
 			for name, cidr := range map[string]string{"left": "10.1.2.3/24", "right": "10.1.3.3/24"} {
 				l, err := netlink.LinkByName(name)
@@ -79,20 +88,13 @@ var _ = Describe("UnicastRoutes", func() {
 			}
 			Expect(len(want)).To(BeNumerically(">=", 6+2))
 			Expect(netlinksafe.UnicastRoutes()).To(ConsistOf(want))
-			return nil
-		})).To(Succeed())
+		})
 	})
 })
 
 var _ = Describe("RouteTo", func() {
 	It("has what netlink's answer has", func() {
-		testutils.Need(GinkgoT(), "root")
-		netns, err := ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		defer netns.Close()
-		Expect(netns.Do(func(ns.NetNS) error {
-			defer GinkgoRecover()
-			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"})).To(Succeed())
+		withPair(func() {
 			left, err := netlink.LinkByName("left")
 			Expect(err).NotTo(HaveOccurred())
 			for _, cidr := range []string{"10.1.2.3/24", "2001:db8::3/64"} {
@@ -128,7 +130,6 @@ var _ = Describe("RouteTo", func() {
 			}
 			_, err = netlinksafe.RouteTo(netip.MustParseAddr("10.1.2.3"), 4711)
 			Expect(err).To(MatchError(unix.ENODEV))
-			return nil
-		})).To(Succeed())
+		})
 	})
 })
