@@ -27,7 +27,7 @@ type numbers struct {
 	Word   uint64
 	Yes    bool
 	Wait   time.Duration
-	List   []int
+	List   []int64
 	Flags  []bool
 	Nested []struct{ Names []string }
 	Deep   **int
@@ -44,7 +44,7 @@ func samples() []any {
 		&numbers{},
 		&numbers{
 			Small: -128, Large: math.MinInt64, Bytes: []byte{0, 255}, Byte: 255, Word: math.MaxUint64, Yes: true, Wait: time.Minute,
-			List: []int{0, -1, 1, 63, 64, -64, -65, 127, 128, math.MaxInt64}, Flags: []bool{true, false},
+			List: []int64{0, -1, 1, 63, 64, -64, -65, 127, 128, math.MaxInt64}, Flags: []bool{true, false},
 			Nested: []struct{ Names []string }{{}, {[]string{"", "a", strings.Repeat("ä", 100)}}}, Deep: pointer(pointer(7)),
 		},
 		&current.Result{
