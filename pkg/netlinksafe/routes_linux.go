@@ -46,6 +46,7 @@ func UnicastRoutes() ([]netlink.Route, error) {
 // the index of a link, how one would be treated that arrives there. The route is
 // as those of UnicastRoutes, but of any type.
 func RouteTo(to netip.Addr, arriving int) (netlink.Route, error) {
+	to = to.Unmap()
 	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
 	message := &nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Dst_len: uint8(to.BitLen())}}
 	if to.Is6() {
