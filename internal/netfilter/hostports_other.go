@@ -56,20 +56,8 @@ func (f family) freeOfOtherVariant(ctx context.Context, owner plugin.Owner, port
 	return err
 }
 
-// mapping returns the family with the programs of each variant of iptables that
-// leads ports to chains whose names begin so. The kernel tells, without programs.
-func (f family) mapping(ctx context.Context, chains string) ([]family, error) {
-	var inNFT bool
-	err := withConn(ctx, func(c *conn) (err error) {
-		inNFT, err = f.mapsInNFT(c, chains)
-		return err
-	})
-	if errors.Is(err, errNoNFTables) {
-		err = nil
-	}
-	return f.variants(inNFT, chains), err
-}
-
+// mapsInNFT tells whether iptables-nft leads ports to chains whose names begin so.
+// The kernel tells, without programs.
 func (f family) mapsInNFT(c *conn, chains string) (bool, error) {
 	if there, err := c.hasChain(f.natTable(), dnatChain); !there {
 		return false, err
@@ -78,6 +66,8 @@ func (f family) mapsInNFT(c *conn, chains string) (bool, error) {
 	return slices.ContainsFunc(rules, func(rule *nftables.Rule) bool { return leadsToAny(rule, chains) }), explain(err)
 }
 
+// variants returns the family with the programs of each variant of iptables that
+// leads ports to such chains.
 func (f family) variants(inNFT bool, chains string) []family {
 	var variants []family
 	if inNFT {
@@ -94,10 +84,18 @@ func leadsToAny(rule *nftables.Rule, chains string) bool {
 	return verdict != nil && strings.HasPrefix(verdict.Chain, chains)
 }
 
-// mappingElsewhere leaves out the variant that the family's own programs are of.
+// mappingElsewhere returns the variants that lead ports to chains whose names begin
+// so, but for the one that the family's own programs are of.
 func (f family) mappingElsewhere(ctx context.Context, chains string) ([]family, error) {
-	variants, err := f.mapping(ctx, chains)
-	return slices.DeleteFunc(variants, f.hasProgramsOf), err
+	var inNFT bool
+	err := withConn(ctx, func(c *conn) (err error) {
+		inNFT, err = f.mapsInNFT(c, chains)
+		return err
+	})
+	if errors.Is(err, errNoNFTables) {
+		err = nil
+	}
+	return slices.DeleteFunc(f.variants(inNFT, chains), f.hasProgramsOf), err
 }
 
 // freeInIPTables removes the chains of containers that are gone and have one of

@@ -108,9 +108,13 @@ func (f family) removeUpstream(ctx context.Context, selected func(upstreamRule) 
 // whether they are gone.
 func freeOfUpstream(ctx context.Context, c *conn, owner plugin.Owner, ports HostPorts) error {
 	for _, f := range families() {
+		container, mappings := ports.of(f)
+		if len(mappings) == 0 {
+			continue
+		}
 		holding, err := f.upstreamRules(c, func(rule upstreamRule) bool { return rule.container != owner.ContainerID && f.collides(rule, ports) })
 		for _, rule := range holding {
-			if container, _ := ports.of(f); rule.leadsTo != container.Addr() {
+			if rule.leadsTo != container.Addr() {
 				mapping, _ := f.mappingOf(rule)
 				return plugin.Errorf(errTryAgainLater, "%s is held by container %s, in table %s %s", mapping, rule.container, familyName(f.table), upstreamTable)
 			}
