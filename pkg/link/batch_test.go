@@ -9,12 +9,10 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/link"
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -30,16 +28,7 @@ var _ = Describe("Batch", func() {
 
 	here := func(fn func()) {
 		GinkgoHelper()
-		testutils.Need(GinkgoT(), "root", "veth")
-		netns, err := ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(netns.Close)
-		Expect(netns.Do(func(ns.NetNS) error {
-			defer GinkgoRecover()
-			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"})).To(Succeed())
-			fn()
-			return nil
-		})).To(Succeed())
+		testutils.OnVethPair(GinkgoT(), fn)
 	}
 
 	It("tells what became of each message", func() {

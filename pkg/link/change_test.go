@@ -26,18 +26,13 @@ var _ = Describe("Apply", func() {
 
 	here := func(fn func()) {
 		GinkgoHelper()
-		testutils.Need(GinkgoT(), "root", "veth", "ipv6")
-		netns, err := ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(netns.Close)
-		Expect(netns.Do(func(ns.NetNS) error {
-			defer GinkgoRecover()
-			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"})).To(Succeed())
+		testutils.Need(GinkgoT(), "ipv6")
+		testutils.OnVethPair(GinkgoT(), func() {
+			var err error
 			left, err = link.Find("left")
 			Expect(err).NotTo(HaveOccurred())
 			fn()
-			return nil
-		})).To(Succeed())
+		})
 	}
 
 	address := func(text string) *net.IPNet {

@@ -13,24 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
-
-// withPair runs fn in a namespace with two links, left and right, which are down.
-func withPair(fn func()) {
-	GinkgoHelper()
-	testutils.Need(GinkgoT(), "root")
-	netns, err := ns.TempNetNS()
-	Expect(err).NotTo(HaveOccurred())
-	defer netns.Close()
-	Expect(netns.Do(func(ns.NetNS) error {
-		defer GinkgoRecover()
-		Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"})).To(Succeed())
-		fn()
-		return nil
-	})).To(Succeed())
-}
 
 var _ = Describe("UnicastRoutes", func() {
 	network := func(text string) *net.IPNet {
@@ -40,7 +24,7 @@ var _ = Describe("UnicastRoutes", func() {
 	}
 
 	It("has the routes that netlink's list has, and what leads a packet on its way", func() {
-		withPair(func() {
+		testutils.OnVethPair(GinkgoT(), func() {
 			indexes := map[string]int{}
 			for name, cidr := range map[string]string{"left": "10.1.2.3/24", "right": "10.1.3.3/24"} {
 				l, err := netlink.LinkByName(name)
@@ -94,7 +78,7 @@ var _ = Describe("UnicastRoutes", func() {
 
 var _ = Describe("RouteTo", func() {
 	It("has what netlink's answer has", func() {
-		withPair(func() {
+		testutils.OnVethPair(GinkgoT(), func() {
 			left, err := netlink.LinkByName("left")
 			Expect(err).NotTo(HaveOccurred())
 			for _, cidr := range []string{"10.1.2.3/24", "2001:db8::3/64"} {
@@ -117,6 +101,9 @@ var _ = Describe("RouteTo", func() {
 				Expect(err).NotTo(HaveOccurred())
 				route, err := netlinksafe.RouteTo(netip.MustParseAddr(to), 0)
 				Expect(err).NotTo(HaveOccurred())
+				mapped, err := netlinksafe.RouteTo(netip.AddrFrom16(netip.MustParseAddr(to).As16()), 0)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(mapped).To(Equal(route))
 				Expect([]any{route.Type, route.LinkIndex, route.Table, route.Gw, route.Dst.String()}).To(
 					Equal([]any{routes[0].Type, routes[0].LinkIndex, routes[0].Table, routes[0].Gw, routes[0].Dst.String()}), to)
 			}
