@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Bench compares how long the plugins take with those of another build, by default Debian's containernetworking-plugins
-// 1.1.1. Both run alternately, so that whatever else the machine does falls on both, and medians are compared:
+// 1.1.1. Both run alternately, from copies that are written in the same way, so that whatever else the machine does falls
+// on both, and medians are compared:
 //
 //	bench [-n 50] [-check] [-json] [-only REGEXP] [-preload N] [-parallel P] [-ours DIR] [-theirs DIR]
 //
@@ -51,9 +52,18 @@ func compare(s settings, only string, asJSON bool) (met bool, err error) {
 	if s.only, err = regexp.Compile(only); err != nil {
 		return false, fmt.Errorf("-only: %w", err)
 	}
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(dir)
+	copied, err := s.copied(dir)
+	if err != nil {
+		return false, err
+	}
 	var rows []row
 	for _, measure := range []func(settings) ([]row, error){startUps, chains, netavark, leases} {
-		measured, err := measure(s)
+		measured, err := measure(copied)
 		if err != nil {
 			return false, err
 		}
