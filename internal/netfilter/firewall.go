@@ -226,21 +226,20 @@ func (now *forwarding) lookAt(c *conn, f family) error {
 //
 // A missing backend, table or program is no error. It goes on after an error.
 func CloseGate(ctx context.Context, owner plugin.Owner, known []netip.Addr) error {
-	var errs []error
+	errs := []error{removing(ctx, func(c *conn) error {
+		var errs []error
+		for _, f := range families() {
+			errs = append(errs,
+				f.passing().remove(ctx, c, owner.Comment()),
+				f.closeInNFT(ctx, c, passageRecord(owner), f.singles(known)),
+			)
+		}
+		return errors.Join(errs...)
+	})}
 	for _, f := range families() {
-		errs = append(errs,
-			f.passing().removeIfThere(ctx, owner.Comment()),
-			f.closeInNFT(ctx, passageRecord(owner), f.singles(known)),
-			f.closeInLegacy(ctx, passageRecord(owner), f.singles(known)),
-		)
+		errs = append(errs, f.closeInLegacy(ctx, passageRecord(owner), f.singles(known)))
 	}
-	return withoutNFTables(errs)
-}
-
-// withoutNFTables joins errors, but for the ones of a kernel that has no
-// nftables: it has no rules to be removed either.
-func withoutNFTables(errs []error) error {
-	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, errNoNFTables) })...)
+	return errors.Join(errs...)
 }
 
 // nobodys returns those of the addresses that nobody has recorded.
@@ -266,15 +265,17 @@ func (f family) nobodys(c *conn, addrs []netip.Prefix) ([]netip.Addr, error) {
 // have left, in the shapes that CloseGate finds by owner, and the policies of
 // bridges that are gone. It goes on after an error.
 func GCGates(ctx context.Context, attachments plugin.Attachments) error {
-	var errs []error
+	errs := []error{removing(ctx, func(c *conn) error {
+		var errs []error
+		for _, f := range families() {
+			errs = append(errs, f.passing().gc(ctx, c, attachments), f.gcPassagesInNFT(ctx, c, attachments))
+		}
+		return errors.Join(errs...)
+	})}
 	for _, f := range families() {
-		errs = append(errs,
-			f.passing().gc(ctx, attachments),
-			f.gcPassagesInNFT(ctx, attachments),
-			f.gcPassagesInLegacy(ctx, attachments),
-		)
+		errs = append(errs, f.gcPassagesInLegacy(ctx, attachments))
 	}
-	return withoutNFTables(append(errs, gcIngress(ctx)))
+	return errors.Join(append(errs, gcIngress(ctx))...)
 }
 
 // filterTable returns the table of the family that iptables-nft calls filter.

@@ -22,31 +22,26 @@ import (
 // missing and puts it there again.
 func gcIngress(ctx context.Context) error {
 	return locked(ctx, func() error {
-		var errs []error
-		for _, r := range []*registry{isolation(), bridgedIsolation()} {
-			errs = append(errs, r.gcBridges(ctx))
-		}
+		errs := []error{removing(ctx, func(c *conn) error {
+			var errs []error
+			for _, r := range []*registry{isolation(), bridgedIsolation()} {
+				errs = append(errs, r.removeOwners(ctx, c, isGone))
+			}
+			for _, f := range families() {
+				errs = append(errs, f.gcIngressInNFT(ctx, c))
+			}
+			return errors.Join(errs...)
+		})}
 		for _, f := range families() {
-			errs = append(errs, f.gcIngressInNFT(ctx), f.gcIngressInLegacy(ctx))
+			errs = append(errs, f.gcIngressInLegacy(ctx))
 		}
-		return withoutNFTables(errs)
+		return errors.Join(errs...)
 	})
 }
 
-func (r *registry) gcBridges(ctx context.Context) error {
-	bridges, err := r.allComments(ctx)
-	errs := []error{err}
-	for _, bridge := range bridges {
-		if isGone(bridge) {
-			errs = append(errs, r.remove(ctx, bridge))
-		}
-	}
-	return withoutNFTables(errs)
-}
-
 // gcIngressInNFT does so with what iptables-nft has written, without it.
-func (f family) gcIngressInNFT(ctx context.Context) error {
-	err := retrying(ctx, func(c *conn) error {
+func (f family) gcIngressInNFT(ctx context.Context, c *conn) error {
+	err := c.retrying(ctx, func(c *conn) error {
 		var stale []*nftables.Rule
 		err := c.stable(func() (err error) {
 			stale, err = f.staleIngressInNFT(c)
@@ -62,10 +57,10 @@ func (f family) gcIngressInNFT(ctx context.Context) error {
 		}
 		return c.commit()
 	})
-	if err != nil && !errors.Is(err, errNoNFTables) {
+	if err != nil {
 		return fmt.Errorf("table %s filter: %w", familyName(f.table), err)
 	}
-	return err
+	return nil
 }
 
 func (f family) staleIngressInNFT(c *conn) ([]*nftables.Rule, error) {

@@ -20,8 +20,8 @@ import (
 
 // closeInNFT removes a record and the rules for the addresses in it or, where
 // there is none, for those of the known addresses that nobody has recorded.
-func (f family) closeInNFT(ctx context.Context, record string, known []netip.Prefix) error {
-	err := retrying(ctx, func(c *conn) error {
+func (f family) closeInNFT(ctx context.Context, c *conn, record string, known []netip.Prefix) error {
+	err := c.retrying(ctx, func(c *conn) error {
 		recorded, err := c.hasChain(f.filterTable(), record)
 		if err != nil || !recorded && len(known) == 0 {
 			return err
@@ -39,10 +39,10 @@ func (f family) closeInNFT(ctx context.Context, record string, known []netip.Pre
 		}
 		return f.commitRemoval(c, doomed, record, recorded)
 	})
-	if err != nil && !errors.Is(err, errNoNFTables) {
+	if err != nil {
 		return fmt.Errorf("table %s filter: %w", familyName(f.table), err)
 	}
-	return err
+	return nil
 }
 
 // commitRemoval deletes rules and a record. Those of the record are among the
@@ -158,19 +158,17 @@ func kindsOf(rule *nftables.Rule) []string {
 
 // gcPassagesInNFT removes what attachments of the network that are not valid any
 // more have recorded.
-func (f family) gcPassagesInNFT(ctx context.Context, attachments plugin.Attachments) error {
+func (f family) gcPassagesInNFT(ctx context.Context, c *conn, attachments plugin.Attachments) error {
 	var records []string
-	err := withConn(ctx, func(c *conn) error {
-		return c.stable(func() (err error) {
-			records, err = f.recordsInNFT(c)
-			return err
-		})
+	err := c.stable(func() (err error) {
+		records, err = f.recordsInNFT(c)
+		return err
 	})
 	errs := []error{err}
 	for _, record := range records {
 		if staleRecord(record, attachments) {
-			errs = append(errs, f.closeInNFT(ctx, record, nil))
+			errs = append(errs, f.closeInNFT(ctx, c, record, nil))
 		}
 	}
-	return withoutNFTables(errs)
+	return errors.Join(errs...)
 }

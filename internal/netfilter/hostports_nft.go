@@ -184,21 +184,25 @@ func (t portTable) dnat(address, port uint32) expr.Any {
 
 // MapPorts is one transaction for both families.
 func (b nftBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
-	if err := freeOfOthers(ctx, owner, ports, holders); err != nil {
-		return err
-	}
-	err := retrying(ctx, func(c *conn) error {
-		for _, f := range families() {
-			if err := f.portTable().put(c, owner.Comment(), ports, holders); err != nil {
-				return f.portTable().wrap(err)
-			}
+	return withConn(ctx, func(c *conn) error {
+		if err := freeOfOthers(ctx, c, owner, ports, holders); err != nil {
+			return err
 		}
-		return c.commit()
+		err := c.retrying(ctx, func(c *conn) error { return mapPorts(c, owner, ports, holders) })
+		if errors.Is(err, unix.ENOENT) {
+			return cmp.Or(b.CanMapPorts(ctx), err)
+		}
+		return err
 	})
-	if errors.Is(err, unix.ENOENT) {
-		return cmp.Or(b.CanMapPorts(ctx), err)
+}
+
+func mapPorts(c *conn, owner plugin.Owner, ports HostPorts, holders Holders) error {
+	for _, f := range families() {
+		if err := f.portTable().put(c, owner.Comment(), ports, holders); err != nil {
+			return f.portTable().wrap(err)
+		}
 	}
-	return err
+	return c.commit()
 }
 
 // put queues the owner's elements. It queues only what differs from the kernel,
@@ -215,15 +219,15 @@ func (t portTable) put(c *conn, comment string, ports HostPorts, holders Holders
 }
 
 // queueRemoval queues the deletion of what the owner with a comment has of ports,
-// or without ports, of all elements.
-func (t portTable) queueRemoval(c *conn, comment string, ports *HostPorts) error {
+// or without ports, of all elements. It tells whether there is anything.
+func (t portTable) queueRemoval(c *conn, comment string, ports *HostPorts) (bool, error) {
 	items, err := t.ownItems(c, comment, ports)
 	for _, i := range items {
 		if err := c.deleteElement(t.set(i.set), i.key); err != nil {
-			return err
+			return true, err
 		}
 	}
-	return err
+	return len(items) > 0, err
 }
 
 func (t portTable) ownItems(c *conn, comment string, ports *HostPorts) ([]item, error) {
@@ -288,7 +292,8 @@ func (t portTable) queueEviction(c *conn, comment string, there *element, e mapp
 		return nil
 	}
 	removed[there.comment] = true
-	return t.queueRemoval(c, there.comment, nil)
+	_, err := t.queueRemoval(c, there.comment, nil)
+	return err
 }
 
 // serves tells whether an element of a holder that is not gone serves the owner

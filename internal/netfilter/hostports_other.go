@@ -17,14 +17,12 @@ import (
 // after an upgrade, those that were made before are iptables', or in upstream's
 // tables. A port is held, whichever has it.
 
-// freeOfOthers is for nftables. It looks with one connection.
-func freeOfOthers(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
-	return withConn(ctx, func(c *conn) error {
-		if err := freeOfIPTables(ctx, c, owner, ports, holders); err != nil {
-			return err
-		}
-		return freeOfUpstream(ctx, c, owner, ports)
-	})
+// freeOfOthers is for nftables.
+func freeOfOthers(ctx context.Context, c *conn, owner plugin.Owner, ports HostPorts, holders Holders) error {
+	if err := freeOfIPTables(ctx, c, owner, ports, holders); err != nil {
+		return err
+	}
+	return freeOfUpstream(ctx, c, owner, ports)
 }
 
 // freeOfIPTables starts programs only if iptables maps any ports at all.

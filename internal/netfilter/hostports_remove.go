@@ -28,32 +28,52 @@ type Mapped struct {
 // written for the owner, and tells whether there was anything. It goes on after
 // an error.
 func RemovePorts(ctx context.Context, owner plugin.Owner, known Mapped, holders Holders) (removed bool, err error) {
-	removals, err := portsInNFTables(ctx, owner, known, holders)
-	errs := []error{err}
+	errs := []error{removing(ctx, func(c *conn) (err error) {
+		removed, err = removeNFTPorts(ctx, c, owner, known, holders)
+		return err
+	})}
 	for _, f := range families() {
 		for _, c := range containerChains(owner) {
 			if f.legacyMentions("nat", c.chain) {
-				removals = append(removals, func() error { return f.removeLegacyPorts(ctx, owner, c, holders) })
+				removed = true
+				errs = append(errs, f.removeLegacyChain(ctx, owner, c, holders))
 			}
 		}
 	}
-	for _, remove := range removals {
-		errs = append(errs, remove())
+	return removed, errors.Join(errs...)
+}
+
+// removeNFTPorts removes what nf_tables holds of the owner.
+func removeNFTPorts(ctx context.Context, c *conn, owner plugin.Owner, known Mapped, holders Holders) (removed bool, err error) {
+	var errs []error
+	note := func(found bool, err error) {
+		removed = removed || found
+		errs = append(errs, err)
 	}
-	return len(removals) > 0, errors.Join(errs...)
+	note(removeFromPortTables(ctx, c, owner, known.Ports))
+	for _, f := range families() {
+		for _, chain := range containerChains(owner) {
+			note(f.removeNFTChain(ctx, c, owner, chain, holders))
+		}
+		note(f.removeUpstream(ctx, c, func(rule upstreamRule) bool { return rule.of(owner.ContainerID, known.Addresses) }))
+	}
+	return removed, errors.Join(errs...)
 }
 
 // removeFromPortTables is one transaction for both families: one that deletes
 // something keeps the next waiting (see registry.put).
-func removeFromPortTables(ctx context.Context, owner plugin.Owner, ports *HostPorts) error {
-	return retrying(ctx, func(c *conn) error {
+func removeFromPortTables(ctx context.Context, c *conn, owner plugin.Owner, ports *HostPorts) (removed bool, err error) {
+	err = c.retrying(ctx, func(c *conn) error {
 		for _, f := range families() {
-			if err := f.portTable().queueRemoval(c, owner.Comment(), ports); err != nil {
+			queued, err := f.portTable().queueRemoval(c, owner.Comment(), ports)
+			if err != nil {
 				return f.portTable().wrap(err)
 			}
+			removed = removed || queued
 		}
 		return c.commit()
 	})
+	return removed, err
 }
 
 // containerChainRef is a chain of a container and where the jumps to it are.
@@ -63,69 +83,22 @@ func containerChains(owner plugin.Owner) []containerChainRef {
 	return []containerChainRef{{containerChain(owner, "DN-"), dnatChain}, {containerChain(owner, "SN-"), snatChain}}
 }
 
-// portsInNFTables looks, with one connection, for what nf_tables holds of the
-// owner, and returns how to remove it.
-func portsInNFTables(ctx context.Context, owner plugin.Owner, known Mapped, holders Holders) (removals []func() error, err error) {
-	err = withConn(ctx, func(c *conn) error {
-		own := 0
-		for _, f := range families() {
-			items, err := f.portTable().ownItems(c, owner.Comment(), known.Ports)
-			if err != nil {
-				return f.portTable().wrap(err)
-			}
-			own += len(items)
-			found, err := f.portsHeld(ctx, c, owner, known, holders)
-			if err != nil {
-				return err
-			}
-			removals = append(removals, found...)
-		}
-		if own > 0 {
-			removals = append(removals, func() error { return removeFromPortTables(ctx, owner, known.Ports) })
-		}
-		return nil
-	})
-	if errors.Is(err, errNoNFTables) {
-		return nil, nil
+// removeNFTChain removes a container's chain from the table of iptables-nft, or
+// leaves in it what the container's other attachments have. It tells whether the
+// chain was there.
+func (f family) removeNFTChain(ctx context.Context, c *conn, owner plugin.Owner, ref containerChainRef, holders Holders) (bool, error) {
+	there, err := c.hasChain(f.natTable(), ref.chain)
+	if !there {
+		return false, err
 	}
-	return removals, err
+	if siblings := holders.Siblings(owner); len(siblings) > 0 && ref.parent == dnatChain {
+		return true, f.mapPorts(ctx, owner, siblings, holders)
+	}
+	return true, f.dropNFTChain(ctx, c, ref)
 }
 
-// portsHeld returns how to remove what one family's other tables hold of the
-// owner.
-func (f family) portsHeld(ctx context.Context, c *conn, owner plugin.Owner, known Mapped, holders Holders) (removals []func() error, err error) {
-	for _, chain := range containerChains(owner) {
-		there, err := c.hasChain(f.natTable(), chain.chain)
-		if err != nil {
-			return nil, err
-		}
-		if there {
-			removals = append(removals, func() error { return f.removeNFTPorts(ctx, owner, chain, holders) })
-		}
-	}
-	upstream, err := f.upstreamRules(c, func(rule upstreamRule) bool { return rule.of(owner.ContainerID, known.Addresses) })
-	if err != nil {
-		return nil, err
-	}
-	if len(upstream) > 0 {
-		removals = append(removals, func() error {
-			return f.removeUpstream(ctx, func(rule upstreamRule) bool { return rule.of(owner.ContainerID, known.Addresses) })
-		})
-	}
-	return removals, nil
-}
-
-// removeNFTPorts removes a container's chain from the table of iptables-nft, or
-// leaves in it what the container's other attachments have.
-func (f family) removeNFTPorts(ctx context.Context, owner plugin.Owner, c containerChainRef, holders Holders) error {
-	if siblings := holders.Siblings(owner); len(siblings) > 0 && c.parent == dnatChain {
-		return f.mapPorts(ctx, owner, siblings, holders)
-	}
-	return f.dropNFTChain(ctx, c)
-}
-
-func (f family) dropNFTChain(ctx context.Context, ref containerChainRef) error {
-	err := retrying(ctx, func(c *conn) error {
+func (f family) dropNFTChain(ctx context.Context, c *conn, ref containerChainRef) error {
+	err := c.retrying(ctx, func(c *conn) error {
 		if exists, err := c.hasChain(f.natTable(), ref.chain); !exists {
 			return err
 		}
@@ -149,8 +122,8 @@ func (f family) dropNFTChain(ctx context.Context, ref containerChainRef) error {
 	return nil
 }
 
-// removeLegacyPorts does what removeNFTPorts does with iptables-legacy.
-func (f family) removeLegacyPorts(ctx context.Context, owner plugin.Owner, c containerChainRef, holders Holders) error {
+// removeLegacyChain does what removeNFTChain does with iptables-legacy.
+func (f family) removeLegacyChain(ctx context.Context, owner plugin.Owner, c containerChainRef, holders Holders) error {
 	if siblings := holders.Siblings(owner); len(siblings) > 0 && c.parent == dnatChain {
 		return f.legacy().mapPorts(ctx, owner, siblings, holders)
 	}
@@ -183,15 +156,18 @@ func (f family) dropLegacyChains(ctx context.Context, selected func(savedTable) 
 // name no network: elsewhere tells of a container whether it may be another
 // network's. It goes on after an error.
 func GCPorts(ctx context.Context, attachments plugin.Attachments, elsewhere func(container string) bool) error {
-	var errs []error
 	stale := func(comment string) bool { return staleEntry(attachments, comment) }
-	nft := kernelHasNFTables()
-	for _, f := range families() {
-		if nft {
-			errs = append(errs, f.portTable().gcElements(ctx, attachments), f.gcNFTPorts(ctx, stale), f.removeUpstream(ctx, func(rule upstreamRule) bool {
+	errs := []error{removing(ctx, func(c *conn) error {
+		var errs []error
+		for _, f := range families() {
+			_, err := f.removeUpstream(ctx, c, func(rule upstreamRule) bool {
 				return rule.container != "" && !attachments.HasContainer(rule.container) && !elsewhere(rule.container)
-			}))
+			})
+			errs = append(errs, f.portTable().gcElements(ctx, c, attachments), f.gcNFTPorts(ctx, c, stale), err)
 		}
+		return errors.Join(errs...)
+	})}
+	for _, f := range families() {
 		if f.legacyMentions("nat", dnatCommentPrefix+commentPrefix(attachments.Network())) {
 			errs = append(errs, f.dropLegacyChains(ctx, func(table savedTable) []string { return table.entriesOf(stale) }, dnatChain))
 		}
@@ -217,21 +193,18 @@ func (t savedTable) entriesOf(selected func(comment string) bool) []string {
 	return chains
 }
 
-func (f family) gcNFTPorts(ctx context.Context, stale func(comment string) bool) error {
+func (f family) gcNFTPorts(ctx context.Context, c *conn, stale func(comment string) bool) error {
 	var chains []string
-	err := withConn(ctx, func(c *conn) error {
-		rules, err := c.GetRules(f.natTable(), f.natChain(dnatChain))
-		for _, rule := range rules {
-			verdict := verdictOf(rule)
-			if verdict != nil && verdict.Kind == expr.VerdictJump && stale(ruleComment(rule)) && !slices.Contains(chains, verdict.Chain) {
-				chains = append(chains, verdict.Chain)
-			}
+	rules, err := c.GetRules(f.natTable(), f.natChain(dnatChain))
+	for _, rule := range rules {
+		verdict := verdictOf(rule)
+		if verdict != nil && verdict.Kind == expr.VerdictJump && stale(ruleComment(rule)) && !slices.Contains(chains, verdict.Chain) {
+			chains = append(chains, verdict.Chain)
 		}
-		return explain(err)
-	})
-	errs := []error{err}
+	}
+	errs := []error{explain(err)}
 	for _, chain := range chains {
-		errs = append(errs, f.dropNFTChain(ctx, containerChainRef{chain, dnatChain}))
+		errs = append(errs, f.dropNFTChain(ctx, c, containerChainRef{chain, dnatChain}))
 	}
 	return errors.Join(errs...)
 }

@@ -84,12 +84,13 @@ func (f family) leadsTo(rule *nftables.Rule) netip.Addr {
 	return netip.Addr{}
 }
 
-func (f family) removeUpstream(ctx context.Context, selected func(upstreamRule) bool) error {
-	err := retrying(ctx, func(c *conn) error {
+func (f family) removeUpstream(ctx context.Context, c *conn, selected func(upstreamRule) bool) (removed bool, err error) {
+	err = c.retrying(ctx, func(c *conn) error {
 		rules, err := f.upstreamRules(c, selected)
 		if err != nil || len(rules) == 0 {
 			return err
 		}
+		removed = true
 		for _, rule := range rules {
 			if err := c.DelRule(rule.Rule); err != nil {
 				return err
@@ -98,9 +99,9 @@ func (f family) removeUpstream(ctx context.Context, selected func(upstreamRule) 
 		return c.commit()
 	})
 	if err != nil {
-		return fmt.Errorf("table %s %s: %w", familyName(f.table), upstreamTable, err)
+		return removed, fmt.Errorf("table %s %s: %w", familyName(f.table), upstreamTable, err)
 	}
-	return nil
+	return removed, nil
 }
 
 // freeOfUpstream removes the rules of containers whose address the owner has got,
@@ -118,9 +119,10 @@ func freeOfUpstream(ctx context.Context, c *conn, owner plugin.Owner, ports Host
 				mapping, _ := f.mappingOf(rule)
 				return plugin.Errorf(errTryAgainLater, "%s is held by container %s, in table %s %s", mapping, rule.container, familyName(f.table), upstreamTable)
 			}
-			err = errors.Join(err, f.removeUpstream(ctx, func(other upstreamRule) bool {
+			_, removeErr := f.removeUpstream(ctx, c, func(other upstreamRule) bool {
 				return other.container == rule.container && other.leadsTo == rule.leadsTo
-			}))
+			})
+			err = errors.Join(err, removeErr)
 		}
 		if err != nil {
 			return err

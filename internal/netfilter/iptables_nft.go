@@ -34,8 +34,8 @@ func (f family) natChain(name string) *nftables.Chain {
 }
 
 // removeFromNFT reduces a chain to what keep says.
-func (f family) removeFromNFT(ctx context.Context, chain string, keep func(savedChain) savedChain) error {
-	err := retrying(ctx, func(c *conn) error {
+func (f family) removeFromNFT(ctx context.Context, c *conn, chain string, keep func(savedChain) savedChain) error {
+	err := c.retrying(ctx, func(c *conn) error {
 		if exists, err := c.hasChain(f.natTable(), chain); !exists {
 			return err
 		}
@@ -158,17 +158,15 @@ func leadingBits(mask net.IPMask) int {
 
 // gcNFT removes the chains of containers that have no valid attachment to the
 // network any more.
-func (f family) gcNFT(ctx context.Context, attachments plugin.Attachments) error {
+func (f family) gcNFT(ctx context.Context, c *conn, attachments plugin.Attachments) error {
 	var stale []string
-	err := withConn(ctx, func(c *conn) error {
-		return c.stable(func() (err error) {
-			stale, err = f.staleNFT(c, attachments)
-			return err
-		})
+	err := c.stable(func() (err error) {
+		stale, err = f.staleNFT(c, attachments)
+		return err
 	})
 	errs := []error{err}
 	for _, chain := range stale {
-		errs = append(errs, f.removeFromNFT(ctx, chain, nothing))
+		errs = append(errs, f.removeFromNFT(ctx, c, chain, nothing))
 	}
 	return errors.Join(errs...)
 }

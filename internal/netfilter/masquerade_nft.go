@@ -228,7 +228,7 @@ func (f family) masqueradeDifferences(c *conn, owner plugin.Owner, addrs []*net.
 	}
 	complete, err := f.upstreamMasquerades(c, owner, f.prefixes(addrs))
 	if err != nil {
-		return nil, fmt.Errorf("table inet %s: %w", upstreamMasquerade, err)
+		return nil, fmt.Errorf("table inet %s: %w", upstreamMasquerade().Name, err)
 	}
 	if complete {
 		return nil, nil

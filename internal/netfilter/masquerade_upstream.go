@@ -28,15 +28,16 @@ import (
 //			goto masq_checks
 //		}
 //	}
-const (
-	upstreamMasquerade = "cni_plugins_masquerade"
-	upstreamChecks     = "masq_checks"
-)
+const upstreamChecks = "masq_checks"
+
+func upstreamMasquerade() *nftables.Table {
+	return &nftables.Table{Family: nftables.TableFamilyINet, Name: "cni_plugins_masquerade"}
+}
 
 // upstreamMasquerades tells whether upstream's rules masquerade all addresses of
 // the owner.
 func (f family) upstreamMasquerades(c *conn, owner plugin.Owner, prefixes []netip.Prefix) (bool, error) {
-	table := &nftables.Table{Family: nftables.TableFamilyINet, Name: upstreamMasquerade}
+	table := upstreamMasquerade()
 	base, err := c.GetRules(table, &nftables.Chain{Table: table, Name: "postrouting"})
 	if err != nil || !leadsToUpstreamChecks(base) {
 		return false, explain(err)

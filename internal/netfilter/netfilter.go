@@ -89,14 +89,39 @@ func kernelHasNFTables() bool {
 // the kernel still holds of its rules stays, and nobody could wait for more. It
 // goes on after an error.
 func RemoveMasquerade(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
-	removals, err := masqueradeInNFTables(ctx, owner, known)
-	errs := []error{err}
-	for _, remove := range removals {
-		errs = append(errs, remove())
+	err := removing(ctx, func(c *conn) error { return removeNFTMasquerade(ctx, c, owner, known) })
+	return errors.Join(err, removeLegacyMasquerade(ctx, owner, known))
+}
+
+// RemoveMasqueradeAndGuard does what RemoveMasquerade and UnguardMAC do, in less
+// time.
+func RemoveMasqueradeAndGuard(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
+	err := removing(ctx, func(c *conn) error {
+		return errors.Join(removeNFTMasquerade(ctx, c, owner, known), unguard(ctx, c, owner))
+	})
+	return errors.Join(err, removeLegacyMasquerade(ctx, owner, known))
+}
+
+func removeNFTMasquerade(ctx context.Context, c *conn, owner plugin.Owner, known []*net.IPNet) error {
+	var errs []error
+	for _, f := range families() {
+		errs = append(errs, f.registry().remove(ctx, c, owner.Comment()))
+		if len(known) > 0 {
+			errs = append(errs, f.removeFromNFT(ctx, c, masqueradeChain(owner), f.without(known)))
+		}
 	}
+	upstream, err := c.hasTable(upstreamMasquerade())
+	if upstream {
+		err = ip.TeardownIPMasqNFTables(owner.Network, owner.IfName, owner.ContainerID)
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+func removeLegacyMasquerade(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
 	if len(known) == 0 {
-		return errors.Join(errs...)
+		return nil
 	}
+	var errs []error
 	for _, f := range families() {
 		errs = append(errs, f.removeFromLegacy(ctx, masqueradeChain(owner), f.without(known)))
 	}
@@ -108,58 +133,31 @@ func RemoveMasquerade(ctx context.Context, owner plugin.Owner, known []*net.IPNe
 // interfaces have. It is for attachments whose addresses nobody knows any more.
 // Without living addresses all goes.
 func PruneMasquerade(ctx context.Context, owner plugin.Owner, living []*net.IPNet) error {
-	chain, inNFTables := masqueradeChain(owner), kernelHasNFTables()
-	var errs []error
-	for _, f := range families() {
-		if inNFTables {
-			errs = append(errs, f.removeFromNFT(ctx, chain, f.only(living)))
+	chain := masqueradeChain(owner)
+	errs := []error{removing(ctx, func(c *conn) error {
+		var errs []error
+		for _, f := range families() {
+			errs = append(errs, f.removeFromNFT(ctx, c, chain, f.only(living)))
 		}
+		return errors.Join(errs...)
+	})}
+	for _, f := range families() {
 		errs = append(errs, f.removeFromLegacy(ctx, chain, f.only(living)))
 	}
 	return errors.Join(errs...)
-}
-
-// masqueradeInNFTables looks, with one connection, for what nf_tables holds of
-// the owner, and returns how to remove it.
-func masqueradeInNFTables(ctx context.Context, owner plugin.Owner, known []*net.IPNet) (removals []func() error, err error) {
-	err = withConn(ctx, func(c *conn) error {
-		for _, f := range families() {
-			r, old := f.registry(), masqueradeChain(owner)
-			hasOwn, err := c.hasChain(&r.table, r.recordChain(owner.Comment()).Name)
-			if err != nil {
-				return err
-			}
-			hasOld, err := c.hasChain(f.natTable(), old)
-			if err != nil {
-				return err
-			}
-			if hasOwn {
-				removals = append(removals, func() error { return r.remove(ctx, owner.Comment()) })
-			}
-			if hasOld && len(known) > 0 {
-				removals = append(removals, func() error { return f.removeFromNFT(ctx, old, f.without(known)) })
-			}
-		}
-		return nil
-	})
-	if errors.Is(err, errNoNFTables) {
-		return nil, nil
-	}
-	upstream := func() error { return ip.TeardownIPMasqNFTables(owner.Network, owner.IfName, owner.ContainerID) }
-	return append(removals, upstream), err
 }
 
 // GC removes what attachments of the network that are not valid any more have
 // left, in the shapes that RemoveMasquerade and UnguardMAC remove. It touches
 // nothing that might be another network's, and goes on after an error.
 func GC(ctx context.Context, attachments plugin.Attachments) error {
-	var errs []error
-	if kernelHasNFTables() {
+	errs := []error{removing(ctx, func(c *conn) error {
+		var errs []error
 		for _, f := range families() {
-			errs = append(errs, f.registry().gc(ctx, attachments), f.gcNFT(ctx, attachments))
+			errs = append(errs, f.registry().gc(ctx, c, attachments), f.gcNFT(ctx, c, attachments))
 		}
-		errs = append(errs, spoofCheck().gc(ctx, attachments), ip.GCIPMasqForNetwork(attachments.Network(), gcAttachments(attachments)))
-	}
+		return errors.Join(append(errs, spoofCheck().gc(ctx, c, attachments), ip.GCIPMasqForNetwork(attachments.Network(), gcAttachments(attachments)))...)
+	})}
 	for _, f := range families() {
 		errs = append(errs, f.gcLegacy(ctx, attachments))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/utils/nftcomment"
 )
 
@@ -55,9 +56,26 @@ func dial(ctx context.Context) (*conn, error) {
 // acknowledgements, which come at once, one for each message.
 const bufferSize = 4 << 20
 
-// close closes the socket in the background: after deletions the kernel takes
-// an RCU grace period for it, some ten milliseconds, which the caller can use.
-func (c *conn) close() { go func() { _ = c.CloseLasting() }() }
+// close does not wait until the kernel has freed what was deleted.
+func (c *conn) close() {
+	socket := -1
+	if raw, err := c.nl.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { socket = int(fd) })
+	}
+	_ = netlinksafe.CloseLater(socket, c.CloseLasting)
+}
+
+// reopen has c use a new socket: a transaction that failed may have left
+// acknowledgements in the old one, and what was queued for it.
+func (c *conn) reopen(ctx context.Context) error {
+	fresh, err := dial(ctx)
+	if err != nil {
+		return err
+	}
+	c.close()
+	*c = *fresh
+	return nil
+}
 
 // withConn calls f with a fresh conn.
 func withConn(ctx context.Context, f func(*conn) error) error {
@@ -69,17 +87,36 @@ func withConn(ctx context.Context, f func(*conn) error) error {
 	return f(c)
 }
 
+// removing is withConn for what is to be removed: a kernel without nf_tables has
+// nothing that could be.
+func removing(ctx context.Context, f func(*conn) error) error {
+	err := withConn(ctx, f)
+	if errors.Is(err, errNoNFTables) {
+		return nil
+	}
+	return err
+}
+
 // attempts bounds how often a change is planned anew because somebody else
 // changed the same objects between our reading and our writing.
 const attempts = 20
 
-// retrying calls f, which reads and then writes, until it has not been
-// overtaken. Each attempt has its own socket: a transaction that failed may
-// have left acknowledgements in the old one.
+// retrying calls c.retrying with a fresh conn.
 func retrying(ctx context.Context, f func(*conn) error) error {
+	return withConn(ctx, func(c *conn) error { return c.retrying(ctx, f) })
+}
+
+// retrying calls f, which reads and then writes, until it has not been
+// overtaken. Whatever comes of it, c can be used afterwards.
+func (c *conn) retrying(ctx context.Context, f func(*conn) error) error {
 	var err error
 	for range attempts {
-		err = withConn(ctx, f)
+		if err = f(c); err == nil {
+			return nil
+		}
+		if reopenErr := c.reopen(ctx); reopenErr != nil {
+			return errors.Join(err, reopenErr)
+		}
 		if !overtaken(err) || ctx.Err() != nil {
 			return err
 		}

@@ -323,28 +323,15 @@ func (r *registry) replace(c *conn, comment string, pairs []pair) error {
 	return r.put(c, comment, pairs)
 }
 
-// remove removes what the owner with a comment has recorded.
-func (r *registry) remove(ctx context.Context, comment string) error {
-	err := retrying(ctx, func(c *conn) error {
+// remove removes what the owner with a comment has recorded, if anything.
+func (r *registry) remove(ctx context.Context, c *conn, comment string) error {
+	err := c.retrying(ctx, func(c *conn) error {
 		if err := r.queueRemoval(c, comment); err != nil {
 			return err
 		}
 		return c.commit()
 	})
 	return r.wrap(err)
-}
-
-// removeIfThere is remove for an owner that may have nothing.
-func (r *registry) removeIfThere(ctx context.Context, comment string) error {
-	var there bool
-	err := withConn(ctx, func(c *conn) (err error) {
-		there, err = c.hasChain(&r.table, r.recordChain(comment).Name)
-		return err
-	})
-	if err != nil || !there {
-		return r.wrap(err)
-	}
-	return r.remove(ctx, comment)
 }
 
 // queueRemoval queues the deletion of what the owner has recorded.
@@ -402,26 +389,25 @@ func (r *registry) eachElement(c *conn, f func(set string, e element)) error {
 // gc removes what attachments of the network have left that are not valid any
 // more: by their records, and then the elements that nobody has recorded. It goes
 // on after an error.
-func (r *registry) gc(ctx context.Context, attachments plugin.Attachments) error {
-	comments, err := r.allComments(ctx)
-	errs := []error{err}
-	for _, comment := range comments {
-		if attachments.StaleComment(comment) {
-			errs = append(errs, r.remove(ctx, comment))
-		}
-	}
-	return errors.Join(append(errs, r.gcElements(ctx, attachments))...)
+func (r *registry) gc(ctx context.Context, c *conn, attachments plugin.Attachments) error {
+	err := r.removeOwners(ctx, c, attachments.StaleComment)
+	return errors.Join(err, r.gcElements(ctx, c, attachments))
 }
 
-// allComments is comments on a connection of its own.
-func (r *registry) allComments(ctx context.Context) (comments []string, err error) {
-	err = withConn(ctx, func(c *conn) error {
-		return c.stable(func() (err error) {
-			comments, err = r.comments(c)
-			return err
-		})
+// removeOwners removes what owners with selected comments have recorded.
+func (r *registry) removeOwners(ctx context.Context, c *conn, selected func(comment string) bool) error {
+	var comments []string
+	err := c.stable(func() (err error) {
+		comments, err = r.comments(c)
+		return err
 	})
-	return comments, r.wrap(err)
+	errs := []error{r.wrap(err)}
+	for _, comment := range comments {
+		if selected(comment) {
+			errs = append(errs, r.remove(ctx, c, comment))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // comments returns the comments of all owners that have a record or an element.
@@ -435,8 +421,8 @@ func (r *registry) comments(c *conn) ([]string, error) {
 	return slices.Compact(comments), err
 }
 
-func (r *registry) gcElements(ctx context.Context, attachments plugin.Attachments) error {
-	err := retrying(ctx, func(c *conn) error {
+func (r *registry) gcElements(ctx context.Context, c *conn, attachments plugin.Attachments) error {
+	err := c.retrying(ctx, func(c *conn) error {
 		items, err := r.itemsOf(c, attachments.StaleComment)
 		if err != nil {
 			return err

@@ -148,14 +148,14 @@ func CheckMAC(ctx context.Context, owner plugin.Owner, hostLink string, mac net.
 // UnguardMAC removes what GuardMAC wrote for the owner, and what versions up to
 // 1.9 of the plugins did. What is not there is no error.
 func UnguardMAC(ctx context.Context, owner plugin.Owner) error {
-	err := errors.Join(
-		spoofCheck().remove(ctx, owner.Comment()),
-		removeOldSpoofCheck(ctx, owner),
+	return removing(ctx, func(c *conn) error { return unguard(ctx, c, owner) })
+}
+
+func unguard(ctx context.Context, c *conn, owner plugin.Owner) error {
+	return errors.Join(
+		spoofCheck().remove(ctx, c, owner.Comment()),
+		removeOldSpoofCheck(ctx, c, owner),
 	)
-	if errors.Is(err, errNoNFTables) {
-		return nil
-	}
-	return err
 }
 
 // upstreamGuards is the table in which upstream's plugins have two chains for
@@ -214,10 +214,10 @@ func jumpTo(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictJump
 // removeOldSpoofCheck removes two chains of the attachment in the table
 // "bridge nat" and the rules of PREROUTING that lead to them. Their names do
 // not tell the network, for which reason GC leaves them alone.
-func removeOldSpoofCheck(ctx context.Context, owner plugin.Owner) error {
+func removeOldSpoofCheck(ctx context.Context, c *conn, owner plugin.Owner) error {
 	table, chain := upstreamGuards(), upstreamGuardChain(owner)
 	comment := "macspoofchk-" + owner.ContainerID + "-" + owner.IfName
-	return retrying(ctx, func(c *conn) error {
+	return c.retrying(ctx, func(c *conn) error {
 		first, err := c.hasChain(table, chain)
 		if err != nil {
 			return err

@@ -7,7 +7,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"net"
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
@@ -77,17 +76,9 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 // namespace nor a configuration that makes sense, and goes on past failures.
 func del(ctx context.Context, req *plugin.Request, _ *Config) error {
 	known, err := vethpair.Silence(req)
-	rulesRemoved := plugin.Background(func() error { return removeRules(ctx, req.Owner(), known) })
+	// Whatever the configuration says: it may have changed since ADD.
+	rulesRemoved := plugin.Background(func() error { return netfilter.RemoveMasqueradeAndGuard(ctx, req.Owner(), known) })
 	return errors.Join(err, req.IPAM.Del(ctx), vethpair.Delete(req), rulesRemoved(), masquerade.Prune(ctx, req, known))
-}
-
-// removeRules removes the attachment's rules whatever the configuration says:
-// it may have changed since ADD.
-func removeRules(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
-	return errors.Join(
-		netfilter.RemoveMasquerade(ctx, owner, known),
-		netfilter.UnguardMAC(ctx, owner),
-	)
 }
 
 func status(ctx context.Context, _ *plugin.Request, c *Config) error {
