@@ -59,9 +59,9 @@ func (r *Report) Up(l netlink.Link) {
 	}
 }
 
-// Addresses notes every address of want that l does not have. Only addresses of
-// the interface with the given index in the result count; those without an
-// index belong to every interface.
+// Addresses notes every address of want that l does not have, or has and does not
+// use, because it is a duplicate. Only addresses of the interface with the given
+// index in the result count; those without an index belong to every interface.
 func (r *Report) Addresses(l netlink.Link, index int, want []*current.IPConfig) {
 	have, err := netlinksafe.AddrList(l, netlink.FAMILY_ALL)
 	if err != nil {
@@ -72,19 +72,23 @@ func (r *Report) Addresses(l netlink.Link, index int, want []*current.IPConfig) 
 		if ip.Interface != nil && *ip.Interface != index {
 			continue
 		}
-		if !hasAddress(have, ip.Address) {
+		switch found := findAddress(have, ip.Address); {
+		case found == nil:
 			r.Addf("%s: the address %s is missing", l.Attrs().Name, ip.Address.String())
+		case found.Flags&unix.IFA_F_DADFAILED != 0:
+			r.Addf("%s: the address %s is in use by somebody else: duplicate address detection failed", l.Attrs().Name, ip.Address.String())
 		}
 	}
 }
 
-func hasAddress(have []netlink.Addr, want net.IPNet) bool {
-	for _, addr := range have {
+// findAddress returns the one of have that is want, or nil.
+func findAddress(have []netlink.Addr, want net.IPNet) *netlink.Addr {
+	for i, addr := range have {
 		if addr.IP.Equal(want.IP) && addr.Mask.String() == want.Mask.String() {
-			return true
+			return &have[i]
 		}
 	}
-	return false
+	return nil
 }
 
 // Routes notes every route of want that the kernel does not have. A route that

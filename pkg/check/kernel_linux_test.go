@@ -122,6 +122,17 @@ var _ = Describe("the kernel's state", func() {
 					"eth0: the address 2001:db8::4/64 is missing; eth0: the address 2001:db8:5::5/128 is missing"))
 		})
 
+		It("are of no use when somebody else has them", func() {
+			inside(netns, func() {
+				addAddress("peer", "2001:db8::6/64")
+				detected, err := netlink.ParseAddr("2001:db8::6/64")
+				Expect(err).NotTo(HaveOccurred())
+				Expect(netlink.AddrAdd(find("eth0"), detected)).To(Succeed())
+			})
+			Eventually(func() error { return addresses(0, ip("2001:db8::6/64")) }, "10s", "50ms").
+				Should(MatchError("eth0: the address 2001:db8::6/64 is in use by somebody else: duplicate address detection failed"))
+		})
+
 		It("belong to an interface, or to all", func() {
 			first, second := ip("10.1.2.3/24"), ip("10.1.2.4/24")
 			first.Interface, second.Interface = current.Int(0), current.Int(1)
