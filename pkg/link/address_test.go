@@ -71,6 +71,23 @@ var _ = Describe("taking addresses off a link", func() {
 		})
 	})
 
+	DescribeTable("says what IPv6 is missing when it cannot add one",
+		func(prepare func() error, want string) {
+			inside(func() {
+				Expect(prepare()).To(Succeed())
+				address := &net.IPNet{IP: net.ParseIP("2001:db8::9"), Mask: net.CIDRMask(64, 128)}
+				Expect(link.AddAddress(left, address, true)).To(MatchError("add the address 2001:db8::9/64 to left: " + want))
+			})
+		},
+		Entry("where it is switched off", func() error { return sysctl.Set("net/ipv6/conf/left/disable_ipv6", "1") },
+			"permission denied; IPv6 is switched off there, set net/ipv6/conf/left/disable_ipv6 to 0"),
+		Entry("where the MTU is too small", func() error { return netlink.LinkSetMTU(left, 1279) },
+			"invalid argument; IPv6 needs an MTU of 1280, and left has 1279"),
+		Entry("but not where it is there", func() error {
+			return link.AddAddress(left, &net.IPNet{IP: net.ParseIP("2001:db8::9"), Mask: net.CIDRMask(64, 128)}, true)
+		}, "file exists"),
+	)
+
 	DescribeTable("takes one and leaves those of its subnet",
 		func(allowed string) {
 			const key = "net/ipv4/conf/left/promote_secondaries"

@@ -22,6 +22,9 @@ type Change struct {
 	Request  *nl.NetlinkRequest
 	What     string // for the error: "add the address 10.1.2.3/24 to eth0"
 	Optional bool   // it may fail
+	// Hint says what the kernel may have meant by an error, which says too little
+	// by itself: "; " and a sentence, or nothing. It may be nil.
+	Hint func(error) string
 }
 
 // batchLength is how many changes go in one Batch: what the kernel says to those
@@ -51,10 +54,17 @@ func applyBatch(changes []Change) error {
 	}
 	for i, change := range changes {
 		if answers[i] != nil && !change.Optional {
-			return fmt.Errorf("%s: %w", change.What, answers[i])
+			return fmt.Errorf("%s: %w%s", change.What, answers[i], change.hint(answers[i]))
 		}
 	}
 	return nil
+}
+
+func (c Change) hint(err error) string {
+	if c.Hint == nil {
+		return ""
+	}
+	return c.Hint(err)
 }
 
 // SetUp sets l up.
@@ -124,7 +134,31 @@ func Address(l netlink.Link, address *net.IPNet, noDAD bool) Change {
 	if family == unix.AF_INET && ones < bits-1 { // RFC 3021: two addresses and no broadcast in a /31
 		request.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast(local, address.Mask)))
 	}
-	return Change{Request: request, What: fmt.Sprintf("add the address %s to %s", address, l.Attrs().Name)}
+	change := Change{Request: request, What: fmt.Sprintf("add the address %s to %s", address, l.Attrs().Name)}
+	if family == unix.AF_INET6 {
+		change.Hint = func(err error) string { return missingIPv6(l, err) }
+	}
+	return change
+}
+
+// missingIPv6 says why l can have no address of IPv6, if that is what the
+// kernel meant.
+func missingIPv6(l netlink.Link, err error) string {
+	const smallestMTU = 1280 // RFC 8200, section 5
+	now, findErr := FindByIndex(l.Attrs().Index)
+	if findErr != nil {
+		return ""
+	}
+	attrs := now.Attrs()
+	switch {
+	case errors.Is(err, unix.EACCES):
+		return fmt.Sprintf("; IPv6 is switched off there, set net/ipv6/conf/%s/disable_ipv6 to 0", attrs.Name)
+	case errors.Is(err, unix.EINVAL) && attrs.MTU < smallestMTU:
+		return fmt.Sprintf("; IPv6 needs an MTU of %d, and %s has %d", smallestMTU, attrs.Name, attrs.MTU)
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return "; the kernel has no IPv6"
+	}
+	return ""
 }
 
 func broadcast(local net.IP, mask net.IPMask) net.IP {
