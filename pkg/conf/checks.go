@@ -36,7 +36,8 @@ func CanonicalMAC(text string) string {
 }
 
 // LinkName notes a problem unless name can be the name of a network interface.
-// Of one with a per cent sign the kernel makes up another, net0 of net%d.
+// Of one with a per cent sign the kernel makes up another, net0 of net%d. The
+// parameters of all and of default are not those of an interface.
 func LinkName(p *Problems, path, name string) {
 	switch {
 	case name == "":
@@ -45,9 +46,17 @@ func LinkName(p *Problems, path, name string) {
 		p.Add(path, "%q is longer than the 15 bytes that the kernel allows", name)
 	case name == "." || name == ".." || strings.ContainsAny(name, "/:%") || strings.ContainsFunc(name, unicode.IsSpace):
 		p.Add(path, "%q cannot be the name of an interface: it must not be . or .., nor contain a slash, colon, per cent sign or white space", name)
+	case name == "all" || name == "default":
+		p.Add(path, "%q cannot be the name of an interface: the kernel keeps it for the parameters of all interfaces", name)
 	}
 }
 
 // MTU notes a problem unless mtu is one that a device can have; 0 leaves it to
 // the kernel.
-func MTU(p *Problems, path string, mtu int) { p.Range(path, mtu, 0, 65535) }
+func MTU(p *Problems, path string, mtu int) {
+	const smallest = 68 // RFC 791; of Ethernet devices, ETH_MIN_MTU
+	if mtu > 0 && mtu < smallest {
+		p.Add(path, "%d is smaller than %d, with which Ethernet and IPv4 begin", mtu, smallest)
+	}
+	p.Range(path, mtu, 0, 65535)
+}

@@ -159,6 +159,12 @@ var _ = Describe("Problems", func() {
 		Expect(code(p.Err())).To(Equal(types.ErrInvalidEnvironmentVariables))
 		Expect(p.Err()).To(MatchError(ContainSubstring(`CNI_IFNAME: "net%d" cannot be the name of an interface`)))
 		p = conf.Problems{}
+		for _, name := range []string{"all", "default", "all0"} {
+			conf.LinkName(&p, "CNI_IFNAME", name)
+		}
+		const kept = "cannot be the name of an interface: the kernel keeps it for the parameters of all interfaces"
+		Expect(p.Err()).To(MatchError(`CNI_IFNAME: "all" ` + kept + `; CNI_IFNAME: "default" ` + kept))
+		p = conf.Problems{}
 		p.Add("CNI_ARGS.MAC", "bad")
 		Expect(code(p.Err())).To(Equal(types.ErrInvalidEnvironmentVariables))
 		p.Range("vlan", 5000, 0, 4094)
@@ -169,6 +175,24 @@ var _ = Describe("Problems", func() {
 		Expect(p.Err()).To(MatchError("CNI_ARGS.MAC: bad; vlan: 5000 is outside 0-4094; mode: \"x\" is not one of l2, l3"))
 	})
 })
+
+var _ = DescribeTable("MTU",
+	func(mtu int, problem string) {
+		var p conf.Problems
+		conf.MTU(&p, "mtu", mtu)
+		if problem == "" {
+			Expect(p.Err()).To(Succeed())
+			return
+		}
+		Expect(p.Err()).To(MatchError(problem))
+	},
+	Entry("the kernel's own", 0, ""),
+	Entry("the smallest", 68, ""),
+	Entry("the largest", 65535, ""),
+	Entry("too small for any device", 67, "mtu: 67 is smaller than 68, with which Ethernet and IPv4 begin"),
+	Entry("negative", -1, "mtu: -1 is outside 0-65535"),
+	Entry("too large", 65536, "mtu: 65536 is outside 0-65535"),
+)
 
 var _ = DescribeTable("ParseEnvArgs",
 	func(text string, want conf.EnvArgs, problem string) {
