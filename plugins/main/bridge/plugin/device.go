@@ -55,19 +55,37 @@ func createBridge(c *Config) (netlink.Link, error) {
 	if err := netlink.LinkAdd(bridge); err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, fmt.Errorf("create bridge %s: %w", c.Bridge, err)
 	}
-	// A router advertisement must not configure the bridge. And until it knows
-	// that its link-local address has no duplicate it solicits no neighbours,
-	// that is, forwards nothing. The kernel may have been built without IPv6.
-	_ = sysctl.Set("net/ipv6/conf/"+c.Bridge+"/accept_ra", "0")
-	if !c.EnableDAD {
-		_ = sysctl.Set("net/ipv6/conf/"+c.Bridge+"/accept_dad", "0")
-	}
+	silenceIPv6(c, c.Bridge)
 	return link.Find(c.Bridge)
 }
+
+// silenceIPv6 configures a device that the plugin has made. It takes no router
+// advertisements, see refuseAdvertisements. And until it knows that its link-local
+// address has no duplicate it solicits no neighbours, that is, forwards nothing.
+// The kernel may have been built without IPv6, and /proc/sys may be read-only.
+func silenceIPv6(c *Config, device string) {
+	_ = sysctl.Set(acceptRA(device), "0")
+	if !c.EnableDAD {
+		_ = sysctl.Set("net/ipv6/conf/"+device+"/accept_dad", "0")
+	}
+}
+
+// refuseAdvertisements keeps router advertisements, which any container can send,
+// from giving the host addresses and a default route through that container. It is
+// for a device that was there before: where somebody has set 2, with which they
+// count on a router, too, the host gets its own from them.
+func refuseAdvertisements(device string) {
+	if value, err := sysctl.Sysctl(acceptRA(device)); err == nil && value == "1" {
+		_ = sysctl.Write(acceptRA(device), "0")
+	}
+}
+
+func acceptRA(device string) string { return "net/ipv6/conf/" + device + "/accept_ra" }
 
 // reconcile changes what differs from the configuration on a bridge that was
 // there before, or says why it cannot.
 func reconcile(c *Config, bridge *netlink.Bridge) error {
+	refuseAdvertisements(bridge.Name)
 	if c.MTU != 0 && c.MTU != bridge.MTU {
 		if err := changeMTU(bridge, c.MTU); err != nil {
 			return err
@@ -228,7 +246,7 @@ func ensureVLANGateway(c *Config, bridge *netlink.Bridge) (netlink.Link, error) 
 	name := c.vlanGateway()
 	device, err := link.Find(name)
 	if errors.Is(err, link.ErrNotFound) {
-		device, err = createVLANGateway(name, bridge)
+		device, err = createVLANGateway(c, name, bridge)
 	}
 	if err != nil {
 		return nil, err
@@ -236,6 +254,7 @@ func ensureVLANGateway(c *Config, bridge *netlink.Bridge) (netlink.Link, error) 
 	if device.Type() != "veth" {
 		return nil, fmt.Errorf("%s exists and is no veth but of type %s; it should be the gateway device of VLAN %d", name, device.Type(), c.VLAN)
 	}
+	refuseAdvertisements(device.Attrs().Name)
 	port, err := link.FindByIndex(device.Attrs().ParentIndex)
 	if err != nil {
 		return nil, fmt.Errorf("find the other end of %s: %w", name, err)
@@ -246,7 +265,7 @@ func ensureVLANGateway(c *Config, bridge *netlink.Bridge) (netlink.Link, error) 
 	return device, nil
 }
 
-func createVLANGateway(name string, bridge *netlink.Bridge) (netlink.Link, error) {
+func createVLANGateway(c *Config, name string, bridge *netlink.Bridge) (netlink.Link, error) {
 	peer, err := ip.RandomVethName()
 	if err != nil {
 		return nil, err
@@ -259,12 +278,13 @@ func createVLANGateway(name string, bridge *netlink.Bridge) (netlink.Link, error
 	if err := netlink.LinkAdd(pair); err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, fmt.Errorf("create the VLAN gateway device %s: %w", name, err)
 	}
+	silenceIPv6(c, name)
 	return link.Find(name)
 }
 
 func attachVLANGateway(c *Config, bridge *netlink.Bridge, device, port netlink.Link) error {
 	if port.Attrs().MasterIndex != bridge.Index {
-		if err := netlink.LinkSetMaster(port, bridge); err != nil {
+		if err := link.Join(port.Attrs().Index, link.Port{Bridge: bridge.Index}); err != nil {
 			return fmt.Errorf("attach to %s: %w", c.Bridge, err)
 		}
 	}
