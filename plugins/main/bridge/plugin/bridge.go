@@ -52,7 +52,10 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := nameInterfaces(req, bridge, pair, result); err != nil {
 		return nil, err
 	}
-	gateways := planGateways(c, result)
+	gateways, err := planGateways(c, result)
+	if err != nil {
+		return nil, err
+	}
 	if err := configureContainer(ctx, req, c, pair, result); err != nil {
 		return nil, err
 	}

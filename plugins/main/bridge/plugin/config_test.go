@@ -145,7 +145,8 @@ var _ = Describe("planGateways", func() {
 
 	It("takes the first address of the subnet, once", func() {
 		result := answer("10.1.2.3/24", "10.1.2.4/24", "2001:db8::5/64")
-		gateways := planGateways(&Config{IsGateway: true}, result)
+		gateways, err := planGateways(&Config{IsGateway: true}, result)
+		Expect(err).NotTo(HaveOccurred())
 		Expect(texts(gateways)).To(Equal([]string{"10.1.2.1/24", "2001:db8::1/64"}))
 		Expect(result.Routes).To(BeEmpty())
 	})
@@ -153,7 +154,8 @@ var _ = Describe("planGateways", func() {
 	It("adds one default route a family", func() {
 		result := answer("10.1.2.3/24", "10.9.0.3/16", "2001:db8::5/64")
 		result.IPs[0].Gateway = net.ParseIP("10.1.2.254")
-		planGateways(&Config{IsGateway: true, IsDefaultGateway: true}, result)
+		_, err := planGateways(&Config{IsGateway: true, IsDefaultGateway: true}, result)
+		Expect(err).NotTo(HaveOccurred())
 		Expect(result.Routes).To(HaveLen(2))
 		Expect(result.Routes[0].Dst.String()).To(Equal("0.0.0.0/0"))
 		Expect(result.Routes[0].GW.String()).To(Equal("10.1.2.254"))
@@ -163,8 +165,16 @@ var _ = Describe("planGateways", func() {
 	It("adds no default route beside one of IPAM's, with or without a gateway", func() {
 		result := answer("10.1.2.3/24")
 		result.Routes = []*types.Route{{Dst: *cidr("0.0.0.0/0")}}
-		planGateways(&Config{IsGateway: true, IsDefaultGateway: true}, result)
+		_, err := planGateways(&Config{IsGateway: true, IsDefaultGateway: true}, result)
+		Expect(err).NotTo(HaveOccurred())
 		Expect(result.Routes).To(HaveLen(1))
+	})
+
+	It("refuses a gateway of the other family", func() {
+		result := answer("10.1.2.3/24", "10.9.0.3/16")
+		result.IPs[1].Gateway = net.ParseIP("2001:db8::1")
+		_, err := planGateways(&Config{IsGateway: true}, result)
+		Expect(err).To(MatchError(ContainSubstring("ips[1].gateway: 2001:db8::1 is not of the family of 10.9.0.3/16")))
 	})
 })
 
@@ -203,7 +213,7 @@ func FuzzParse(f *testing.F) {
 		c.Validate(&p, nil)
 		if p.Err() == nil {
 			planVLANs(c)
-			planGateways(c, &current.Result{})
+			_, _ = planGateways(c, &current.Result{})
 			c.ContainerMAC(nil)
 		}
 	})

@@ -12,25 +12,30 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/pkg/ip"
+	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
 // planGateways completes the answer of the IPAM plugin and returns it with the
 // addresses that the bridge has to have. An address without a gateway gets the
 // first one of its subnet when the bridge is the gateway; a default route is
 // added for each family that has none when it is the default gateway.
-func planGateways(c *Config, result *current.Result) []*net.IPNet {
+func planGateways(c *Config, result *current.Result) ([]*net.IPNet, error) {
 	if !c.IsGateway {
-		return nil
+		return nil, nil
 	}
-	for _, addr := range result.IPs {
+	for i, addr := range result.IPs {
 		if addr.Gateway == nil {
 			addr.Gateway = ip.NextIP(addr.Address.IP.Mask(addr.Address.Mask))
+		}
+		if isIPv4(addr.Gateway) != isIPv4(addr.Address.IP) {
+			return nil, plugin.Errorf(types.ErrInvalidNetworkConfig,
+				"ips[%d].gateway: %s is not of the family of %s, whose subnet it would have on the bridge", i, addr.Gateway, addr.Address.String())
 		}
 		if c.IsDefaultGateway {
 			addDefaultRoute(result, addr.Gateway)
 		}
 	}
-	return gatewaysOf(result.IPs)
+	return gatewaysOf(result.IPs), nil
 }
 
 // gatewaysOf returns the addresses that the bridge has to have: the gateways,

@@ -34,6 +34,10 @@ func planRoutes(ips []*current.IPConfig) (routePlan, error) {
 				"ips[%d]: the IPAM plugin gave %s no gateway, and the host's end of the pair needs an address; configure one",
 				i, ip.Address.String())
 		}
+		if (ip.Gateway.To4() == nil) != (ip.Address.IP.To4() == nil) {
+			return plan, plugin.Errorf(types.ErrInvalidNetworkConfig,
+				"ips[%d].gateway: %s is not of the family of %s, which is to be reached through it", i, ip.Gateway, ip.Address.String())
+		}
 		plan.add(ip)
 	}
 	return plan, nil

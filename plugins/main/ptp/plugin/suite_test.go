@@ -90,6 +90,11 @@ var _ = Describe("planRoutes", func() {
 		_, err := planRoutes(ips("10.0.0.5/24"))
 		Expect(err).To(MatchError(ContainSubstring("ips[0]: the IPAM plugin gave 10.0.0.5/24 no gateway")))
 	})
+
+	It("needs one of the address's family", func() {
+		_, err := planRoutes(ips("10.0.0.5/24 via 10.0.0.1", "10.0.0.6/24 via fd00::1"))
+		Expect(err).To(MatchError(ContainSubstring("ips[1].gateway: fd00::1 is not of the family of 10.0.0.6/24")))
+	})
 })
 
 var _ = Describe("packets", func() {
