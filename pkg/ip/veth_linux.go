@@ -24,7 +24,7 @@ func SetupVeth(contVethName string, mtu int, contVethMac string, hostNS ns.NetNS
 // one called contVethName in the calling thread's namespace, one called
 // hostVethName in hostNS. Both are up, and the host's takes no router
 // advertisements. An empty hostVethName stands for a random one, an empty
-// contVethMac for a random address, mtu 0 for the kernel's default.
+// contVethMac for a random address, an mtu of 0 or less for the kernel's default.
 func SetupVethWithName(contVethName, hostVethName string, mtu int, contVethMac string, hostNS ns.NetNS) (net.Interface, net.Interface, error) {
 	mac, err := parseMAC(contVethMac)
 	if err != nil {
@@ -33,7 +33,7 @@ func SetupVethWithName(contVethName, hostVethName string, mtu int, contVethMac s
 	spec := link.VethSpec{
 		Host:      link.VethEnd{Name: hostVethName, Netns: hostNS},
 		Container: link.VethEnd{Name: contVethName, MAC: mac},
-		MTU:       mtu,
+		MTU:       max(mtu, 0),
 	}
 	if err := createPair(&spec); err != nil {
 		return net.Interface{}, net.Interface{}, err

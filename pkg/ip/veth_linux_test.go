@@ -3,6 +3,7 @@
 package ip_test
 
 import (
+	"fmt"
 	"net"
 	"os"
 
@@ -56,10 +57,12 @@ var _ = Describe("veth pairs", func() {
 	})
 
 	It("has the default MTU when none is given", func() {
-		hostEnd, containerEnd, err := setup("eth0", "", 0, "")
-		Expect(err).NotTo(HaveOccurred())
-		Expect(hostEnd.MTU).To(Equal(1500))
-		Expect(containerEnd.MTU).To(Equal(1500))
+		for _, none := range []int{0, -1} {
+			hostEnd, containerEnd, err := setup(fmt.Sprintf("eth%d", -none), "", none, "")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(hostEnd.MTU).To(Equal(1500))
+			Expect(containerEnd.MTU).To(Equal(1500))
+		}
 	})
 
 	It("gets an explicit MAC address on the container's side only", func() {
