@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/link"
@@ -169,6 +170,17 @@ var _ = Describe("frames", func() {
 			result := rig.Add(one, c)
 			Expect(result.Interfaces).To(HaveLen(4))
 			Expect(result.Interfaces[3].Name).To(Equal("br0.100"))
+			rig.OnHost(func() {
+				device := testrig.Find("br0.100")
+				addresses, err := netlink.AddrList(device, netlink.FAMILY_V6)
+				Expect(err).NotTo(HaveOccurred())
+				for _, addr := range addresses {
+					Expect(addr.Flags&unix.IFA_F_TENTATIVE).To(BeZero(), "%s: with a tentative one nothing is forwarded", addr.IPNet)
+				}
+				port, err := netlink.LinkByIndex(device.Attrs().ParentIndex)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(netlink.AddrList(port, netlink.FAMILY_V6)).To(BeEmpty())
+			})
 			rig.Add(two, c)
 			Expect(testrig.Reach(one.Netns, rig.Host, "10.1.2.1")).To(Equal("10.1.2.2"))
 			Expect(testrig.Reach(two.Netns, one.Netns, "fd00:1:2::2")).To(Equal("fd00:1:2::3"))
