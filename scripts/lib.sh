@@ -64,7 +64,7 @@ find_go() {
 	export PATH
 }
 
-# build_plugins: build bin/ unless everything there is newer than all the sources.
+# build_plugins: build bin/ unless everything there is newer than all the sources, and for this machine.
 build_plugins() {
 	! plugins_current || return 0
 	go_flags_for_root
@@ -76,7 +76,16 @@ plugins_current() {
 	local oldest
 	[ -d bin ] || return
 	oldest=$(find bin -type f ! -name '*.exe' -printf '%T@ %p\n' | sort -n | head -n 1)
-	[ -n "$oldest" ] && [ -z "$(find go.mod pkg internal plugins -newer "${oldest#* }" -name '*.*' -type f ! -name '*_test.go' ! -name '*.md' -print -quit)" ]
+	[ -n "$oldest" ] && runs_here "${oldest#* }" &&
+		[ -z "$(find go.mod pkg internal plugins -newer "${oldest#* }" -name '*.*' -type f ! -name '*_test.go' ! -name '*.md' -print -quit)" ]
+}
+
+# runs_here EXECUTABLE: whether it is for this machine; "GOARCH=arm64 ./build_linux.sh" builds into bin/, too. The shell says 126
+# of one that it cannot execute.
+runs_here() {
+	local status=0
+	(unset CNI_COMMAND && exec "$1") </dev/null >/dev/null 2>&1 || status=$?
+	[ "$status" -ne 126 ]
 }
 
 # go_flags_for_root: git refuses to describe a tree that belongs to somebody else, and "go build" with it.
