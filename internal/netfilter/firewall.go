@@ -244,6 +244,9 @@ func CloseGate(ctx context.Context, owner plugin.Owner, known []netip.Addr) erro
 
 // nobodys returns those of the addresses that nobody has recorded.
 func (f family) nobodys(c *conn, addrs []netip.Prefix) ([]netip.Addr, error) {
+	if len(addrs) == 0 {
+		return nil, nil
+	}
 	recorded, err := f.addressesInRecords(c)
 	if err != nil {
 		return nil, explain(err)

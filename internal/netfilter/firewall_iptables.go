@@ -280,12 +280,14 @@ func (d *draft) revoke(addr netip.Prefix) {
 	}
 }
 
-// close removes a record and the rules for the addresses in it or, where there
-// is none, for those of the known addresses that nobody has recorded.
+// close removes a record and the rules for the addresses in it, and for those of
+// the known addresses that nobody has recorded.
 func (d *draft) close(record string, known []netip.Prefix) {
 	addrs := d.recorded(record)
-	if !d.table.has(record) {
-		addrs = slices.DeleteFunc(slices.Clone(known), func(addr netip.Prefix) bool { return len(d.recordsWith(addr)) > 0 })
+	for _, addr := range known {
+		if !slices.Contains(addrs, addr) && len(d.recordsWith(addr)) == 0 {
+			addrs = append(addrs, addr)
+		}
 	}
 	for _, addr := range addrs {
 		d.revoke(addr)

@@ -18,8 +18,8 @@ import (
 
 // What iptables-nft has written for the firewall, read and removed without it.
 
-// closeInNFT removes a record and the rules for the addresses in it or, where
-// there is none, for those of the known addresses that nobody has recorded.
+// closeInNFT removes a record and the rules for the addresses in it, and for
+// those of the known addresses that nobody has recorded.
 func (f family) closeInNFT(ctx context.Context, c *conn, record string, known []netip.Prefix) error {
 	err := c.retrying(ctx, func(c *conn) error {
 		recorded, err := c.hasChain(f.filterTable(), record)
@@ -59,8 +59,8 @@ func (f family) commitRemoval(c *conn, doomed []*nftables.Rule, record string, r
 	return c.commit()
 }
 
-// passageRulesInNFT returns the rules of a record and those for its addresses,
-// or for the known ones.
+// passageRulesInNFT returns the rules of a record, those for its addresses, and
+// those for the known ones that nobody has recorded.
 func (f family) passageRulesInNFT(c *conn, record string, recorded bool, known []netip.Prefix) ([]*nftables.Rule, error) {
 	var doomed []*nftables.Rule
 	var addrs []netip.Addr
@@ -70,12 +70,13 @@ func (f family) passageRulesInNFT(c *conn, record string, recorded bool, known [
 			return nil, err
 		}
 		doomed, addrs = rules, f.recordedInNFT(rules)
-	} else {
-		var err error
-		if addrs, err = f.nobodys(c, known); err != nil {
-			return nil, err
-		}
 	}
+	unrecorded := slices.DeleteFunc(slices.Clone(known), func(addr netip.Prefix) bool { return slices.Contains(addrs, addr.Addr()) })
+	free, err := f.nobodys(c, unrecorded)
+	if err != nil {
+		return nil, err
+	}
+	addrs = append(addrs, free...)
 	rules, err := c.GetRules(f.filterTable(), f.filterChain(cniForward))
 	for _, rule := range rules {
 		if addr, ok := f.passesInNFT(rule); ok && slices.Contains(addrs, addr) {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -98,13 +99,15 @@ func del(ctx context.Context, req *plugin.Request, _ *Config) error {
 }
 
 // remove removes what belongs to an attachment. What it was meant to be tells the
-// addresses; for what upstream has made, the result of ADD does. It goes on past
-// failures, and forgets the intent last.
+// addresses; for what upstream has made, perhaps in the place of that, the result
+// of ADD does. It goes on past failures, and forgets the intent last.
 func remove(ctx context.Context, owner plugin.Owner, addrs []netip.Addr) error {
 	var errs []error
 	was, remembered := recall(owner)
-	if remembered {
-		addrs = was.Passage.Addrs
+	for _, addr := range was.Passage.Addrs {
+		if !slices.Contains(addrs, addr) {
+			addrs = append(addrs, addr)
+		}
 	}
 	if !remembered || was.Automatic || was.Backend == firewalld {
 		errs = append(errs, distrust(ctx, owner, addrs))

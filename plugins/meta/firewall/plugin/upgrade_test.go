@@ -5,6 +5,7 @@
 package firewall
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -108,6 +109,24 @@ var _ = Describe("beside upstream's plugin", func() {
 			Expect(filterRules(l, "CNI-FW-")).To(Equal(shared))
 			_, err := l.Call("GC", l.one.Container, withoutPrev(iptables+`,"cni.dev/valid-attachments":[]`))
 			Expect(err).NotTo(HaveOccurred())
+			Expect(l.rules()).To(Equal(clean))
+		})
+	}
+
+	for _, backend := range []string{"iptables", "nftables"} {
+		It("removes what it has made in the place of ours, with "+backend, func() {
+			ours := fmt.Sprintf(`,"backend":%q`, backend)
+			l.add(l.two, ours)
+			l.Del(l.two.Container, withoutPrev(ours))
+			l.callUpstream("ADD", l.two, l.two.config(iptables))
+			l.callUpstream("DEL", l.two, l.two.config(iptables))
+			clean := l.rules()
+
+			l.add(l.one, ours)
+			l.callUpstream("DEL", l.one, l.one.config(iptables))
+			again := l.alias(l.one, l.one.ID, 7)
+			l.callUpstream("ADD", again, again.config(iptables))
+			l.Del(again.Container, again.config(ours))
 			Expect(l.rules()).To(Equal(clean))
 		})
 	}
