@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 
+	bridge "github.com/containernetworking/plugins/plugins/main/bridge/plugin"
 	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
 	portmap "github.com/containernetworking/plugins/plugins/meta/portmap/plugin"
 
+	"github.com/containernetworking/plugins/internal/masquerade"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -22,7 +24,7 @@ func heal(ctx context.Context, stdout, stderr io.Writer) (status int) {
 	for _, healer := range []struct {
 		name string
 		heal func(context.Context) ([]plugin.Owner, error)
-	}{{"firewall", firewall.Heal}, {"portmap", portmap.Heal}} {
+	}{{"firewall", firewall.Heal}, {"portmap", portmap.Heal}, {"masquerading", masquerade.Heal}, {"MAC spoof check", bridge.Heal}} {
 		owners, err := healer.heal(ctx)
 		for _, owner := range owners {
 			fmt.Fprintf(stdout, "%s: put back the rules of %s\n", healer.name, owner.Comment())

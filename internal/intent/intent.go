@@ -6,8 +6,8 @@
 // attachment, in files: for what the kernel does not remember, or somebody may
 // take away.
 //
-// portmap and firewall keep what they have written into the host's packet
-// filter: what flushes the rules ("nft flush ruleset", "iptables -F", a firewall
+// portmap, firewall, bridge and ptp keep what they have written into the host's
+// packet filter: what flushes the rules ("nft flush ruleset", "iptables -F", a firewall
 // that reloads) does not reach the files, and from them the rules are put back
 // without the runtime's help. vrf keeps what an interface loses on its way, for
 // as long as it is on its way, and bandwidth which link it shapes.

@@ -46,8 +46,20 @@ func (s *Settings) Masquerade(ctx context.Context, req *plugin.Request, ips []*c
 	}
 	owner, addresses := req.Owner(), addressesOf(ips)
 	// Before: one family may be done when the other fails.
-	req.Undo.Push("masquerading", func() error { return netfilter.RemoveMasquerade(ctx, owner, addresses) })
+	req.Undo.Push("masquerading", func() error { return Remove(ctx, owner, addresses) })
+	if err := remember(req, backend.Name(), addresses); err != nil {
+		return err
+	}
 	return backend.Masquerade(ctx, owner, addresses)
+}
+
+// Remove removes what Masquerade has made, whatever the configuration says: it may
+// have changed since ADD. Known are the addresses, as far as they are known.
+func Remove(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
+	if err := netfilter.RemoveMasquerade(ctx, owner, known); err != nil {
+		return err
+	}
+	return Forget(owner)
 }
 
 // Prune completes DEL, after the interface is gone, where the addresses of the
@@ -74,6 +86,7 @@ func (s *Settings) MasqueradeStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	reportLost(ctx)
 	return backend.Available(ctx)
 }
 

@@ -119,6 +119,12 @@ func (iptablesBackend) CheckMasquerade(ctx context.Context, owner plugin.Owner, 
 	return differences, nil
 }
 
+// LostMasquerade is for chains that no two containers share.
+func (b iptablesBackend) LostMasquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) (bool, error) {
+	differences, err := b.CheckMasquerade(ctx, owner, addrs)
+	return len(differences) > 0, err
+}
+
 func (f family) chainDifferences(chain string, prefixes []netip.Prefix, state savedChain) []string {
 	if state.name != chain {
 		return []string{fmt.Sprintf("%s: chain %s of table nat is missing", f.program(""), chain)}

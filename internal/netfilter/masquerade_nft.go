@@ -236,6 +236,21 @@ func (f family) masqueradeDifferences(c *conn, owner plugin.Owner, addrs []*net.
 	return differences, nil
 }
 
+// LostMasquerade reads the elements of each address, and the rules.
+func (nftBackend) LostMasquerade(ctx context.Context, _ plugin.Owner, addrs []*net.IPNet) (lost bool, err error) {
+	err = withConn(ctx, func(c *conn) error {
+		for _, f := range families() {
+			missing, err := f.registry().lost(c, f.pairs(addrs))
+			if err != nil {
+				return f.registry().wrap(err)
+			}
+			lost = lost || missing
+		}
+		return nil
+	})
+	return lost, err
+}
+
 // Available writes a table that masquerades and deletes it again in the same
 // transaction: the kernel loads and checks everything and keeps nothing.
 func (nftBackend) Available(ctx context.Context) error {

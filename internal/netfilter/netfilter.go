@@ -42,6 +42,10 @@ type Backend interface {
 	// would write.
 	CheckMasquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) (differences []string, err error)
 
+	// LostMasquerade tells whether rules of Masquerade are missing. What another
+	// owner has in its place is not: whoever came last has an address.
+	LostMasquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) (bool, error)
+
 	// Available says what the backend is missing on this host and where to
 	// get it, or returns nil.
 	Available(ctx context.Context) error

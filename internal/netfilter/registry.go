@@ -484,6 +484,25 @@ func (r *registry) differences(c *conn, comment string, pairs []pair) ([]string,
 	return differences, nil
 }
 
+// lost tells whether anything is missing that makes pairs have an effect, whoever
+// has them.
+func (r *registry) lost(c *conn, pairs []pair) (bool, error) {
+	if len(pairs) == 0 {
+		return false, nil
+	}
+	base, err := c.GetRules(&r.table, r.baseChain())
+	if err != nil || !r.soundBase(base) {
+		return true, explain(err)
+	}
+	for _, i := range r.items(pairs) {
+		there, err := c.element(r.set(i.set), []byte(i.key))
+		if err != nil || there == nil {
+			return true, err
+		}
+	}
+	return slices.ContainsFunc(pairs, func(p pair) bool { return p.set.name != "" && !hasRule(base, p.set.rule) }), nil
+}
+
 // differencesOrSurplus is differences, also for an owner that should have
 // nothing.
 func (r *registry) differencesOrSurplus(c *conn, comment string, pairs []pair) ([]string, error) {

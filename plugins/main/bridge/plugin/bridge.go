@@ -79,8 +79,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 // namespace nor a configuration that makes sense, and goes on past failures.
 func del(ctx context.Context, req *plugin.Request, _ *Config) error {
 	known, err := vethpair.Silence(req)
-	// Whatever the configuration says: it may have changed since ADD.
-	rulesRemoved := plugin.Background(func() error { return netfilter.RemoveMasqueradeAndGuard(ctx, req.Owner(), known) })
+	rulesRemoved := plugin.Background(func() error { return removeRules(ctx, req.Owner(), known) })
 	return errors.Join(err, req.IPAM.Del(ctx), vethpair.Delete(req), rulesRemoved(), masquerade.Prune(ctx, req, known))
 }
 
@@ -89,5 +88,5 @@ func status(ctx context.Context, _ *plugin.Request, c *Config) error {
 }
 
 func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {
-	return errors.Join(vethpair.GC(valid), netfilter.GC(ctx, valid))
+	return errors.Join(vethpair.GC(valid), netfilter.GC(ctx, valid), masquerade.GC(ctx, valid), guardMender().GC(ctx, valid))
 }

@@ -5,12 +5,10 @@
 package bridge
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/vishvananda/netlink"
 
-	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/vethpair"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -27,15 +25,4 @@ func attachPort(req *plugin.Request, c *Config, bridge *netlink.Bridge, pair *ve
 		return nil
 	}
 	return setPortVLANs(pair.Host, plan)
-}
-
-// guardMAC drops what the container sends from another MAC address than its
-// own.
-func guardMAC(ctx context.Context, req *plugin.Request, c *Config, pair *vethpair.Pair) error {
-	if !c.MACSpoofCheck {
-		return nil
-	}
-	owner := req.Owner()
-	req.Undo.Push("MAC guard", func() error { return netfilter.UnguardMAC(ctx, owner) })
-	return netfilter.GuardMAC(ctx, owner, pair.Host.Attrs().Name, pair.Container.Attrs().HardwareAddr)
 }

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package bridge
+
+import (
+	"context"
+	"net"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/internal/masquerade"
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+var _ = Describe("rules that somebody has flushed", func() {
+	var (
+		rig      *testrig.Rig
+		one, two *testrig.Container
+	)
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), "nft-tool", "iptables", "ip6tables")
+		rig = testrig.New(Plugin, ipamPath())
+		one, two = rig.Container("one"), rig.Container("two")
+	})
+
+	flush := func() {
+		GinkgoHelper()
+		_, err := testrig.Run(rig.Host, "nft", "flush", "ruleset")
+		Expect(err).NotTo(HaveOccurred())
+	}
+	// byHeal and byGC put the rules back, and return whose they were or might be.
+	byHeal := func(heal func(context.Context) ([]plugin.Owner, error)) func() (healed []plugin.Owner) {
+		return func() (healed []plugin.Owner) {
+			GinkgoHelper()
+			rig.OnHost(func() {
+				var err error
+				healed, err = heal(context.Background())
+				Expect(err).NotTo(HaveOccurred())
+			})
+			return healed
+		}
+	}
+	byGC := func(config string) {
+		GinkgoHelper()
+		_, err := rig.Call("GC", one, testrig.Config(config[:len(config)-1]+`,"cni.dev/valid-attachments":[{"containerID":"one","ifname":"eth0"},{"containerID":"two","ifname":"eth0"}]}`))
+		Expect(err).NotTo(HaveOccurred())
+	}
+
+	DescribeTable("masquerade again",
+		func(backend string) {
+			outside := rig.Outside([]string{"192.0.2.1/24", "2001:db8::1/64"}, []string{"192.0.2.9/24", "2001:db8::9/64"})
+			config := `{"type":"bridge","bridge":"br0","isDefaultGateway":true,"ipMasq":true` + backend + `,` + rig.HostLocal("", "10.1.2.0/24", "fd00:1:2::/64") + `}`
+			result := rig.Add(one, config)
+			rig.Add(two, config)
+			masqueraded := func(c *testrig.Container) {
+				GinkgoHelper()
+				Expect(testrig.Reach(c.Netns, outside, "192.0.2.9")).To(Equal("192.0.2.1"))
+				Expect(testrig.Reach(c.Netns, outside, "2001:db8::9")).To(Equal("2001:db8::1"))
+			}
+			masqueraded(one)
+			heal := byHeal(masquerade.Heal)
+			Expect(heal()).To(BeEmpty())
+
+			flush()
+			Expect(rig.Check(one, config, result)).NotTo(Succeed())
+			Expect(heal()).To(HaveLen(2))
+			Expect(rig.Check(one, config, result)).To(Succeed())
+			masqueraded(one)
+			Expect(heal()).To(BeEmpty())
+
+			flush()
+			byGC(config)
+			masqueraded(one)
+			masqueraded(two)
+
+			flush()
+			rig.Del(one, config)
+			Expect(heal()).To(ConsistOf(HaveField("ContainerID", "two")))
+			rig.Del(two, config)
+			Expect(heal()).To(BeEmpty())
+		},
+		Entry("with the default backend", ``),
+		Entry("with nftables", `,"ipMasqBackend":"nftables"`),
+		Entry("with iptables", `,"ipMasqBackend":"iptables"`),
+	)
+
+	It("are not put back for a failed ADD, nor where another network has the address", func() {
+		const shared = `"ipam":{"type":"static","addresses":[{"address":"10.1.2.3/24"}]}}`
+		first := `{"name":"first","type":"bridge","bridge":"br0","isGateway":true,"ipMasq":true,` + shared
+		second := `{"name":"second","type":"bridge","bridge":"br1","isGateway":true,"ipMasq":true,"forceAddress":true,` + shared
+		rig.Add(one, first)
+		heal := byHeal(masquerade.Heal)
+		_, err := rig.Call("ADD", two, `{"name":"failed","type":"bridge","bridge":"br0","isGateway":true,"ipMasq":true,"ipam":{"type":"static","addresses":[{"address":"10.9.9.9/24"}],"routes":[{"dst":"10.7.0.0/16","gw":"10.200.0.1"}]}}`)
+		Expect(err).To(HaveOccurred())
+		rig.Add(two, second)
+		Expect(heal()).To(BeEmpty())
+		rig.Del(two, second)
+		Expect(heal()).To(ConsistOf(HaveField("Network", "first")))
+		rig.Del(one, first)
+	})
+
+	It("drop forged frames again with macspoofchk", func() {
+		const guarded = `{"type":"bridge","bridge":"br0","macspoofchk":true}`
+		forged := net.HardwareAddr{0x02, 0, 0, 0, 0, 0x66}
+		result := rig.Add(one, guarded)
+		rig.Add(two, guarded)
+		forge := func() bool {
+			_, passed := passes(one.Netns, "eth0", forged, nil, two.Netns, "eth0", absence)
+			return passed
+		}
+		heal := byHeal(Heal)
+		Expect(heal()).To(BeEmpty())
+		flush()
+		Expect(forge()).To(BeTrue())
+		Expect(heal()).To(HaveLen(2))
+		Expect(rig.Check(one, guarded, result)).To(Succeed())
+		Expect(forge()).To(BeFalse())
+		flush()
+		byGC(guarded)
+		Expect(forge()).To(BeFalse())
+		rig.Del(one, guarded)
+		flush()
+		Expect(heal()).To(ConsistOf(HaveField("ContainerID", "two")))
+		rig.Del(two, guarded)
+		Expect(heal()).To(BeEmpty())
+	})
+})
