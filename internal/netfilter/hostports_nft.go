@@ -222,12 +222,19 @@ func (t portTable) put(c *conn, comment string, ports HostPorts, holders Holders
 // or without ports, of all elements. It tells whether there is anything.
 func (t portTable) queueRemoval(c *conn, comment string, ports *HostPorts) (bool, error) {
 	items, err := t.ownItems(c, comment, ports)
+	if err != nil {
+		return false, err
+	}
+	bySet := map[string][]nftables.SetElement{}
 	for _, i := range items {
-		if err := c.deleteElement(t.set(i.set), i.key); err != nil {
-			return true, err
+		bySet[i.set] = append(bySet[i.set], nftables.SetElement{Key: []byte(i.key)})
+	}
+	for _, set := range slices.Sorted(maps.Keys(bySet)) {
+		if err := c.deleteElements(t.set(set), bySet[set]); err != nil {
+			return false, err
 		}
 	}
-	return len(items) > 0, err
+	return len(items) > 0, nil
 }
 
 func (t portTable) ownItems(c *conn, comment string, ports *HostPorts) ([]item, error) {
@@ -255,6 +262,7 @@ func (t portTable) ownItems(c *conn, comment string, ports *HostPorts) ([]item, 
 // there that do as well. What is in the way of a holder that is gone goes first.
 func (t portTable) queueEntries(c *conn, comment string, entries []mapped, holders Holders) error {
 	removed := map[string]bool{}
+	missing := map[string][]nftables.SetElement{} // by set
 	for _, e := range entries {
 		there, err := c.element(t.set(e.set), []byte(e.key))
 		if err != nil {
@@ -274,9 +282,16 @@ func (t portTable) queueEntries(c *conn, comment string, entries []mapped, holde
 		if err != nil {
 			return err
 		}
-		set := t.set(e.set)
-		set.IsMap = e.value != ""
-		if err := c.SetAddElements(set, []nftables.SetElement{{Key: []byte(e.key), Val: []byte(e.value), Comment: comment}}); err != nil {
+		missing[e.set] = append(missing[e.set], nftables.SetElement{Key: []byte(e.key), Val: []byte(e.value), Comment: comment})
+	}
+	return t.queueMissing(c, missing)
+}
+
+func (t portTable) queueMissing(c *conn, bySet map[string][]nftables.SetElement) error {
+	for _, name := range slices.Sorted(maps.Keys(bySet)) {
+		set := t.set(name)
+		set.IsMap = len(bySet[name][0].Val) > 0
+		if err := c.addElements(set, bySet[name]); err != nil {
 			return err
 		}
 	}

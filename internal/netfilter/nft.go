@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
@@ -34,7 +35,7 @@ func dial(ctx context.Context) (*conn, error) {
 	c := &conn{}
 	configure := func(nl *netlink.Conn) error {
 		c.nl = nl
-		_, _ = nl.SetReadBuffer(bufferSize), nl.SetWriteBuffer(bufferSize) // the default does for few addresses
+		_, _ = nl.SetReadBuffer(readBuffer), nl.SetWriteBuffer(writeBuffer) // the default does for few addresses
 		if deadline, ok := ctx.Deadline(); ok {
 			return nl.SetDeadline(deadline)
 		}
@@ -52,9 +53,13 @@ func dial(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// bufferSize leaves room for a transaction, which is sent at once, and for its
-// acknowledgements, which come at once, one for each message.
-const bufferSize = 4 << 20
+// The buffers leave room for a transaction, which is sent at once, and for its
+// acknowledgements, which come at once, one for each message. The kernel takes
+// memory for what is in them only.
+const (
+	readBuffer  = 4 << 20
+	writeBuffer = 64 << 20
+)
 
 // close does not wait until the kernel has freed what was deleted.
 func (c *conn) close() {
@@ -330,6 +335,31 @@ func (c *conn) element(set *nftables.Set, key []byte) (*element, error) {
 // deleteElement queues the deletion of an entry.
 func (c *conn) deleteElement(set *nftables.Set, key string) error {
 	return c.SetDeleteElements(set, []nftables.SetElement{{Key: []byte(key)}})
+}
+
+// elementsPerMessage bounds a message, whose list of entries can have 64 KiB, and
+// saves acknowledgements: of thousands of entries, one each would not fit the
+// socket's buffer.
+const elementsPerMessage = 100
+
+// addElements queues entries of a set.
+func (c *conn) addElements(set *nftables.Set, elements []nftables.SetElement) error {
+	for some := range slices.Chunk(elements, elementsPerMessage) {
+		if err := c.SetAddElements(set, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteElements queues the deletion of entries.
+func (c *conn) deleteElements(set *nftables.Set, elements []nftables.SetElement) error {
+	for some := range slices.Chunk(elements, elementsPerMessage) {
+		if err := c.SetDeleteElements(set, some); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // elements returns all entries of a set.

@@ -90,6 +90,19 @@ func mappingsWith(backend string) {
 		Expect(left()).To(BeEmpty())
 	})
 
+	It("of thousands of ports come and go", func() {
+		var all []string
+		for i := range 2200 {
+			all = append(all, mapping(20000+i, 1+i, "udp"))
+		}
+		config := l.config(one, strings.Join(all, ","), backend)
+		l.add(one, config)
+		Expect(l.check(one, config)).To(Succeed())
+		Expect(left()).To(ContainSubstring("22199"))
+		l.Del(one, config)
+		Expect(left()).To(BeEmpty())
+	})
+
 	It("take the place of those that the container had", func() {
 		l.add(one, l.config(one, mapping(8080, 80, "tcp")+","+mapping(8081, 81, "tcp")+","+mapping(8082, 82, "udp"), backend))
 		config := l.config(one, mapping(8080, 90, "tcp")+","+mapping(8081, 81, "tcp"), backend)
