@@ -362,9 +362,11 @@ func (f family) fillChain(d *draft, owner plugin.Owner, all []HostPorts) {
 	chain := containerChain(owner, "DN-")
 	d.dropChain(dnatChain, chain)
 	d.addChain(chain)
+	var rules []ruleWords
 	for _, rule := range f.orderedRules(all) {
-		d.append(chain, rule.words())
+		rules = append(rules, rule.words())
 	}
+	d.fill(chain, rules)
 	for _, ports := range all {
 		ahead, rest := f.overtaking(d.table, chain, ports)
 		for _, rule := range f.entryRules(owner, rest) {

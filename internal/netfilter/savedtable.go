@@ -101,6 +101,19 @@ func (d *draft) append(chain string, rule ruleWords) {
 	}
 }
 
+// fill adds rules to the end of a chain that has none, each once. They may be too
+// many to look for each among the others.
+func (d *draft) fill(chain string, rules []ruleWords) {
+	filled := map[string]bool{}
+	for _, rule := range rules {
+		if words := rule.String(); !filled[words] {
+			filled[words] = true
+			d.line("-A", chain, words)
+			d.table[chain] = append(d.table[chain], rule)
+		}
+	}
+}
+
 // prepend adds a rule at the head of its chain unless it is there.
 func (d *draft) prepend(chain string, rule ruleWords) {
 	if d.table.index(chain, rule) < 0 {
