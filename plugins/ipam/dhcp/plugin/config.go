@@ -6,6 +6,7 @@ package dhcp
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 
@@ -59,6 +60,9 @@ func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
 	}
 	if c.IPAM.Family != "" {
 		p.OneOf("ipam.family", c.IPAM.Family, familyIPv4, familyIPv6, familyDual)
+	}
+	if c.IPAM.Priority < 0 || int64(c.IPAM.Priority) > math.MaxUint32 {
+		p.Add("ipam.priority", "%d is outside 0-%d", c.IPAM.Priority, uint32(math.MaxUint32))
 	}
 	for i, provided := range c.IPAM.Provide {
 		provided.validate(p, fmt.Sprintf("ipam.provide[%d]", i))

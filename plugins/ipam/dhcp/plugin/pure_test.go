@@ -201,6 +201,7 @@ var _ = DescribeTable("a configuration that makes no sense",
 	Entry("an option that is no byte", `{"name":"n","ipam":{"type":"dhcp","request":[{"option":"256"}]}}`, `ipam.request[0].option: Can not parse option "256"`),
 	Entry("a long value", `{"name":"n","ipam":{"type":"dhcp","provide":[{"option":"12","value":"`+strings.Repeat("x", 256)+`"}]}}`,
 		"ipam.provide[0].value: value too long for option 12"),
+	Entry("a metric", `{"name":"n","ipam":{"type":"dhcp","priority":-1}}`, "ipam.priority: -1 is outside 0-4294967295"),
 	Entry("a typo", `{"name":"n","ipam":{"type":"dhcp","requests":[]}}`, `did you mean "request"?`),
 )
 
