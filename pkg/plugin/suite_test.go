@@ -195,10 +195,27 @@ var _ = Describe("a command", func() {
 		},
 		Entry("null address", `{"ips":[null]}`, "prevResult.ips[0]: null"),
 		Entry("null route", `{"routes":[null]}`, "prevResult.routes[0]: null"),
-		Entry("index", `{"ips":[{"address":"10.0.0.1/8","interface":3}]}`, "prevResult.ips[0].interface: 3 is not the index of one of the 0"),
 		Entry("version", `{"cniVersion":"9.9"}`, "prevResult: "),
 		Entry("kind", `[]`, "prevResult: "),
 		Entry("text", `"x"`, "prevResult: "),
+	)
+
+	DescribeTable("takes an address of an interface that is not in prevResult for one of none",
+		func(verb string, index int) {
+			var seen *current.Result
+			t.Add = func(_ context.Context, req *plugin.Request, _ *toyConfig) (*current.Result, error) {
+				seen = req.Prev
+				return req.Prev, nil
+			}
+			t.Del = func(_ context.Context, req *plugin.Request, _ *toyConfig) error {
+				seen = req.Prev
+				return nil
+			}
+			config := fmt.Sprintf(`{"cniVersion":"1.0.0","name":"n","prevResult":{"interfaces":[{"name":"eth0"}],"ips":[{"address":"10.0.0.1/8","interface":%d},{"address":"10.0.0.2/8","interface":0}]}}`, index)
+			Expect(call(verb, config)).To(BeNil())
+			Expect(seen.IPs).To(HaveExactElements(HaveField("Interface", BeNil()), HaveField("Interface", HaveValue(Equal(0)))))
+		},
+		Entry("ADD, beyond", "ADD", 1), Entry("ADD, below", "ADD", -1), Entry("DEL", "DEL", 7),
 	)
 
 	It("gives DEL what it can decode and never refuses", func() {
