@@ -8,6 +8,10 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -47,6 +51,28 @@ func packetsWith(backend string) {
 		_, err := reach(from, network, address, port)
 		Expect(err).To(HaveOccurred())
 	}
+
+	It("get to a mapped port where /proc/sys is read-only, but from 127.0.0.1", func() {
+		executable := filepath.Join(testrig.Build("meta/portmap"), "portmap")
+		call := func(command string) (output []byte) {
+			GinkgoHelper()
+			l.OnHost(func() {
+				cmd := exec.Command("unshare", "--mount", "/bin/sh", "-ec", "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys; exec "+executable)
+				cmd.Env = append(os.Environ(), "CNI_COMMAND="+command, "CNI_CONTAINERID="+one.ID, "CNI_NETNS="+one.Path, "CNI_IFNAME=eth0", "CNI_PATH="+filepath.Dir(executable))
+				cmd.Stdin = strings.NewReader(l.config(one, mapping(8080, 80, "tcp"), backend))
+				var err error
+				output, err = cmd.CombinedOutput()
+				Expect(err).NotTo(HaveOccurred(), "%s", output)
+			})
+			return output
+		}
+		Expect(string(call("ADD"))).To(ContainSubstring("portmap: the ports cannot be reached by the host's 127.0.0.1: "))
+		Expect(call("CHECK")).To(BeEmpty())
+		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		Expect(reach(l.Host, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.1"))
+		refused(l.Host, "tcp", "127.0.0.1", 8080)
+		l.Del(one, l.config(one, mapping(8080, 80, "tcp"), backend))
+	})
 
 	It("get to a mapped port from everywhere", func() {
 		config := l.config(one, mapping(8080, 80, "tcp")+","+mapping(5353, 53, "udp"), backend)

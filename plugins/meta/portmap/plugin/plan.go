@@ -65,7 +65,7 @@ func containerAddresses(req *plugin.Request) []netip.Prefix {
 }
 
 func isContainers(req *plugin.Request, ip *current.IPConfig) bool {
-	if ip.Interface == nil || *ip.Interface < 0 || *ip.Interface >= len(req.Prev.Interfaces) {
+	if ip.Interface == nil {
 		return true
 	}
 	iface := req.Prev.Interfaces[*ip.Interface]
