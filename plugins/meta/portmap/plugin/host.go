@@ -42,7 +42,7 @@ func routeLoopback(wanted intended) error {
 	return errors.Join(err, errRoute)
 }
 
-// isReadOnly tells whether nothing but the host's own container could set it.
+// isReadOnly tells whether /proc/sys is mounted so that nobody here can set it.
 func isReadOnly(setting string) bool {
 	return errors.Is(unix.Access("/proc/sys/"+setting, unix.W_OK), unix.EROFS)
 }
