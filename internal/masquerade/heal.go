@@ -97,12 +97,22 @@ func decode(i intent.Intent) (netfilter.Backend, []*net.IPNet, error) {
 	return backend, addresses, nil
 }
 
-// reportLost says on standard error when rules have been flushed. One attachment
-// stands for all: chains are flushed together.
+// reportLost says on standard error when rules of nftables have been flushed; for
+// those of iptables, programs would have to be started. One attachment stands for
+// all: a table is flushed as a whole.
 func reportLost(ctx context.Context) {
-	for _, i := range store().Samples(func(intent.Intent) string { return "" }) {
+	for _, i := range store().Samples(backendOf) {
+		if backendOf(i) != netfilter.NFTables {
+			continue
+		}
 		if lost, err := mender().Lost(ctx, i); err == nil && lost {
 			fmt.Fprintf(os.Stderr, "masquerading was flushed, a GC of its networks puts it back: that of %s is missing\n", i.Owner().Comment())
 		}
 	}
+}
+
+func backendOf(i intent.Intent) string {
+	var was intended
+	_ = json.Unmarshal(i.Content, &was)
+	return was.Backend
 }
