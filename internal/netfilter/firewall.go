@@ -226,7 +226,7 @@ func (now *forwarding) lookAt(c *conn, f family) error {
 //
 // A missing backend, table or program is no error. It goes on after an error.
 func CloseGate(ctx context.Context, owner plugin.Owner, known []netip.Addr) error {
-	errs := []error{removing(ctx, func(c *conn) error {
+	errs := []error{ifNFTables(ctx, func(c *conn) error {
 		var errs []error
 		for _, f := range families() {
 			errs = append(errs,
@@ -268,7 +268,7 @@ func (f family) nobodys(c *conn, addrs []netip.Prefix) ([]netip.Addr, error) {
 // have left, in the shapes that CloseGate finds by owner, and the policies of
 // bridges that are gone. It goes on after an error.
 func GCGates(ctx context.Context, attachments plugin.Attachments) error {
-	errs := []error{removing(ctx, func(c *conn) error {
+	errs := []error{ifNFTables(ctx, func(c *conn) error {
 		var errs []error
 		for _, f := range families() {
 			errs = append(errs, f.passing().gc(ctx, c, attachments), f.gcPassagesInNFT(ctx, c, attachments))

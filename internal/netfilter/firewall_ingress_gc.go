@@ -22,7 +22,7 @@ import (
 // missing and puts it there again.
 func gcIngress(ctx context.Context) error {
 	return locked(ctx, func() error {
-		errs := []error{removing(ctx, func(c *conn) error {
+		errs := []error{ifNFTables(ctx, func(c *conn) error {
 			var errs []error
 			for _, r := range []*registry{isolation(), bridgedIsolation()} {
 				errs = append(errs, r.removeOwners(ctx, c, isGone))

@@ -28,7 +28,7 @@ type Mapped struct {
 // written for the owner, and tells whether there was anything. It goes on after
 // an error.
 func RemovePorts(ctx context.Context, owner plugin.Owner, known Mapped, holders Holders) (removed bool, err error) {
-	errs := []error{removing(ctx, func(c *conn) (err error) {
+	errs := []error{ifNFTables(ctx, func(c *conn) (err error) {
 		removed, err = removeNFTPorts(ctx, c, owner, known, holders)
 		return err
 	})}
@@ -157,7 +157,7 @@ func (f family) dropLegacyChains(ctx context.Context, selected func(savedTable) 
 // network's. It goes on after an error.
 func GCPorts(ctx context.Context, attachments plugin.Attachments, elsewhere func(container string) bool) error {
 	stale := func(comment string) bool { return staleEntry(attachments, comment) }
-	errs := []error{removing(ctx, func(c *conn) error {
+	errs := []error{ifNFTables(ctx, func(c *conn) error {
 		var errs []error
 		for _, f := range families() {
 			_, err := f.removeUpstream(ctx, c, func(rule upstreamRule) bool {

@@ -86,6 +86,19 @@ func (f family) readNFT(c *conn, name string) (savedChain, error) {
 	return state, explain(err)
 }
 
+// servesInNFT tells whether a chain has what it needs for prefixes, as far as that
+// differs from chain to chain.
+func (f family) servesInNFT(c *conn, chain string, prefixes []netip.Prefix) (bool, error) {
+	if len(prefixes) == 0 {
+		return true, nil
+	}
+	if exists, err := c.hasChain(f.natTable(), chain); !exists {
+		return false, err
+	}
+	state, err := f.readNFT(c, chain)
+	return !slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return !state.jumpsFrom(p.Addr()) || !state.acceptsTo(p.Masked()) }), err
+}
+
 func verdictOf(rule *nftables.Rule) *expr.Verdict {
 	if len(rule.Exprs) == 0 {
 		return nil

@@ -119,8 +119,24 @@ func (iptablesBackend) CheckMasquerade(ctx context.Context, owner plugin.Owner, 
 	return differences, nil
 }
 
-// LostMasquerade is for chains that no two containers share.
+// LostMasquerade starts programs only where iptables-nft does not have everything,
+// and there is something to be read.
 func (b iptablesBackend) LostMasquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) (bool, error) {
+	complete := false
+	err := ifNFTables(ctx, func(c *conn) error {
+		complete = true
+		for _, f := range families() {
+			serves, err := f.servesInNFT(c, masqueradeChain(owner), f.prefixes(addrs))
+			if err != nil {
+				return err
+			}
+			complete = complete && serves
+		}
+		return nil
+	})
+	if err != nil || complete {
+		return false, err
+	}
 	differences, err := b.CheckMasquerade(ctx, owner, addrs)
 	return len(differences) > 0, err
 }

@@ -151,6 +151,27 @@ var _ = Describe("Masquerading with iptables", func() {
 				))
 			}))
 
+			It("is lost when anything is flushed", inNewNS(func() {
+				lost := func() bool {
+					GinkgoHelper()
+					found, err := backend.LostMasquerade(ctx, eth0, addrs("10.3.0.2/24", "fd00::2/64"))
+					Expect(err).NotTo(HaveOccurred())
+					return found
+				}
+				Expect(lost()).To(BeTrue())
+				for _, flush := range []string{"iptables -t nat -F", "ip6tables -t nat -F POSTROUTING", "iptables -t nat -F " + utils.FormatChainName("podman", "c1")} {
+					masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
+					Expect(lost()).To(BeFalse(), flush)
+					run(flush)
+					Expect(lost()).To(BeTrue(), flush)
+				}
+				masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
+				if variant == "nft" { // nobody has to be asked
+					GinkgoT().Setenv("PATH", "")
+				}
+				Expect(lost()).To(BeFalse())
+			}))
+
 			It("is available", inNewNS(func() { Expect(backend.Available(ctx)).To(Succeed()) }))
 
 			Describe("removal", func() {

@@ -160,6 +160,28 @@ var _ = Describe("Masquerading with nftables", func() {
 `))
 	}))
 
+	It("is lost when anything is flushed, but not when another owner has the address", inNewNS(func() {
+		lost := func() bool {
+			GinkgoHelper()
+			found, err := backend.LostMasquerade(ctx, c1, addrs("10.88.0.2/16", "fd00:1:2::3/64"))
+			Expect(err).NotTo(HaveOccurred())
+			return found
+		}
+		Expect(lost()).To(BeTrue())
+		for _, flush := range []string{
+			"flush ruleset", "flush table ip6 cni_masquerade", "flush chain ip cni_masquerade postrouting",
+			"flush set ip cni_masquerade sources", "flush set ip cni_masquerade subnets16", "flush set ip6 cni_masquerade sources",
+		} {
+			masquerade(c1, "10.88.0.2/16", "fd00:1:2::3/64")
+			Expect(lost()).To(BeFalse(), flush)
+			run("nft " + flush)
+			Expect(lost()).To(BeTrue(), flush)
+		}
+		masquerade(c1, "10.88.0.2/16", "fd00:1:2::3/64")
+		masquerade(c2, "10.88.0.2/16")
+		Expect(lost()).To(BeFalse())
+	}))
+
 	It("copes with many addresses", inNewNS(func() {
 		var many []string
 		for i := range 20 {

@@ -93,14 +93,14 @@ func kernelHasNFTables() bool {
 // the kernel still holds of its rules stays, and nobody could wait for more. It
 // goes on after an error.
 func RemoveMasquerade(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
-	err := removing(ctx, func(c *conn) error { return removeNFTMasquerade(ctx, c, owner, known) })
+	err := ifNFTables(ctx, func(c *conn) error { return removeNFTMasquerade(ctx, c, owner, known) })
 	return errors.Join(err, removeLegacyMasquerade(ctx, owner, known))
 }
 
 // RemoveMasqueradeAndGuard does what RemoveMasquerade and UnguardMAC do, in less
 // time.
 func RemoveMasqueradeAndGuard(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
-	err := removing(ctx, func(c *conn) error {
+	err := ifNFTables(ctx, func(c *conn) error {
 		return errors.Join(removeNFTMasquerade(ctx, c, owner, known), unguard(ctx, c, owner))
 	})
 	return errors.Join(err, removeLegacyMasquerade(ctx, owner, known))
@@ -138,7 +138,7 @@ func removeLegacyMasquerade(ctx context.Context, owner plugin.Owner, known []*ne
 // Without living addresses all goes.
 func PruneMasquerade(ctx context.Context, owner plugin.Owner, living []*net.IPNet) error {
 	chain := masqueradeChain(owner)
-	errs := []error{removing(ctx, func(c *conn) error {
+	errs := []error{ifNFTables(ctx, func(c *conn) error {
 		var errs []error
 		for _, f := range families() {
 			errs = append(errs, f.removeFromNFT(ctx, c, chain, f.only(living)))
@@ -155,7 +155,7 @@ func PruneMasquerade(ctx context.Context, owner plugin.Owner, living []*net.IPNe
 // left, in the shapes that RemoveMasquerade and UnguardMAC remove. It touches
 // nothing that might be another network's, and goes on after an error.
 func GC(ctx context.Context, attachments plugin.Attachments) error {
-	errs := []error{removing(ctx, func(c *conn) error {
+	errs := []error{ifNFTables(ctx, func(c *conn) error {
 		var errs []error
 		for _, f := range families() {
 			errs = append(errs, f.registry().gc(ctx, c, attachments), f.gcNFT(ctx, c, attachments))

@@ -92,14 +92,18 @@ func withConn(ctx context.Context, f func(*conn) error) error {
 	return f(c)
 }
 
-// removing is withConn for what is to be removed: a kernel without nf_tables has
-// nothing that could be.
-func removing(ctx context.Context, f func(*conn) error) error {
-	err := withConn(ctx, f)
+// ifNFTables is withConn for what is to be found or removed: a kernel without
+// nf_tables has nothing that could be.
+func ifNFTables(ctx context.Context, f func(*conn) error) error {
+	c, err := dial(ctx)
 	if errors.Is(err, errNoNFTables) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return f(c)
 }
 
 // attempts bounds how often a change is planned anew because somebody else

@@ -148,7 +148,7 @@ func CheckMAC(ctx context.Context, owner plugin.Owner, hostLink string, mac net.
 // UnguardMAC removes what GuardMAC wrote for the owner, and what versions up to
 // 1.9 of the plugins did. What is not there is no error.
 func UnguardMAC(ctx context.Context, owner plugin.Owner) error {
-	return removing(ctx, func(c *conn) error { return unguard(ctx, c, owner) })
+	return ifNFTables(ctx, func(c *conn) error { return unguard(ctx, c, owner) })
 }
 
 func unguard(ctx context.Context, c *conn, owner plugin.Owner) error {
