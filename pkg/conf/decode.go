@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -222,6 +223,20 @@ func expect[T any](d *decoder, path string, node any, what string) (T, bool) {
 		d.problems.Add(path, "%s where %s is expected", describe(node), what)
 	}
 	return value, ok
+}
+
+// AddJSON notes an error of encoding/json about what is at path. Of a value of the
+// wrong type, that names the type that Go wanted.
+func (p *Problems) AddJSON(path string, err error) {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		p.Add(path, "%v", err)
+		return
+	}
+	if wrong.Field != "" {
+		path = join(path, wrong.Field)
+	}
+	p.Add(path, "a JSON %s where %s is expected", wrong.Value, nameOf(wrong.Type))
 }
 
 func describe(node any) string {

@@ -332,7 +332,7 @@ func (c command) decodePrevious(common *conf.Common, problems *conf.Problems) *c
 	}
 	result, err := parsePrevious(common)
 	if err != nil {
-		problems.Add("prevResult", "%v", err)
+		problems.AddJSON("prevResult", err)
 		return nil
 	}
 	for _, ip := range result.IPs {

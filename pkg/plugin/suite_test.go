@@ -196,8 +196,10 @@ var _ = Describe("a command", func() {
 		Entry("null address", `{"ips":[null]}`, "prevResult.ips[0]: null"),
 		Entry("null route", `{"routes":[null]}`, "prevResult.routes[0]: null"),
 		Entry("version", `{"cniVersion":"9.9"}`, "prevResult: "),
-		Entry("kind", `[]`, "prevResult: "),
-		Entry("text", `"x"`, "prevResult: "),
+		Entry("kind", `[]`, "prevResult: a JSON array where an object is expected"),
+		Entry("text", `"x"`, "prevResult: a JSON string where an object is expected"),
+		Entry("kind within", `{"ips":[{"address":5}]}`, "prevResult.ips.address: a JSON number where a string is expected"),
+		Entry("value", `{"ips":[{"address":"10.0.0.1"}]}`, "prevResult: invalid CIDR address: 10.0.0.1"),
 	)
 
 	DescribeTable("takes an address of an interface that is not in prevResult for one of none",
