@@ -16,6 +16,11 @@ func (s Store) Alive() []Intent {
 	return slices.DeleteFunc(s.List(), Intent.Gone)
 }
 
+// AliveBut returns those of others than the owner.
+func (s Store) AliveBut(owner plugin.Owner) []Intent {
+	return slices.DeleteFunc(s.Alive(), func(i Intent) bool { return i.Owner() == owner })
+}
+
 // AliveIn returns those of the valid attachments of a network.
 func (s Store) AliveIn(valid plugin.Attachments) []Intent {
 	return slices.DeleteFunc(s.Alive(), func(i Intent) bool { return !valid.Contains(i.Owner()) })

@@ -50,7 +50,14 @@ func (s *Settings) Masquerade(ctx context.Context, req *plugin.Request, ips []*c
 	if err := remember(req, backend.Name(), addresses); err != nil {
 		return err
 	}
-	return backend.Masquerade(ctx, owner, addresses)
+	noting, flushed := netfilter.NoteFlush(ctx)
+	if err := backend.Masquerade(noting, owner, addresses); err != nil {
+		return err
+	}
+	if flushed() {
+		mender().HealOthers(ctx, owner)
+	}
+	return nil
 }
 
 // Remove removes what Masquerade has made, whatever the configuration says: it may

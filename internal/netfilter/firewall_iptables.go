@@ -109,7 +109,13 @@ func (iptablesGate) Open(ctx context.Context, owner plugin.Owner, p Passage) err
 			if len(addrs) == 0 || f.openDirectly(ctx, owner, p, addrs) {
 				continue
 			}
-			if err := f.change(ctx, func(d *draft) { d.open(owner, p, addrs) }); err != nil {
+			err := f.change(ctx, func(d *draft) {
+				if len(d.table[cniForward]) == 0 {
+					noteFlush(ctx)
+				}
+				d.open(owner, p, addrs)
+			})
+			if err != nil {
 				return err
 			}
 		}

@@ -262,6 +262,9 @@ func (f family) mapPorts(ctx context.Context, owner plugin.Owner, all []HostPort
 		if err != nil {
 			return err
 		}
+		if len(table[dnatChain]) == 0 {
+			noteFlush(ctx)
+		}
 		d := &draft{table: table}
 		if err := f.planPorts(d, owner, all, holders); err != nil {
 			return err

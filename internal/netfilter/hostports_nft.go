@@ -511,6 +511,7 @@ func (t portTable) queueBase(c *conn, ports HostPorts, entries []mapped) error {
 		return err
 	}
 	if !exists {
+		noteFlush(c.ctx)
 		c.CreateTable(&t.registry.table)
 	}
 	return t.eachChain(c, ports, entries, func(chain sharedChain, there []*nftables.Rule) error {

@@ -26,13 +26,14 @@ import (
 // it gets.
 type conn struct {
 	*nftables.Conn
-	nl *netlink.Conn
+	nl  *netlink.Conn
+	ctx context.Context // of the command
 }
 
 // dial opens a conn, and makes sure that nf_tables is at the other end: what is
 // asked of it afterwards fails for other reasons.
 func dial(ctx context.Context) (*conn, error) {
-	c := &conn{}
+	c := &conn{ctx: ctx}
 	configure := func(nl *netlink.Conn) error {
 		c.nl = nl
 		_, _ = nl.SetReadBuffer(readBuffer), nl.SetWriteBuffer(writeBuffer) // the default does for few addresses

@@ -94,6 +94,7 @@ func (r *registry) queueNewBase(c *conn, needed []pairSet) error {
 		return err
 	}
 	if !exists {
+		noteFlush(c.ctx)
 		c.CreateTable(&r.table)
 	}
 	existing, err := c.sets(&r.table)

@@ -69,7 +69,14 @@ func guardMAC(ctx context.Context, req *plugin.Request, c *Config, pair *vethpai
 	if err := guards().Put(i); err != nil { // the guard works without it
 		fmt.Fprintf(os.Stderr, "bridge: the MAC spoof check of %s cannot be put back when somebody flushes it: %v\n", owner.Comment(), err)
 	}
-	return netfilter.GuardMAC(ctx, owner, port, mac)
+	noting, flushed := netfilter.NoteFlush(ctx)
+	if err := netfilter.GuardMAC(noting, owner, port, mac); err != nil {
+		return err
+	}
+	if flushed() {
+		guardMender().HealOthers(ctx, owner)
+	}
+	return nil
 }
 
 func decodeGuard(i intent.Intent) (port string, mac net.HardwareAddr, err error) {

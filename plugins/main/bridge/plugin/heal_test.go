@@ -89,6 +89,19 @@ var _ = Describe("rules that somebody has flushed", func() {
 		Entry("with iptables", `,"ipMasqBackend":"iptables"`),
 	)
 
+	It("are put back by the ADD of another container, with nftables", func() {
+		outside := rig.Outside([]string{"192.0.2.1/24", "2001:db8::1/64"}, []string{"192.0.2.9/24", "2001:db8::9/64"})
+		config := `{"type":"bridge","bridge":"br0","isDefaultGateway":true,"ipMasq":true,"ipMasqBackend":"nftables","macspoofchk":true,` + rig.HostLocal("", "10.1.2.0/24", "fd00:1:2::/64") + `}`
+		result := rig.Add(one, config)
+		flush()
+		rig.Add(two, config)
+		Expect(rig.Check(one, config, result)).To(Succeed())
+		Expect(testrig.Reach(one.Netns, outside, "192.0.2.9")).To(Equal("192.0.2.1"))
+		Expect(testrig.Reach(one.Netns, outside, "2001:db8::9")).To(Equal("2001:db8::1"))
+		rig.Del(one, config)
+		rig.Del(two, config)
+	})
+
 	It("are not put back for a failed ADD, nor where another network has the address", func() {
 		const shared = `"ipam":{"type":"static","addresses":[{"address":"10.1.2.3/24"}]}}`
 		first := `{"name":"first","type":"bridge","bridge":"br0","isGateway":true,"ipMasq":true,` + shared

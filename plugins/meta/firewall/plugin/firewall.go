@@ -50,8 +50,12 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := remember(req, intended{gate.Name(), c.Backend == "", c.zone(), passage, time.Now().UTC()}); err != nil {
 		return nil, err
 	}
-	if err := gate.Open(ctx, req.Owner(), passage); err != nil {
+	noting, flushed := netfilter.NoteFlush(ctx)
+	if err := gate.Open(noting, req.Owner(), passage); err != nil {
 		return nil, err
+	}
+	if flushed() {
+		healOthers(ctx, req.Owner())
 	}
 	warnOfBarriers(ctx, gate, passage)
 	return req.Prev, nil

@@ -81,6 +81,13 @@ func healNetwork(ctx context.Context, valid plugin.Attachments) error {
 	return err
 }
 
+// healOthers does so for all but the owner, whose ADD has found that somebody has
+// flushed the rules.
+func healOthers(ctx context.Context, owner plugin.Owner) {
+	_, err := restore(ctx, store().AliveBut(owner))
+	intent.ReportUnhealed(err)
+}
+
 // restore makes the rules of attachments what they are meant to be, and returns
 // the owners for which they were not.
 func restore(ctx context.Context, all []intent.Intent) (restored []plugin.Owner, err error) {

@@ -150,6 +150,28 @@ var _ = Describe("packets", func() {
 		Entry("of nftables", `,"backend":"nftables"`, "nft flush ruleset"),
 	)
 
+	DescribeTable("pass again after somebody has flushed everything, with the ADD of another container",
+		func(backend, flush string) {
+			l = newLab()
+			const same = `,"ingressPolicy":"same-bridge"`
+			l.add(l.one, backend+same)
+			l.add(l.three, backend+same)
+			before := l.rules()
+			l.Del(l.three.Container, withoutPrev(backend))
+			within(l.Host, flush)
+			Expect(l.check(l.one, backend+same)).NotTo(Succeed())
+			l.add(l.three, backend+same)
+			Expect(l.check(l.one, backend+same)).To(Succeed())
+			misses(l.one, l.three)
+			Expect(strings.Split(l.rules(), "\n")).To(ConsistOf(strings.Split(before, "\n")))
+			for _, a := range []*attached{l.one, l.three} {
+				l.Del(a.Container, withoutPrev(backend))
+			}
+		},
+		Entry("of iptables", `,"backend":"iptables"`, "for t in iptables ip6tables; do $t -F; $t -X; done"),
+		Entry("of nftables", `,"backend":"nftables"`, "nft flush ruleset"),
+	)
+
 	It("of many pass again after two programs a family", func() {
 		l = newLab()
 		within(l.Host, dropForwarded)

@@ -28,6 +28,13 @@ func healNetwork(ctx context.Context, valid plugin.Attachments) error {
 	return err
 }
 
+// healOthers does so for all but the owner, whose ADD has found that somebody has
+// flushed the rules.
+func healOthers(ctx context.Context, owner plugin.Owner) {
+	_, err := restore(ctx, store().AliveBut(owner))
+	intent.ReportUnhealed(err)
+}
+
 // handOver has the ports that the owner had lead to other interfaces of the same
 // container that were to have them, too. With iptables the rules of all are there.
 func handOver(ctx context.Context, owner plugin.Owner) {

@@ -258,6 +258,23 @@ func mappingsWith(backend string) {
 		Expect(rules()).To(ConsistOf(complete))
 	})
 
+	DescribeTable("that somebody flushed are put back by the ADD of another container",
+		func(flush string) {
+			serve(one.Netns, "tcp", 80)
+			config := l.config(one, mapping(8080, 80, "tcp"), backend)
+			l.add(one, config)
+			l.sh(flush)
+			Expect(l.check(one, config)).NotTo(Succeed())
+			l.add(two, l.config(two, mapping(8081, 80, "tcp"), backend))
+			Expect(l.check(one, config)).To(Succeed())
+			Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+			Expect(reach(l.outside, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::9"))
+		},
+		Entry("all rules", "nft flush ruleset"),
+		Entry("and chains of iptables, and tables of nftables", `for t in iptables ip6tables; do $t -t nat -F; $t -t nat -X; done
+			nft delete table ip cni_portmap || true; nft delete table ip6 cni_portmap || true`),
+	)
+
 	It("are put back by Heal, of those that live", func() {
 		die := mortal(two)
 		l.add(one, l.config(one, mapping(8080, 80, "tcp"), backend))

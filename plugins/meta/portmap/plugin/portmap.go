@@ -54,8 +54,12 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := remember(req, wanted); err != nil {
 		return nil, err
 	}
-	if err := backend.MapPorts(ctx, req.Owner(), ports, holders{}); err != nil {
+	noting, flushed := netfilter.NoteFlush(ctx)
+	if err := backend.MapPorts(noting, req.Owner(), ports, holders{}); err != nil {
 		return nil, err
+	}
+	if flushed() {
+		healOthers(ctx, req.Owner())
 	}
 	if err := routeLoopback(wanted); err != nil {
 		return nil, err
