@@ -6,6 +6,7 @@ package intent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,28 +14,46 @@ import (
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
-// Mender puts back what somebody has taken from live attachments.
-type Mender struct {
+// Mender remembers what attachments have, and puts back what somebody has taken
+// from them. T is what their intents contain.
+type Mender[T any] struct {
 	Store Store
+	What  string // "the masquerading"
 
-	// Lost tells whether anything is missing of what an intent is about, PutBack
-	// makes it, and Remove removes it.
-	Lost    func(context.Context, Intent) (bool, error)
-	PutBack func(context.Context, Intent) error
-	Remove  func(context.Context, Intent) error
+	// Lost tells whether anything is missing, PutBack makes it, and Remove
+	// removes it.
+	Lost    func(context.Context, plugin.Owner, T) (bool, error)
+	PutBack func(context.Context, plugin.Owner, T) error
+	Remove  func(context.Context, plugin.Owner, T) error
 }
 
-// Heal does so for all attachments of the host whose network namespace the
-// calling thread is in, and returns those that had lost something. It may be
-// called at any time, and goes on after an error.
-func (m Mender) Heal(ctx context.Context) ([]plugin.Owner, error) {
+// Remember keeps what the attachment of a request is to have. That works without
+// it, but nobody could put it back: it is said, and no reason to fail.
+func (m Mender[T]) Remember(req *plugin.Request, content T) error {
+	i, err := New(req, content)
+	if err != nil {
+		return err
+	}
+	if err := m.Store.Put(i); err != nil {
+		fmt.Fprintf(os.Stderr, "%s of %s cannot be put back when somebody flushes it: %v\n", m.What, req.Owner().Comment(), err)
+	}
+	return nil
+}
+
+// Forget removes what is kept of an attachment, after what it had.
+func (m Mender[T]) Forget(owner plugin.Owner) error { return m.Store.Delete(owner) }
+
+// Heal puts back what live attachments of the host have lost whose network
+// namespace the calling thread is in, and returns whose that was. It may be called
+// at any time, and goes on after an error.
+func (m Mender[T]) Heal(ctx context.Context) ([]plugin.Owner, error) {
 	return m.restore(ctx, m.Store.Alive())
 }
 
 // HealOthers is Heal for all but the owner, whose ADD has found that somebody has
 // flushed the rules. That is no reason for it to fail: what others do not get back
 // is said on standard error.
-func (m Mender) HealOthers(ctx context.Context, owner plugin.Owner) {
+func (m Mender[T]) HealOthers(ctx context.Context, owner plugin.Owner) {
 	_, err := m.restore(ctx, m.Store.AliveBut(owner))
 	ReportUnhealed(err)
 }
@@ -48,18 +67,31 @@ func ReportUnhealed(err error) {
 
 // GC removes what attachments of the network have left that are not valid any
 // more, and heals the others.
-func (m Mender) GC(ctx context.Context, valid plugin.Attachments) error {
+func (m Mender[T]) GC(ctx context.Context, valid plugin.Attachments) error {
 	collected := m.Store.Collect(valid, func(owner plugin.Owner) error {
-		if i := m.Store.Get(owner); i != nil {
-			return m.Remove(ctx, *i)
+		i := m.Store.Get(owner)
+		if i == nil {
+			return nil
 		}
-		return nil
+		content, err := m.Content(*i)
+		if err != nil {
+			return err
+		}
+		return m.Remove(ctx, owner, content)
 	})
 	_, err := m.restore(ctx, m.Store.AliveIn(valid))
 	return errors.Join(collected, err)
 }
 
-func (m Mender) restore(ctx context.Context, all []Intent) (restored []plugin.Owner, err error) {
+// Content returns what an intent contains.
+func (m Mender[T]) Content(i Intent) (content T, err error) {
+	if err := json.Unmarshal(i.Content, &content); err != nil {
+		return content, fmt.Errorf("%s of %s, as it was remembered: %w", m.What, i.Owner().Comment(), err)
+	}
+	return content, nil
+}
+
+func (m Mender[T]) restore(ctx context.Context, all []Intent) (restored []plugin.Owner, err error) {
 	var errs []error
 	for _, i := range all {
 		putBack, err := m.restoreOne(ctx, i)
@@ -73,18 +105,22 @@ func (m Mender) restore(ctx context.Context, all []Intent) (restored []plugin.Ow
 
 // restoreOne takes back what it has done if a DEL, or another ADD, came in between.
 // Whoever has the addresses by then may have lost something to it, and gets it back.
-func (m Mender) restoreOne(ctx context.Context, i Intent) (bool, error) {
-	lost, err := m.Lost(ctx, i)
+func (m Mender[T]) restoreOne(ctx context.Context, i Intent) (bool, error) {
+	content, err := m.Content(i)
+	if err != nil {
+		return false, err
+	}
+	lost, err := m.Lost(ctx, i.Owner(), content)
 	if err != nil || !lost || !m.Store.Holds(i) {
 		return false, err
 	}
-	if err := m.PutBack(ctx, i); err != nil {
+	if err := m.PutBack(ctx, i.Owner(), content); err != nil {
 		return false, err
 	}
 	if m.Store.Holds(i) {
 		return true, nil
 	}
-	err = m.Remove(ctx, i)
+	err = m.Remove(ctx, i.Owner(), content)
 	_, again := m.Heal(ctx)
 	return false, errors.Join(err, again)
 }

@@ -20,25 +20,24 @@ import (
 var _ = Describe("a mender", func() {
 	// An address has one owner, who was last to take it, as in a set of nftables.
 	var (
-		m      Mender
-		owners map[string]plugin.Owner
+		m      Mender[int]
+		owners map[int]plugin.Owner
 	)
 	BeforeEach(func() {
-		owners = map[string]plugin.Owner{}
-		address := func(i Intent) string { return string(i.Content) }
-		m = Mender{
+		owners = map[int]plugin.Owner{}
+		m = Mender[int]{
 			Store: Store{root: filepath.Join(GinkgoT().TempDir(), "cni", "intent"), plugin: "masquerade"},
-			Lost: func(_ context.Context, i Intent) (bool, error) {
-				_, there := owners[address(i)]
+			Lost: func(_ context.Context, _ plugin.Owner, address int) (bool, error) {
+				_, there := owners[address]
 				return !there, nil
 			},
-			PutBack: func(_ context.Context, i Intent) error {
-				owners[address(i)] = i.Owner()
+			PutBack: func(_ context.Context, owner plugin.Owner, address int) error {
+				owners[address] = owner
 				return nil
 			},
-			Remove: func(_ context.Context, i Intent) error {
-				if owners[address(i)] == i.Owner() {
-					delete(owners, address(i))
+			Remove: func(_ context.Context, owner plugin.Owner, address int) error {
+				if owners[address] == owner {
+					delete(owners, address)
 				}
 				return nil
 			},
@@ -46,16 +45,15 @@ var _ = Describe("a mender", func() {
 	})
 	attach := func(container string, address int) Intent {
 		GinkgoHelper()
-		i, err := New(request("net", container, "eth0"), address)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(m.Store.Put(i)).To(Succeed())
-		Expect(m.PutBack(context.Background(), i)).To(Succeed())
-		return i
+		req := request("net", container, "eth0")
+		Expect(m.Remember(req, address)).To(Succeed())
+		Expect(m.PutBack(context.Background(), req.Owner(), address)).To(Succeed())
+		return *m.Store.Get(req.Owner())
 	}
-	detach := func(i Intent) {
+	detach := func(i Intent, address int) {
 		GinkgoHelper()
-		Expect(m.Remove(context.Background(), i)).To(Succeed())
-		Expect(m.Store.Delete(i.Owner())).To(Succeed())
+		Expect(m.Remove(context.Background(), i.Owner(), address)).To(Succeed())
+		Expect(m.Forget(i.Owner())).To(Succeed())
 	}
 
 	It("puts back what is missing, of those that are there", func() {
@@ -63,10 +61,10 @@ var _ = Describe("a mender", func() {
 		gone := attach("gone", 3)
 		gone.Boot = "another"
 		Expect(m.Store.Put(gone)).To(Succeed())
-		delete(owners, "1")
-		delete(owners, "3")
+		delete(owners, 1)
+		delete(owners, 3)
 		Expect(m.Heal(context.Background())).To(ConsistOf(one.Owner()))
-		Expect(owners).To(Equal(map[string]plugin.Owner{"1": one.Owner(), "2": two.Owner()}))
+		Expect(owners).To(Equal(map[int]plugin.Owner{1: one.Owner(), 2: two.Owner()}))
 		Expect(m.Heal(context.Background())).To(BeEmpty())
 	})
 
@@ -75,11 +73,11 @@ var _ = Describe("a mender", func() {
 		two := attach("two", 2)
 		clear(owners)
 		putBack, broken := m.PutBack, errors.New("broken")
-		m.PutBack = func(ctx context.Context, i Intent) error {
-			if i.Container == "one" {
+		m.PutBack = func(ctx context.Context, owner plugin.Owner, address int) error {
+			if owner.ContainerID == "one" {
 				return broken
 			}
-			return putBack(ctx, i)
+			return putBack(ctx, owner, address)
 		}
 		healed, err := m.Heal(context.Background())
 		Expect(err).To(MatchError(broken))
@@ -90,9 +88,9 @@ var _ = Describe("a mender", func() {
 		one := attach("one", 1)
 		clear(owners)
 		lost := m.Lost
-		m.Lost = func(ctx context.Context, i Intent) (bool, error) {
-			detach(one)
-			return lost(ctx, i)
+		m.Lost = func(ctx context.Context, owner plugin.Owner, address int) (bool, error) {
+			detach(one, 1)
+			return lost(ctx, owner, address)
 		}
 		Expect(m.Heal(context.Background())).To(BeEmpty())
 		Expect(owners).To(BeEmpty())
@@ -102,22 +100,29 @@ var _ = Describe("a mender", func() {
 		one := attach("one", 1)
 		clear(owners)
 		putBack := m.PutBack
-		m.PutBack = func(ctx context.Context, i Intent) error {
+		m.PutBack = func(ctx context.Context, owner plugin.Owner, address int) error {
 			m.PutBack = putBack
-			detach(one)
+			detach(one, 1)
 			attach("two", 1)
-			return putBack(ctx, i)
+			return putBack(ctx, owner, address)
 		}
 		Expect(m.Heal(context.Background())).To(BeEmpty())
-		Expect(owners).To(HaveKeyWithValue("1", HaveField("ContainerID", "two")))
+		Expect(owners).To(HaveKeyWithValue(1, HaveField("ContainerID", "two")))
+	})
+
+	It("heals all but the owner whose ADD has found the rules flushed", func() {
+		one, two := attach("one", 1), attach("two", 2)
+		clear(owners)
+		m.HealOthers(context.Background(), two.Owner())
+		Expect(owners).To(Equal(map[int]plugin.Owner{1: one.Owner()}))
 	})
 
 	It("collects what is not valid any more, and heals the others", func() {
 		one, two := attach("one", 1), attach("two", 2)
-		delete(owners, "1")
+		delete(owners, 1)
 		valid := plugin.NewAttachments("net", []types.GCAttachment{{ContainerID: "one", IfName: "eth0"}})
 		Expect(m.GC(context.Background(), valid)).To(Succeed())
-		Expect(owners).To(Equal(map[string]plugin.Owner{"1": one.Owner()}))
+		Expect(owners).To(Equal(map[int]plugin.Owner{1: one.Owner()}))
 		Expect(m.Store.Get(two.Owner())).To(BeNil())
 	})
 })

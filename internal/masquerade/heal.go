@@ -6,7 +6,6 @@ package masquerade
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -24,31 +23,26 @@ type intended struct {
 	Addresses []types.IPNet `json:"addresses"`
 }
 
-func store() intent.Store { return intent.Of("masquerade") }
-
-func mender() intent.Mender {
-	return intent.Mender{
-		Store: store(),
-		Lost: func(ctx context.Context, i intent.Intent) (bool, error) {
-			backend, addresses, err := decode(i)
+func mender() intent.Mender[intended] {
+	return intent.Mender[intended]{
+		Store: intent.Of("masquerade"),
+		What:  "the masquerading",
+		Lost: func(ctx context.Context, owner plugin.Owner, was intended) (bool, error) {
+			backend, err := netfilter.Select(was.Backend)
 			if err != nil {
 				return false, err
 			}
-			return backend.LostMasquerade(ctx, i.Owner(), addresses)
+			return backend.LostMasquerade(ctx, owner, was.addresses())
 		},
-		PutBack: func(ctx context.Context, i intent.Intent) error {
-			backend, addresses, err := decode(i)
+		PutBack: func(ctx context.Context, owner plugin.Owner, was intended) error {
+			backend, err := netfilter.Select(was.Backend)
 			if err != nil {
 				return err
 			}
-			return backend.Masquerade(ctx, i.Owner(), addresses)
+			return backend.Masquerade(ctx, owner, was.addresses())
 		},
-		Remove: func(ctx context.Context, i intent.Intent) error {
-			_, addresses, err := decode(i)
-			if err != nil {
-				return err
-			}
-			return netfilter.RemoveMasquerade(ctx, i.Owner(), addresses)
+		Remove: func(ctx context.Context, owner plugin.Owner, was intended) error {
+			return netfilter.RemoveMasquerade(ctx, owner, was.addresses())
 		},
 	}
 }
@@ -62,57 +56,40 @@ func Heal(ctx context.Context) ([]plugin.Owner, error) { return mender().Heal(ct
 func GC(ctx context.Context, valid plugin.Attachments) error { return mender().GC(ctx, valid) }
 
 // Forget removes what is kept of an attachment, after its rules.
-func Forget(owner plugin.Owner) error { return store().Delete(owner) }
+func Forget(owner plugin.Owner) error { return mender().Forget(owner) }
 
-// remember keeps what the rules of the attachment are meant to be. Without it
-// they work, but nobody could put them back: that is said, and no reason to fail.
-func remember(req *plugin.Request, backend string, addresses []*net.IPNet) error {
-	wanted := intended{Backend: backend}
+func intend(backend netfilter.Backend, addresses []*net.IPNet) intended {
+	wanted := intended{Backend: backend.Name()}
 	for _, address := range addresses {
 		wanted.Addresses = append(wanted.Addresses, types.IPNet(*address))
 	}
-	i, err := intent.New(req, wanted)
-	if err != nil {
-		return err
-	}
-	if err := store().Put(i); err != nil {
-		fmt.Fprintf(os.Stderr, "the masquerading of %s cannot be put back when somebody flushes it: %v\n", req.Owner().Comment(), err)
-	}
-	return nil
+	return wanted
 }
 
-func decode(i intent.Intent) (netfilter.Backend, []*net.IPNet, error) {
-	var was intended
-	if err := json.Unmarshal(i.Content, &was); err != nil {
-		return nil, nil, fmt.Errorf("the intent of %s: %w", i.Owner().Comment(), err)
-	}
-	backend, err := netfilter.Select(was.Backend)
-	if err != nil {
-		return nil, nil, fmt.Errorf("the intent of %s: %w", i.Owner().Comment(), err)
-	}
+func (was intended) addresses() []*net.IPNet {
 	var addresses []*net.IPNet
 	for _, address := range was.Addresses {
 		addresses = append(addresses, (*net.IPNet)(&address))
 	}
-	return backend, addresses, nil
+	return addresses
 }
 
 // reportLost says on standard error when rules of nftables have been flushed; for
 // those of iptables, programs would have to be started. One attachment stands for
 // all: a table is flushed as a whole.
 func reportLost(ctx context.Context) {
-	for _, i := range store().Samples(backendOf) {
-		if backendOf(i) != netfilter.NFTables {
+	m := mender()
+	backendOf := func(i intent.Intent) string {
+		was, _ := m.Content(i)
+		return was.Backend
+	}
+	for _, i := range m.Store.Samples(backendOf) {
+		was, err := m.Content(i)
+		if err != nil || was.Backend != netfilter.NFTables {
 			continue
 		}
-		if lost, err := mender().Lost(ctx, i); err == nil && lost {
+		if lost, err := m.Lost(ctx, i.Owner(), was); err == nil && lost {
 			fmt.Fprintf(os.Stderr, "masquerading was flushed, a GC of its networks puts it back: that of %s is missing\n", i.Owner().Comment())
 		}
 	}
-}
-
-func backendOf(i intent.Intent) string {
-	var was intended
-	_ = json.Unmarshal(i.Content, &was)
-	return was.Backend
 }

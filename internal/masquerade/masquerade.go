@@ -47,7 +47,7 @@ func (s *Settings) Masquerade(ctx context.Context, req *plugin.Request, ips []*c
 	owner, addresses := req.Owner(), addressesOf(ips)
 	// Before: one family may be done when the other fails.
 	req.Undo.Push("masquerading", func() error { return Remove(ctx, owner, addresses) })
-	if err := remember(req, backend.Name(), addresses); err != nil {
+	if err := mender().Remember(req, intend(backend, addresses)); err != nil {
 		return err
 	}
 	noting, flushed := netfilter.NoteFlush(ctx)

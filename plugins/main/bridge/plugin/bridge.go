@@ -88,5 +88,5 @@ func status(ctx context.Context, _ *plugin.Request, c *Config) error {
 }
 
 func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {
-	return errors.Join(vethpair.GC(valid), netfilter.GC(ctx, valid), masquerade.GC(ctx, valid), guardMender().GC(ctx, valid))
+	return errors.Join(vethpair.GC(valid), netfilter.GC(ctx, valid), masquerade.GC(ctx, valid), guards().GC(ctx, valid))
 }

@@ -6,11 +6,8 @@ package bridge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
-	"os"
 
 	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/masquerade"
@@ -26,33 +23,34 @@ type guarded struct {
 	MAC  string `json:"mac"`
 }
 
-func guards() intent.Store { return intent.Of("macspoofchk") }
-
-func guardMender() intent.Mender {
-	return intent.Mender{
-		Store: guards(),
-		Lost: func(ctx context.Context, i intent.Intent) (bool, error) {
-			port, mac, err := decodeGuard(i)
+func guards() intent.Mender[guarded] {
+	return intent.Mender[guarded]{
+		Store: intent.Of("macspoofchk"),
+		What:  "the MAC spoof check",
+		Lost: func(ctx context.Context, owner plugin.Owner, was guarded) (bool, error) {
+			mac, err := net.ParseMAC(was.MAC)
 			if err != nil {
 				return false, err
 			}
-			differences, err := netfilter.CheckMAC(ctx, i.Owner(), port, mac)
+			differences, err := netfilter.CheckMAC(ctx, owner, was.Port, mac)
 			return len(differences) > 0, err
 		},
-		PutBack: func(ctx context.Context, i intent.Intent) error {
-			port, mac, err := decodeGuard(i)
+		PutBack: func(ctx context.Context, owner plugin.Owner, was guarded) error {
+			mac, err := net.ParseMAC(was.MAC)
 			if err != nil {
 				return err
 			}
-			return netfilter.GuardMAC(ctx, i.Owner(), port, mac)
+			return netfilter.GuardMAC(ctx, owner, was.Port, mac)
 		},
-		Remove: func(ctx context.Context, i intent.Intent) error { return netfilter.UnguardMAC(ctx, i.Owner()) },
+		Remove: func(ctx context.Context, owner plugin.Owner, _ guarded) error {
+			return netfilter.UnguardMAC(ctx, owner)
+		},
 	}
 }
 
 // Heal puts back the MAC spoof checks of live attachments that somebody has
 // flushed, see intent.Mender.
-func Heal(ctx context.Context) ([]plugin.Owner, error) { return guardMender().Heal(ctx) }
+func Heal(ctx context.Context) ([]plugin.Owner, error) { return guards().Heal(ctx) }
 
 // guardMAC drops what the container sends from another MAC address than its
 // own.
@@ -61,34 +59,18 @@ func guardMAC(ctx context.Context, req *plugin.Request, c *Config, pair *vethpai
 		return nil
 	}
 	owner, port, mac := req.Owner(), pair.Host.Attrs().Name, pair.Container.Attrs().HardwareAddr
-	req.Undo.Push("MAC guard", func() error { return errors.Join(netfilter.UnguardMAC(ctx, owner), guards().Delete(owner)) })
-	i, err := intent.New(req, guarded{port, mac.String()})
-	if err != nil {
+	req.Undo.Push("MAC guard", func() error { return errors.Join(netfilter.UnguardMAC(ctx, owner), guards().Forget(owner)) })
+	if err := guards().Remember(req, guarded{port, mac.String()}); err != nil {
 		return err
-	}
-	if err := guards().Put(i); err != nil { // the guard works without it
-		fmt.Fprintf(os.Stderr, "bridge: the MAC spoof check of %s cannot be put back when somebody flushes it: %v\n", owner.Comment(), err)
 	}
 	noting, flushed := netfilter.NoteFlush(ctx)
 	if err := netfilter.GuardMAC(noting, owner, port, mac); err != nil {
 		return err
 	}
 	if flushed() {
-		guardMender().HealOthers(ctx, owner)
+		guards().HealOthers(ctx, owner)
 	}
 	return nil
-}
-
-func decodeGuard(i intent.Intent) (port string, mac net.HardwareAddr, err error) {
-	var was guarded
-	err = json.Unmarshal(i.Content, &was)
-	if err == nil {
-		mac, err = net.ParseMAC(was.MAC)
-	}
-	if err != nil {
-		return "", nil, fmt.Errorf("the intent of %s: %w", i.Owner().Comment(), err)
-	}
-	return was.Port, mac, nil
 }
 
 // removeRules removes masquerading and MAC guard, whatever the configuration says:
@@ -97,5 +79,5 @@ func removeRules(ctx context.Context, owner plugin.Owner, known []*net.IPNet) er
 	if err := netfilter.RemoveMasqueradeAndGuard(ctx, owner, known); err != nil {
 		return err
 	}
-	return errors.Join(masquerade.Forget(owner), guards().Delete(owner))
+	return errors.Join(masquerade.Forget(owner), guards().Forget(owner))
 }
