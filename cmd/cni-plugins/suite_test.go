@@ -19,6 +19,7 @@ import (
 
 	"github.com/containernetworking/cni/pkg/skel"
 
+	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
@@ -152,17 +153,23 @@ var _ = Describe("the executable", Ordered, func() {
 
 var _ = Describe("heal", func() {
 	It("puts back what somebody has flushed, and says so", func() {
-		testutils.Need(GinkgoT(), "root", "nftables", "nft-tool")
+		testutils.Need(GinkgoT(), "root", "nftables-bridge", "nft-tool")
+		GinkgoT().Setenv("CNI_PATH", testrig.BuildIPAM())
 		host, container := namespace(), namespace()
 		Expect(os.MkdirAll("/run/cni", 0o755)).To(Succeed())
+		attached := `{"cniVersion": "1.1.0", "name": "healed", "type": "bridge", "ipMasq": true, "ipMasqBackend": "nftables", "macspoofchk": true,
+			"ipam": {"type": "static", "addresses": [{"address": "10.1.2.3/24"}]}}`
 		config := `{"cniVersion": "1.1.0", "name": "healed", "type": "portmap", "backend": "nftables", "prevResult": {
 			"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", "sandbox": "x"}], "ips": [{"interface": 0, "address": "10.1.2.3/24"}]},
 			"runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}}`
-		call := func(verb string) {
+		call := func(name, verb, config string) {
 			GinkgoHelper()
 			args := &skel.CmdArgs{ContainerID: "c1", IfName: "eth0", Netns: container.Path(), StdinData: []byte(config)}
 			Expect(host.Do(func(ns.NetNS) error {
-				return plugins()["portmap"].Call(context.Background(), verb, args, new(bytes.Buffer))
+				for variable, value := range map[string]string{"CNI_COMMAND": verb, "CNI_CONTAINERID": args.ContainerID, "CNI_NETNS": args.Netns, "CNI_IFNAME": args.IfName} {
+					GinkgoT().Setenv(variable, value) // for the IPAM plugin
+				}
+				return plugins()[name].Call(context.Background(), verb, args, new(bytes.Buffer))
 			})).To(Succeed())
 		}
 		run := func(name string, args ...string) string {
@@ -185,12 +192,17 @@ var _ = Describe("heal", func() {
 			Expect(status).To(BeZero(), stderr.String())
 			return stdout.String()
 		}
-		call("ADD")
-		defer call("DEL")
+		call("bridge", "ADD", attached)
+		defer call("bridge", "DEL", attached)
+		call("portmap", "ADD", config)
+		defer call("portmap", "DEL", config)
 		Expect(healed()).To(BeEmpty())
+		complete := strings.Split(run("nft", "list", "ruleset"), "\n")
 		run("nft", "flush", "ruleset")
-		Expect(healed()).To(ContainSubstring("portmap: put back the rules of healed/c1/eth0\n"))
-		Expect(run("nft", "list", "ruleset")).To(ContainSubstring("10.1.2.3"))
+		Expect(strings.Split(healed(), "\n")).To(ConsistOf(
+			"portmap: put back the rules of healed/c1/eth0", "masquerading: put back the rules of healed/c1/eth0",
+			"MAC spoof check: put back the rules of healed/c1/eth0", ""))
+		Expect(strings.Split(run("nft", "list", "ruleset"), "\n")).To(ConsistOf(complete))
 		Expect(healed()).To(BeEmpty())
 	})
 })
