@@ -100,25 +100,45 @@ func noneAvailable(set RangeSet, d directory) error {
 	return fmt.Errorf("no IP addresses available in range set: %s: every one has a file in %s", set, d.path())
 }
 
-// search returns the zero assignment if every address is taken.
+// search returns the zero assignment if every address is taken. One whose cooldown
+// is not over is better than none.
 func (a *allocator) search(n int, set RangeSet, last netip.Addr) (assignment, error) {
+	resting := a.store.cooldown()
+	found, passed, err := a.searchBut(n, set, last, resting)
+	if err != nil || found.ip.IsValid() || !passed {
+		return found, err
+	}
+	found, _, err = a.searchBut(n, set, last, cooldown{})
+	if err == nil && found.ip.IsValid() {
+		logf("network %s: %s is assigned, though its cooldown of %s is not over: no other address of range set %s is free", a.store.network, found.ip, resting.period, set)
+	}
+	return found, err
+}
+
+// searchBut is search without addresses whose cooldown is not over, and tells
+// whether there were any.
+func (a *allocator) searchBut(n int, set RangeSet, last netip.Addr, resting cooldown) (found assignment, passed bool, err error) {
 	var taken map[netip.Addr]bool
 	failures := 0
 	for ip, r := range set.after(last) {
 		if isGateway(ip, a.sets) || taken[ip] {
 			continue
 		}
+		if resting.runs(fileName(ip)) {
+			passed = true
+			continue
+		}
 		reserved, err := a.reserve(n, ip)
 		if reserved || err != nil {
-			return assignment{ip, r}, err
+			return assignment{ip, r}, passed, err
 		}
 		if failures++; failures == patience {
 			if taken, err = a.store.taken(); err != nil {
-				return assignment{}, err
+				return assignment{}, passed, err
 			}
 		}
 	}
-	return assignment{}, nil
+	return assignment{}, passed, nil
 }
 
 // reserve reserves ip, of range set n; it returns false if it is taken.
@@ -127,6 +147,7 @@ func (a *allocator) reserve(n int, ip netip.Addr) (bool, error) {
 	if !reserved {
 		return false, err
 	}
+	a.store.cooldown().end(fileName(ip))
 	directory, owner := a.store.directory, a.owner
 	a.undo.Push("reservation of "+ip.String(), func() error { return directory.release(ip, owner) })
 	return true, a.store.setLastReserved(n, ip)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
 
@@ -44,6 +45,7 @@ type IPAMConfig struct {
 	Routes      []*types.Route  `json:"routes"`
 	DataDir     string          `json:"dataDir"`
 	ResolvConf  string          `json:"resolvConf"`
+	Cooldown    string          `json:"cooldown"`
 }
 
 // RangeConfig is a Range as it is written in the configuration.
@@ -69,6 +71,9 @@ func (c *Config) Validate(p *conf.Problems, args conf.EnvArgs) {
 	c.sets = v.rangeSets(configs)
 	v.limitFamilies(c.CNIVersion, c.sets)
 	c.requested = v.requested(c, args)
+	if _, ok := parseCooldown(c.IPAM.Cooldown); !ok {
+		p.Add("ipam.cooldown", "%q is not a time, such as 130s", c.IPAM.Cooldown)
+	}
 }
 
 const noRanges = "no IP ranges specified"
@@ -89,7 +94,21 @@ func (c *Config) directory() directory {
 	if dataDir == "" {
 		dataDir = defaultDataDir
 	}
-	return newDirectory(dataDir, c.Name)
+	d := newDirectory(dataDir, c.Name)
+	d.rest, _ = parseCooldown(c.IPAM.Cooldown)
+	return d
+}
+
+// parseCooldown parses a time such as 130s; none is 0.
+func parseCooldown(text string) (period time.Duration, ok bool) {
+	if text == "" {
+		return 0, true
+	}
+	period, err := time.ParseDuration(text)
+	if err != nil || period < 0 {
+		return 0, false
+	}
+	return period, true
 }
 
 // setConfig is a range set as it is written in the configuration, and where.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
 
@@ -29,11 +30,12 @@ const (
 // directory says where the reservations of one network are.
 type directory struct {
 	dataDir, network string
+	rest             time.Duration // of addresses that are released, see cooldown
 	host             host
 }
 
 func newDirectory(dataDir, network string) directory {
-	return directory{dataDir, network, thisHost()}
+	return directory{dataDir: dataDir, network: network, host: thisHost()}
 }
 
 func (d directory) path() string { return filepath.Join(d.dataDir, d.network) }
@@ -71,7 +73,7 @@ func (d directory) open() (*store, error) {
 }
 
 // openLeft is open for removing things. Of a network whose directory is gone it
-// removes the index, which is all that is left.
+// removes what there is beside it.
 func (d directory) openLeft() (*store, error) {
 	s, err := d.open()
 	if !errors.Is(err, errAbsent) {
@@ -80,6 +82,7 @@ func (d directory) openLeft() (*store, error) {
 	if removeErr := newIndex(d.dataDir, d.network).remove(); removeErr != nil {
 		logf("network %s: the index of a directory that is gone stays: %v", d.network, removeErr)
 	}
+	d.cooldown().sweep()
 	return nil, err
 }
 

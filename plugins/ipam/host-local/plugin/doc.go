@@ -32,6 +32,13 @@
 // the files, as it is after a process was killed half-way. And what the index
 // says about an owner is verified in the files that it names.
 //
+// # Cooldown
+//
+// With "cooldown", an address that DEL or GC has released is not assigned again for
+// a while. An empty file, <dataDir>/.cni-cooldown/<network>/<ip>, has the time of
+// the release as its modification time. It goes when the address is assigned, and
+// with the GC after the cooldown.
+//
 // # Restarts
 //
 // No network namespace survives a restart of the machine, so reservations do

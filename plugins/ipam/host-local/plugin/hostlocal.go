@@ -146,9 +146,10 @@ func gc(_ context.Context, _ *plugin.Request, c *Config, valid plugin.Attachment
 			continue
 		}
 		for _, name := range names {
-			errs = append(errs, s.release(name, owner))
+			errs = append(errs, s.retire(name, owner))
 		}
 	}
+	s.cooldown().sweep()
 	return errors.Join(errs...)
 }
 

@@ -79,7 +79,7 @@ var _ = Describe("index", func() {
 			write("x", index.dir, "file")
 		}, []string{"10.0.0.5"}, nil),
 		Entry("the directory replaced by an older one", func() {
-			older := directory{t.dataDir, "older", t.host}
+			older := directory{dataDir: t.dataDir, network: "older", host: t.host}
 			s, err := older.create()
 			Expect(err).NotTo(HaveOccurred())
 			Expect(s.reserve(ip("10.0.0.7"), b)).To(BeTrue())

@@ -169,9 +169,21 @@ func (s *store) releaseAll(owner string) (bool, error) {
 	names, err := s.owned(owner)
 	errs := []error{err}
 	for _, name := range names {
-		errs = append(errs, s.release(name, owner))
+		errs = append(errs, s.retire(name, owner))
 	}
 	return len(names) > 0, errors.Join(errs...)
+}
+
+// retire is release for an address that may have been in use. The one after it
+// will be assigned next if it cannot be noted when that was.
+func (s *store) retire(name, owner string) error {
+	if err := s.release(name, owner); err != nil {
+		return err
+	}
+	if err := s.cooldown().begin(name); err != nil {
+		logf("network %s: %s may be assigned again before its cooldown is over: %v", s.network, name, err)
+	}
+	return nil
 }
 
 // owned returns the names of owner's reservations, having looked into them.

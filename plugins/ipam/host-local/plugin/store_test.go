@@ -16,7 +16,7 @@ type testStore struct{ directory }
 
 func newTestStore() testStore {
 	GinkgoHelper()
-	return testStore{directory{GinkgoT().TempDir(), "net", newTestHost()}}
+	return testStore{directory{dataDir: GinkgoT().TempDir(), network: "net", host: newTestHost()}}
 }
 
 // in opens the store for the time fn runs.
