@@ -53,7 +53,7 @@ func (c cooldown) runs(name string) bool {
 // end forgets about an address, which has been assigned.
 func (c cooldown) end(name string) {
 	if c.period > 0 {
-		_ = os.Remove(c.mark(name)) // it would be too old soon
+		_ = os.Remove(c.mark(name)) // one that stays is older than the next release
 	}
 }
 
