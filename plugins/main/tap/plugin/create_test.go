@@ -209,7 +209,7 @@ var _ = Describe("a tap interface", func() {
 		Entry("without the bridge", `{"bridge":"br9"}`, `bridge: there is no interface "br9" in the container`),
 		Entry("with something else for a bridge", `{"bridge":"other"}`, `bridge: other, in the container, is a tuntap, not a bridge`),
 		Entry("with an MTU that is too great for Ethernet", `{"mtu":65535}`, "set the MTU of eth0 to 65535: "),
-		Entry("with an MTU that is too small for anything", `{"mtu":10}`, "set the MTU of eth0 to 10: "),
+		Entry("with an MTU that is too small for anything", `{"mtu":10}`, "mtu: 10 is smaller than 68"),
 	)
 
 	It("is taken back after every step that can fail", func() {

@@ -148,11 +148,13 @@ var _ = Describe("the programs of iptables", func() {
 		l.sh(flush)
 		intruder := l.alias(one, "intruder")
 		l.add(intruder, strings.Replace(l.config(intruder, mapping(8007, 80, "tcp"), `,"backend":"iptables"`), `"test"`, `"other"`, 1))
+		Expect(l.check(all[0], l.config(all[0], mapping(8000, 80, "tcp"), `,"backend":"iptables"`))).To(Succeed(), "after the ADD of another")
+		l.sh(flush)
 		var healed []plugin.Owner
 		var err error
 		l.OnHost(func() { healed, err = Heal(GinkgoT().Context()) })
 		Expect(err).To(MatchError(ContainSubstring("test/c7/eth0: 8007/tcp is held by container intruder, network other")))
-		Expect(healed).To(HaveLen(19))
+		Expect(healed).To(HaveLen(20))
 		Expect(l.check(all[0], l.config(all[0], mapping(8000, 80, "tcp"), `,"backend":"iptables"`))).To(Succeed())
 	})
 

@@ -57,7 +57,9 @@ func besideFirewalld(backend string) {
 	l.sh("firewall-cmd --reload")
 	open(one, byNFTables, 8080)
 	lost("chain CNI-DN-")
-	l.add(three, l.config(three, mapping(8082, 80, "tcp"), `,"backend":"iptables"`))
+	l.add(three, l.config(three, mapping(8082, 80, "tcp"), `,"backend":"iptables"`)) // puts back the others' as well
+	open(two, byIPTables, 8081)
+	l.sh("firewall-cmd --reload")
 	lost("chain CNI-DN-")
 	_, err := l.Call("GC", &testrig.Container{}, `{"cni.dev/valid-attachments":[{"containerID":"one","ifname":"eth0"},{"containerID":"two","ifname":"eth0"},{"containerID":"three","ifname":"eth0"}]}`)
 	Expect(err).NotTo(HaveOccurred())
