@@ -40,7 +40,8 @@ func (m Mender[T]) Remember(req *plugin.Request, content T) error {
 	return nil
 }
 
-// Forget removes what is kept of an attachment, after what it had.
+// Forget removes what is kept of an attachment, before what it has: else somebody
+// could put that back. DEL has to find it without.
 func (m Mender[T]) Forget(owner plugin.Owner) error { return m.Store.Delete(owner) }
 
 // Heal puts back what live attachments of the host have lost whose network

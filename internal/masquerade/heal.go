@@ -55,7 +55,8 @@ func Heal(ctx context.Context) ([]plugin.Owner, error) { return mender().Heal(ct
 // more, and heals the others.
 func GC(ctx context.Context, valid plugin.Attachments) error { return mender().GC(ctx, valid) }
 
-// Forget removes what is kept of an attachment, after its rules.
+// Forget removes what is kept of an attachment, before its rules: else somebody
+// could put these back.
 func Forget(owner plugin.Owner) error { return mender().Forget(owner) }
 
 func intend(backend netfilter.Backend, addresses []*net.IPNet) intended {

@@ -9,6 +9,7 @@ package masquerade
 
 import (
 	"context"
+	"errors"
 	"net"
 
 	current "github.com/containernetworking/cni/pkg/types/100"
@@ -63,10 +64,7 @@ func (s *Settings) Masquerade(ctx context.Context, req *plugin.Request, ips []*c
 // Remove removes what Masquerade has made, whatever the configuration says: it may
 // have changed since ADD. Known are the addresses, as far as they are known.
 func Remove(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
-	if err := netfilter.RemoveMasquerade(ctx, owner, known); err != nil {
-		return err
-	}
-	return Forget(owner)
+	return errors.Join(Forget(owner), netfilter.RemoveMasquerade(ctx, owner, known))
 }
 
 // Prune completes DEL, after the interface is gone, where the addresses of the

@@ -225,6 +225,9 @@ func (r *registry) put(c *conn, comment string, pairs []pair) error {
 			return err
 		}
 		c.AddChain(chain)
+		if len(old.rules) == 0 {
+			c.FlushChain(chain) // of two that write it at once, an ADD and who heals, the second replaces what the first has written
+		}
 		for _, p := range pairs {
 			c.AddRule(&nftables.Rule{Table: &r.table, Chain: chain, Exprs: p.record, UserData: nftcomment.UserData(comment)})
 		}

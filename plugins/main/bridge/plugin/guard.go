@@ -59,7 +59,7 @@ func guardMAC(ctx context.Context, req *plugin.Request, c *Config, pair *vethpai
 		return nil
 	}
 	owner, port, mac := req.Owner(), pair.Host.Attrs().Name, pair.Container.Attrs().HardwareAddr
-	req.Undo.Push("MAC guard", func() error { return errors.Join(netfilter.UnguardMAC(ctx, owner), guards().Forget(owner)) })
+	req.Undo.Push("MAC guard", func() error { return errors.Join(guards().Forget(owner), netfilter.UnguardMAC(ctx, owner)) })
 	if err := guards().Remember(req, guarded{port, mac.String()}); err != nil {
 		return err
 	}
@@ -76,8 +76,8 @@ func guardMAC(ctx context.Context, req *plugin.Request, c *Config, pair *vethpai
 // removeRules removes masquerading and MAC guard, whatever the configuration says:
 // it may have changed since ADD.
 func removeRules(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
-	if err := netfilter.RemoveMasqueradeAndGuard(ctx, owner, known); err != nil {
-		return err
-	}
-	return errors.Join(masquerade.Forget(owner), guards().Forget(owner))
+	return errors.Join(
+		masquerade.Forget(owner), guards().Forget(owner),
+		netfilter.RemoveMasqueradeAndGuard(ctx, owner, known),
+	)
 }
