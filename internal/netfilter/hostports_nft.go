@@ -188,7 +188,7 @@ func (b nftBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports Host
 		if err := freeOfOthers(ctx, c, owner, ports, holders); err != nil {
 			return err
 		}
-		err := c.retrying(ctx, func(c *conn) error { return mapPorts(c, owner, ports, holders) })
+		err := c.retrying(ctx, func(c *conn) error { return putPorts(c, owner, ports, holders) })
 		if errors.Is(err, unix.ENOENT) {
 			return cmp.Or(b.CanMapPorts(ctx), err)
 		}
@@ -196,7 +196,7 @@ func (b nftBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports Host
 	})
 }
 
-func mapPorts(c *conn, owner plugin.Owner, ports HostPorts, holders Holders) error {
+func putPorts(c *conn, owner plugin.Owner, ports HostPorts, holders Holders) error {
 	for _, f := range families() {
 		if err := f.portTable().put(c, owner.Comment(), ports, holders); err != nil {
 			return f.portTable().wrap(err)

@@ -86,13 +86,10 @@ func leadsToAny(rule *nftables.Rule, chains string) bool {
 // so, but for the one that the family's own programs are of.
 func (f family) mappingElsewhere(ctx context.Context, chains string) ([]family, error) {
 	var inNFT bool
-	err := withConn(ctx, func(c *conn) (err error) {
+	err := ifNFTables(ctx, func(c *conn) (err error) {
 		inNFT, err = f.mapsInNFT(c, chains)
 		return err
 	})
-	if errors.Is(err, errNoNFTables) {
-		err = nil
-	}
 	return slices.DeleteFunc(f.variants(inNFT, chains), f.hasProgramsOf), err
 }
 
@@ -121,20 +118,18 @@ func (f family) freeInIPTables(ctx context.Context, owner plugin.Owner, ports Ho
 
 // freeOfNFTables is for iptables.
 func freeOfNFTables(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
-	err := withConn(ctx, func(c *conn) error { return freeOfUpstream(ctx, c, owner, ports) })
-	if errors.Is(err, errNoNFTables) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return retrying(ctx, func(c *conn) error {
-		for _, f := range families() {
-			if err := f.portTable().evict(c, owner.Comment(), ports, holders); err != nil {
-				return err
-			}
+	return ifNFTables(ctx, func(c *conn) error {
+		if err := freeOfUpstream(ctx, c, owner, ports); err != nil {
+			return err
 		}
-		return c.commit()
+		return c.retrying(ctx, func(c *conn) error {
+			for _, f := range families() {
+				if err := f.portTable().evict(c, owner.Comment(), ports, holders); err != nil {
+					return err
+				}
+			}
+			return c.commit()
+		})
 	})
 }
 

@@ -68,11 +68,11 @@ func (f family) currentChain(ctx context.Context, chain string) (savedChain, err
 // mayHold tells whether iptables-nft or iptables-legacy has a chain.
 func (f family) mayHold(ctx context.Context, chain string) (bool, error) {
 	var inNFT bool
-	err := withConn(ctx, func(c *conn) (err error) {
+	err := ifNFTables(ctx, func(c *conn) (err error) {
 		inNFT, err = c.hasChain(f.natTable(), chain)
 		return err
 	})
-	if err != nil && !errors.Is(err, errNoNFTables) {
+	if err != nil {
 		return false, err
 	}
 	return inNFT || f.legacyMentions("nat", chain), nil
