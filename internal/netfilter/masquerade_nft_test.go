@@ -182,9 +182,9 @@ var _ = Describe("Masquerading with nftables", func() {
 		Expect(lost()).To(BeFalse())
 	}))
 
-	It("copes with many addresses", inNewNS(func() {
+	It("copes with many addresses, each of which has a rule for each subnet", inNewNS(func() {
 		var many []string
-		for i := range 20 {
+		for i := range 64 {
 			many = append(many, fmt.Sprintf("10.%d.0.2/24", i))
 		}
 		masquerade(c1, many...)

@@ -36,7 +36,7 @@ func dial(ctx context.Context) (*conn, error) {
 	c := &conn{ctx: ctx}
 	configure := func(nl *netlink.Conn) error {
 		c.nl = nl
-		_, _ = nl.SetReadBuffer(readBuffer), nl.SetWriteBuffer(writeBuffer) // the default does for few addresses
+		_, _ = nl.SetReadBuffer(buffer), nl.SetWriteBuffer(buffer) // the default does for few addresses
 		if deadline, ok := ctx.Deadline(); ok {
 			return nl.SetDeadline(deadline)
 		}
@@ -54,13 +54,10 @@ func dial(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// The buffers leave room for a transaction, which is sent at once, and for its
-// acknowledgements, which come at once, one for each message. The kernel takes
-// memory for what is in them only.
-const (
-	readBuffer  = 4 << 20
-	writeBuffer = 64 << 20
-)
+// buffer leaves room for a transaction, which is sent at once, and for its
+// acknowledgements, which come at once, almost a kilobyte for each message. The
+// kernel takes memory for what is in a buffer only.
+const buffer = 64 << 20
 
 // close does not wait until the kernel has freed what was deleted.
 func (c *conn) close() {
