@@ -23,7 +23,7 @@ import (
 
 const usage = `usage: cni-plugins install DIRECTORY   give it the names of the plugins in DIRECTORY
        cni-plugins list                list these names
-       cni-plugins heal                put back rules of portmap and firewall that somebody has flushed
+       cni-plugins heal                put back rules of nftables and iptables that somebody has flushed
 It is a CNI plugin when it is called by one of them.
 `
 

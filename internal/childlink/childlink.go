@@ -6,6 +6,7 @@ package childlink
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,7 +91,15 @@ func (k Kind) explain(err error) error {
 			return fmt.Errorf("%w: %s", err, hint)
 		}
 	}
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return cmp.Or(link.Supported(k.Type), err)
+	}
 	return err
+}
+
+// Status tells why ADD could not make the link now.
+func (k Kind) Status() error {
+	return errors.Join(link.Supported(k.Type), k.Master.status())
 }
 
 // Own pushes the removal of a link that has just been made in the container and

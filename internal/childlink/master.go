@@ -90,9 +90,9 @@ func (m *Master) place() string {
 	return "on the host"
 }
 
-// Status tells why an ADD would not find its master now, if it needs one. What
+// status tells why an ADD would not find its master now, if it needs one. What
 // is in a container cannot be told before there is one.
-func (m *Master) Status() error {
+func (m *Master) status() error {
 	if m == nil || m.InContainer {
 		return nil
 	}

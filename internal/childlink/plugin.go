@@ -51,5 +51,5 @@ func (u usual[C]) check(ctx context.Context, req *plugin.Request, c *C) error {
 }
 
 func (u usual[C]) status(_ context.Context, req *plugin.Request, c *C) error {
-	return u.kind(c, req.Args).Master.Status()
+	return u.kind(c, req.Args).Status()
 }

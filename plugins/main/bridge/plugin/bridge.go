@@ -14,6 +14,7 @@ import (
 	"github.com/containernetworking/plugins/internal/masquerade"
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/vethpair"
+	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -84,7 +85,7 @@ func del(ctx context.Context, req *plugin.Request, _ *Config) error {
 }
 
 func status(ctx context.Context, _ *plugin.Request, c *Config) error {
-	return errors.Join(bridgeStatus(c), c.MasqueradeStatus(ctx))
+	return errors.Join(link.Supported("veth"), bridgeStatus(c), c.MasqueradeStatus(ctx))
 }
 
 func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {

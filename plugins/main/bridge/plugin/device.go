@@ -306,11 +306,12 @@ func isTrue(b *bool) bool { return b != nil && *b }
 
 func ptr[T any](value T) *T { return &value }
 
-// bridgeStatus tells whether a device of another type holds the bridge's name.
+// bridgeStatus tells whether there could be no bridge, or a device of another
+// type holds its name.
 func bridgeStatus(c *Config) error {
 	found, err := link.Find(c.Bridge)
 	if errors.Is(err, link.ErrNotFound) {
-		return nil // ADD will create it
+		return link.Supported("bridge") // for ADD, which will create it
 	}
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/containernetworking/plugins/internal/childlink"
+	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -65,7 +66,7 @@ func needAddresses(req *plugin.Request) error {
 // whose network is not ready.
 func status(_ context.Context, _ *plugin.Request, c *Config) error {
 	if c.Master == "" {
-		return nil
+		return link.Supported("ipvlan")
 	}
-	return c.Settings.Of(nil).Status()
+	return c.kind(nil).Status()
 }

@@ -5,6 +5,7 @@
 package vrf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -56,7 +57,7 @@ func create(req *plugin.Request, c *Config) (*netlink.Vrf, error) {
 	attrs.Name = c.VRFName
 	err := netlink.LinkAdd(&netlink.Vrf{LinkAttrs: attrs, Table: table})
 	if errors.Is(err, unix.EOPNOTSUPP) {
-		return nil, fmt.Errorf("create the VRF %s: %w: this kernel has no VRFs (CONFIG_NET_VRF)", c.VRFName, err)
+		err = cmp.Or(link.Supported("vrf"), err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create the VRF %s with table %d: %w", c.VRFName, table, err)

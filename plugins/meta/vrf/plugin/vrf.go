@@ -38,6 +38,7 @@ var Plugin = plugin.New(plugin.Definition[Config]{
 	Add:      add,
 	Check:    checkMembership,
 	Del:      del,
+	Status:   status,
 	GC:       gc,
 })
 
@@ -67,6 +68,8 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	}
 	return req.Prev, nil
 }
+
+func status(context.Context, *plugin.Request, *Config) error { return link.Supported("vrf") }
 
 // join puts l into the VRF, unless it is in there.
 func join(ctx context.Context, req *plugin.Request, c *Config, l netlink.Link, n note) error {
