@@ -5,6 +5,8 @@
 package intent
 
 import (
+	"fmt"
+	"os"
 	"reflect"
 	"slices"
 
@@ -14,11 +16,6 @@ import (
 // Alive returns the intents of attachments that are not gone.
 func (s Store) Alive() []Intent {
 	return slices.DeleteFunc(s.List(), Intent.Gone)
-}
-
-// AliveBut returns those of others than the owner.
-func (s Store) AliveBut(owner plugin.Owner) []Intent {
-	return slices.DeleteFunc(s.Alive(), func(i Intent) bool { return i.Owner() == owner })
 }
 
 // AliveIn returns those of the valid attachments of a network.
@@ -31,6 +28,35 @@ func (s Store) AliveIn(valid plugin.Attachments) []Intent {
 func (s Store) Holds(i Intent) bool {
 	now := s.Get(i.Owner())
 	return now != nil && reflect.DeepEqual(*now, i) && !i.Gone()
+}
+
+// Others are the live attachments beside the owner, whose ADD has found that somebody
+// has flushed the rules of all (netfilter.HealingFirst). restore puts back what they
+// have lost.
+func (s Store) Others(owner plugin.Owner, restore func([]Intent) error) *Others {
+	return &Others{store: s, owner: owner, restore: restore}
+}
+
+// Others are what Store.Others has returned.
+type Others struct {
+	store   Store
+	owner   plugin.Owner
+	restore func([]Intent) error
+	found   []Intent
+}
+
+// Any tells whether there are any.
+func (o *Others) Any() bool {
+	o.found = slices.DeleteFunc(o.store.Alive(), func(i Intent) bool { return i.Owner() == o.owner })
+	return len(o.found) > 0
+}
+
+// Heal restores those that Any has found. What they do not get back is no reason
+// for the ADD to fail, and said on standard error.
+func (o *Others) Heal() {
+	if err := o.restore(o.found); err != nil {
+		fmt.Fprintf(os.Stderr, "somebody has flushed rules of other attachments, and they were not put back: %v\n", err)
+	}
 }
 
 // Samples returns an intent of each kind, of attachments that are not gone: what

@@ -51,19 +51,12 @@ func (m Mender[T]) Heal(ctx context.Context) ([]plugin.Owner, error) {
 	return m.restore(ctx, m.Store.Alive())
 }
 
-// HealOthers is Heal for all but the owner, whose ADD has found that somebody has
-// flushed the rules. That is no reason for it to fail: what others do not get back
-// is said on standard error.
-func (m Mender[T]) HealOthers(ctx context.Context, owner plugin.Owner) {
-	_, err := m.restore(ctx, m.Store.AliveBut(owner))
-	ReportUnhealed(err)
-}
-
-// ReportUnhealed says what attachments have not got back in the ADD of another.
-func ReportUnhealed(err error) {
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "somebody has flushed rules of other attachments, and they were not put back: %v\n", err)
-	}
+// Others are all but the owner, as Store.Others.
+func (m Mender[T]) Others(ctx context.Context, owner plugin.Owner) *Others {
+	return m.Store.Others(owner, func(all []Intent) error {
+		_, err := m.restore(ctx, all)
+		return err
+	})
 }
 
 // GC removes what attachments of the network have left that are not valid any

@@ -111,9 +111,13 @@ var _ = Describe("a mender", func() {
 	})
 
 	It("heals all but the owner whose ADD has found the rules flushed", func() {
-		one, two := attach("one", 1), attach("two", 2)
+		one := attach("one", 1)
+		Expect(m.Others(context.Background(), one.Owner()).Any()).To(BeFalse())
+		two := attach("two", 2)
 		clear(owners)
-		m.HealOthers(context.Background(), two.Owner())
+		others := m.Others(context.Background(), two.Owner())
+		Expect(others.Any()).To(BeTrue())
+		others.Heal()
 		Expect(owners).To(Equal(map[int]plugin.Owner{1: one.Owner()}))
 	})
 

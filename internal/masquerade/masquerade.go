@@ -51,14 +51,9 @@ func (s *Settings) Masquerade(ctx context.Context, req *plugin.Request, ips []*c
 	if err := mender().Remember(req, intend(backend, addresses)); err != nil {
 		return err
 	}
-	noting, flushed := netfilter.NoteFlush(ctx)
-	if err := backend.Masquerade(noting, owner, addresses); err != nil {
-		return err
-	}
-	if flushed() {
-		mender().HealOthers(ctx, owner)
-	}
-	return nil
+	return netfilter.HealingFirst(ctx, mender().Others(ctx, owner), func(ctx context.Context) error {
+		return backend.Masquerade(ctx, owner, addresses)
+	})
 }
 
 // Remove removes what Masquerade has made, whatever the configuration says: it may

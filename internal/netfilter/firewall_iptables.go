@@ -109,13 +109,16 @@ func (iptablesGate) Open(ctx context.Context, owner plugin.Owner, p Passage) err
 			if len(addrs) == 0 || f.openDirectly(ctx, owner, p, addrs) {
 				continue
 			}
+			var flushed error
 			err := f.change(ctx, func(d *draft) {
 				if len(d.table[cniForward]) == 0 {
-					noteFlush(ctx)
+					flushed = stopAtFlush(ctx)
 				}
-				d.open(owner, p, addrs)
+				if flushed == nil {
+					d.open(owner, p, addrs)
+				}
 			})
-			if err != nil {
+			if err = cmp.Or(flushed, err); err != nil {
 				return err
 			}
 		}

@@ -93,7 +93,7 @@ func readPorts(f family, table savedTable) {
 	for _, s := range []strangers{{true}, {false}} {
 		_, _ = f.heldIn(table, someOwner(), somePorts(), s)
 	}
-	f.portsDiffer(table, someOwner(), []HostPorts{somePorts()})
+	f.portsDiffer(table, someOwner(), somePorts(), strangers{})
 	table.entriesOf(func(comment string) bool { return staleEntry(noAttachments(), comment) })
 	d := &draft{table: table}
 	d.shareChains(somePorts())
@@ -246,7 +246,7 @@ func FuzzHostPorts(f *testing.F) {
 		_ = json.Unmarshal([]byte(text), &ports)
 		for _, family := range families() {
 			_, _ = family.portTable().entries(ports)
-			family.portsDiffer(savedTable{containerChain(someOwner(), "DN-"): nil}, someOwner(), []HostPorts{ports})
+			family.portsDiffer(savedTable{containerChain(someOwner(), "DN-"): nil}, someOwner(), ports, strangers{})
 			d := &draft{table: savedTable{}}
 			d.shareChains(ports)
 			family.fillChain(d, someOwner(), []HostPorts{ports})

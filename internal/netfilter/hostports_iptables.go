@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,14 +171,18 @@ func (f family) entryRules(owner plugin.Owner, ports HostPorts) []ruleWords {
 	var rules []ruleWords
 	for _, proto := range slices.Sorted(maps.Keys(byProtocol)) {
 		for some := range slices.Chunk(byProtocol[proto], maxMultiport) {
-			rules = append(rules, slices.Concat(
-				ruleWords{"-p", proto, "-m", "comment", "--comment", dnatComment(owner.Network, owner.ContainerID)},
-				ruleWords{"-m", "multiport", "--dports", strings.Join(some, ",")},
-				ports.conditions(f),
-				ruleWords{"-j", containerChain(owner, "DN-")}))
+			rules = append(rules, entryRule(owner, proto, strings.Join(some, ","), ports.conditions(f)))
 		}
 	}
 	return rules
+}
+
+func entryRule(owner plugin.Owner, proto, ports string, conditions []string) ruleWords {
+	return slices.Concat(
+		ruleWords{"-p", proto, "-m", "comment", "--comment", dnatComment(owner.Network, owner.ContainerID)},
+		ruleWords{"-m", "multiport", "--dports", ports},
+		conditions,
+		ruleWords{"-j", containerChain(owner, "DN-")})
 }
 
 // Shared chains.
@@ -248,44 +253,70 @@ func (iptablesBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports H
 		if err := f.freeOfOtherVariant(ctx, owner, ports, holders); err != nil {
 			return err
 		}
-		if err := f.mapPorts(ctx, owner, append(holders.Siblings(owner), ports), holders); err != nil {
+		err := f.changeNAT(ctx, func(d *draft) error {
+			if len(d.table[dnatChain]) == 0 {
+				if err := stopAtFlush(ctx); err != nil {
+					return err
+				}
+			}
+			return f.planPorts(d, owner, ports, holders)
+		})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mapPorts writes the chain of a container for all of its attachments.
-func (f family) mapPorts(ctx context.Context, owner plugin.Owner, all []HostPorts, holders Holders) error {
+// changeNAT changes the table nat as plan says, unless that fails.
+func (f family) changeNAT(ctx context.Context, plan func(*draft) error) error {
 	return locked(ctx, func() error {
 		table, err := f.saveNAT(ctx)
 		if err != nil {
 			return err
 		}
-		if len(table[dnatChain]) == 0 {
-			noteFlush(ctx)
-		}
 		d := &draft{table: table}
-		if err := f.planPorts(d, owner, all, holders); err != nil {
+		if err := plan(d); err != nil || len(d.lines) == 0 {
 			return err
 		}
 		return f.restore(ctx, d.input("nat"))
 	})
 }
 
-// planPorts plans what mapPorts does, or says who has one of the ports.
-func (f family) planPorts(d *draft, owner plugin.Owner, all []HostPorts, holders Holders) error {
-	last := all[len(all)-1]
-	evicted, err := f.heldIn(d.table, owner, last, holders)
+// planPorts plans the chain of a container for all of its attachments, or says who
+// has one of the ports.
+func (f family) planPorts(d *draft, owner plugin.Owner, ports HostPorts, holders Holders) error {
+	evicted, err := f.heldIn(d.table, owner, ports, holders)
 	if err != nil {
 		return err
 	}
-	d.shareChains(last)
+	d.shareChains(ports)
 	for _, chain := range evicted {
 		d.dropChain(dnatChain, chain)
 	}
-	f.fillChain(d, owner, all)
+	f.fillChain(d, owner, append(f.siblings(d.table, owner, holders), ports))
 	return nil
+}
+
+// planWithout plans the chain of a container for its attachments but the owner's.
+func (f family) planWithout(d *draft, owner plugin.Owner, holders Holders) {
+	siblings := f.siblings(d.table, owner, holders)
+	if len(siblings) == 0 {
+		d.dropChain(dnatChain, containerChain(owner, "DN-"))
+		return
+	}
+	d.shareChains(siblings[len(siblings)-1])
+	f.fillChain(d, owner, siblings)
+}
+
+// siblings are what the other attachments of a container have in its chain, if
+// anything. A port that another container has got meanwhile stays with that.
+func (f family) siblings(table savedTable, owner plugin.Owner, holders Holders) []HostPorts {
+	return slices.DeleteFunc(holders.Siblings(owner), func(ports HostPorts) bool {
+		_, mappings := ports.of(f)
+		_, err := f.heldIn(table, owner, ports, holders)
+		return len(mappings) == 0 || err != nil
+	})
 }
 
 // RestorePorts starts one iptables-save and, if something is to be restored, one
@@ -322,16 +353,9 @@ func (f family) restorePorts(ctx context.Context, all []OwnedPorts, holders Hold
 	if len(all) == 0 {
 		return nil, nil, nil
 	}
-	err = locked(ctx, func() error {
-		table, err := f.saveNAT(ctx)
-		if err != nil {
-			return err
-		}
-		d := &draft{table: table}
-		if restored, problems = f.planRestoration(ctx, d, all, holders); len(d.lines) == 0 {
-			return nil
-		}
-		return f.restore(ctx, d.input("nat"))
+	err = f.changeNAT(ctx, func(d *draft) error {
+		restored, problems = f.planRestoration(ctx, d, all, holders)
+		return nil
 	})
 	return restored, problems, err
 }
@@ -339,13 +363,12 @@ func (f family) restorePorts(ctx context.Context, all []OwnedPorts, holders Hold
 func (f family) planRestoration(ctx context.Context, d *draft, all []OwnedPorts, holders Holders) (restored []plugin.Owner, problems error) {
 	var errs []error
 	for _, o := range all {
-		ofContainer := append(holders.Siblings(o.Owner), o.Ports)
-		if len(f.portsDiffer(d.table, o.Owner, ofContainer)) == 0 || !o.Current() {
+		if len(f.portsDiffer(d.table, o.Owner, o.Ports, holders)) == 0 || !o.Current() {
 			continue
 		}
 		err := freeOfNFTables(ctx, o.Owner, o.Ports, holders)
 		if err == nil {
-			err = f.planPorts(d, o.Owner, ofContainer, holders)
+			err = f.planPorts(d, o.Owner, o.Ports, holders)
 		}
 		if err == nil {
 			restored = append(restored, o.Owner)
@@ -524,39 +547,73 @@ func sharedPort(rules []ruleWords, mappings []PortMapping) (PortMapping, netip.A
 	return PortMapping{}, netip.AddrPort{}, false
 }
 
-// CheckPorts starts one iptables-save for each family, and that of the other
-// variant if that has the container's chain.
+// CheckPorts starts one iptables-save for each family, that of the other variant
+// if that has the container's chain, and one iptables for each entry rule with
+// conditions.
 func (iptablesBackend) CheckPorts(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) ([]string, error) {
 	var differences []string
 	for _, f := range families() {
 		if _, mappings := ports.of(f); len(mappings) == 0 {
 			continue
 		}
-		table, err := f.saveHolding(ctx, containerChain(owner, "DN-"))
+		f, table, err := f.saveHolding(ctx, containerChain(owner, "DN-"))
 		if err != nil {
 			return nil, err
 		}
-		for _, difference := range f.portsDiffer(table, owner, append(holders.Siblings(owner), ports)) {
+		conditions, err := f.conditionsDiffer(ctx, table, owner, ports)
+		if err != nil {
+			return nil, err
+		}
+		for _, difference := range append(f.portsDiffer(table, owner, ports, holders), conditions...) {
 			differences = append(differences, f.program("")+": table nat: "+difference)
 		}
 	}
 	return differences, nil
 }
 
-// saveHolding returns what the variant of iptables has that has a chain.
-func (f family) saveHolding(ctx context.Context, chain string) (savedTable, error) {
+// saveHolding returns the variant of iptables that has a chain, and what it has.
+func (f family) saveHolding(ctx context.Context, chain string) (family, savedTable, error) {
 	table, err := f.saveNAT(ctx)
 	if err != nil || table.has(chain) {
-		return table, err
+		return f, table, err
 	}
 	others, err := f.mappingElsewhere(ctx, chain)
 	if err != nil || len(others) == 0 {
-		return table, err
+		return f, table, err
 	}
-	return others[0].saveNAT(ctx)
+	table, err = others[0].saveNAT(ctx)
+	return others[0], table, err
 }
 
-func (f family) portsDiffer(table savedTable, owner plugin.Owner, all []HostPorts) []string {
+// conditionsDiffer looks for entry rules with other conditions than those of ports.
+// Only the program can tell: iptables-save writes them in words of its own.
+func (f family) conditionsDiffer(ctx context.Context, table savedTable, owner plugin.Owner, ports HostPorts) (differences []string, err error) {
+	conditions, chain := ports.conditions(f), containerChain(owner, "DN-")
+	if len(conditions) == 0 {
+		return nil, nil
+	}
+	for _, rule := range table.to(dnatChain, chain) {
+		entersFor := func(m PortMapping) bool { return entersFor(rule, m) }
+		if !conditional(rule) || !slices.ContainsFunc(ports.Mappings, entersFor) {
+			continue
+		}
+		wanted := entryRule(owner, after(rule, "-p"), after(rule, "--dports"), conditions)
+		_, err := f.run(ctx, "", "", slices.Concat([]string{"-t", "nat", "-w", lockWait, "-C", dnatChain}, wanted)...)
+		var exit *exec.ExitError
+		switch {
+		case errors.As(err, &exit) && exit.ExitCode() == exitNoSuchRule:
+			differences = append(differences, fmt.Sprintf("chain %s leads %s to %s under other conditions than %q", dnatChain, after(rule, "--dports"), chain, conditions))
+		case err != nil:
+			return nil, err
+		}
+	}
+	return differences, nil
+}
+
+// exitNoSuchRule is the exit status of iptables -C for a rule that is not there.
+const exitNoSuchRule = 1
+
+func (f family) portsDiffer(table savedTable, owner plugin.Owner, wanted HostPorts, holders Holders) []string {
 	chain := containerChain(owner, "DN-")
 	if !table.has(chain) {
 		return []string{"chain " + chain + " is missing"}
@@ -566,19 +623,19 @@ func (f family) portsDiffer(table savedTable, owner plugin.Owner, all []HostPort
 	for _, rule := range table[chain] {
 		there[normal(parsePortRule(rule))] = true
 	}
-	for _, ports := range all {
+	for _, ports := range append(f.siblings(table, owner, holders), wanted) {
 		for _, rule := range f.portRules(ports) {
 			if !there[normal(rule)] {
 				differences = append(differences, fmt.Sprintf("chain %s lacks %q", chain, rule.words()))
 			}
 		}
 		for _, m := range ports.Mappings {
-			if !table.leads(chain, m) {
-				differences = append(differences, fmt.Sprintf("chain %s has no rule that leads %s to %s", dnatChain, m, chain))
+			if !table.leads(chain, m, len(ports.conditions(f)) > 0) {
+				differences = append(differences, fmt.Sprintf("chain %s has no rule that leads %s to %s, under the conditions there are", dnatChain, m, chain))
 			}
 		}
 	}
-	return append(differences, table.sharedDiffer(all[len(all)-1])...)
+	return append(differences, table.sharedDiffer(wanted)...)
 }
 
 // normal is a rule as iptables-save prints it, with the whole network for a
@@ -593,9 +650,12 @@ func normal(r portRule) portRule {
 	return r
 }
 
-// leads tells whether an entry rule leads a mapping's port to a chain.
-func (t savedTable) leads(chain string, m PortMapping) bool {
-	return slices.ContainsFunc(t.to(dnatChain, chain), func(rule ruleWords) bool { return entersFor(rule, m) })
+// leads tells whether an entry rule, which has further matches or none, leads a
+// mapping's port to a chain.
+func (t savedTable) leads(chain string, m PortMapping, conditions bool) bool {
+	return slices.ContainsFunc(t.to(dnatChain, chain), func(rule ruleWords) bool {
+		return entersFor(rule, m) && conditional(rule) == conditions
+	})
 }
 
 // entersFor tells whether an entry rule is for a mapping's port.

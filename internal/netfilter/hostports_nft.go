@@ -511,7 +511,9 @@ func (t portTable) queueBase(c *conn, ports HostPorts, entries []mapped) error {
 		return err
 	}
 	if !exists {
-		noteFlush(c.ctx)
+		if err := stopAtFlush(c.ctx); err != nil {
+			return err
+		}
 		c.CreateTable(&t.registry.table)
 	}
 	return t.eachChain(c, ports, entries, func(chain sharedChain, there []*nftables.Rule) error {

@@ -91,10 +91,18 @@ func (f family) removeNFTChain(ctx context.Context, c *conn, owner plugin.Owner,
 	if !there {
 		return false, err
 	}
-	if siblings := holders.Siblings(owner); len(siblings) > 0 && ref.parent == dnatChain {
-		return true, f.mapPorts(ctx, owner, siblings, holders)
+	if len(holders.Siblings(owner)) > 0 && ref.parent == dnatChain {
+		return true, f.leaveSiblings(ctx, owner, holders)
 	}
 	return true, f.dropNFTChain(ctx, c, ref)
+}
+
+// leaveSiblings leaves in a container's chain what its other attachments have.
+func (f family) leaveSiblings(ctx context.Context, owner plugin.Owner, holders Holders) error {
+	return f.changeNAT(ctx, func(d *draft) error {
+		f.planWithout(d, owner, holders)
+		return nil
+	})
 }
 
 func (f family) dropNFTChain(ctx context.Context, c *conn, ref containerChainRef) error {
@@ -124,8 +132,8 @@ func (f family) dropNFTChain(ctx context.Context, c *conn, ref containerChainRef
 
 // removeLegacyChain does what removeNFTChain does with iptables-legacy.
 func (f family) removeLegacyChain(ctx context.Context, owner plugin.Owner, c containerChainRef, holders Holders) error {
-	if siblings := holders.Siblings(owner); len(siblings) > 0 && c.parent == dnatChain {
-		return f.legacy().mapPorts(ctx, owner, siblings, holders)
+	if len(holders.Siblings(owner)) > 0 && c.parent == dnatChain {
+		return f.legacy().leaveSiblings(ctx, owner, holders)
 	}
 	return f.dropLegacyChains(ctx, func(savedTable) []string { return []string{c.chain} }, c.parent)
 }

@@ -94,7 +94,9 @@ func (r *registry) queueNewBase(c *conn, needed []pairSet) error {
 		return err
 	}
 	if !exists {
-		noteFlush(c.ctx)
+		if err := stopAtFlush(c.ctx); err != nil {
+			return err
+		}
 		c.CreateTable(&r.table)
 	}
 	existing, err := c.sets(&r.table)

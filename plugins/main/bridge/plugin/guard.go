@@ -63,14 +63,9 @@ func guardMAC(ctx context.Context, req *plugin.Request, c *Config, pair *vethpai
 	if err := guards().Remember(req, guarded{port, mac.String()}); err != nil {
 		return err
 	}
-	noting, flushed := netfilter.NoteFlush(ctx)
-	if err := netfilter.GuardMAC(noting, owner, port, mac); err != nil {
-		return err
-	}
-	if flushed() {
-		guards().HealOthers(ctx, owner)
-	}
-	return nil
+	return netfilter.HealingFirst(ctx, guards().Others(ctx, owner), func(ctx context.Context) error {
+		return netfilter.GuardMAC(ctx, owner, port, mac)
+	})
 }
 
 // removeRules removes masquerading and MAC guard, whatever the configuration says:

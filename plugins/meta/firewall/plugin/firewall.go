@@ -50,12 +50,11 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := remember(req, intended{gate.Name(), c.Backend == "", c.zone(), passage, time.Now().UTC()}); err != nil {
 		return nil, err
 	}
-	noting, flushed := netfilter.NoteFlush(ctx)
-	if err := gate.Open(noting, req.Owner(), passage); err != nil {
+	err = netfilter.HealingFirst(ctx, othersToHeal(ctx, req.Owner()), func(ctx context.Context) error {
+		return gate.Open(ctx, req.Owner(), passage)
+	})
+	if err != nil {
 		return nil, err
-	}
-	if flushed() {
-		healOthers(ctx, req.Owner())
 	}
 	warnOfBarriers(ctx, gate, passage)
 	return req.Prev, nil
@@ -68,6 +67,9 @@ func (c *Config) passage(prev *current.Result) (netfilter.Passage, error) {
 		return passage, nil
 	}
 	bridge, err := bridgeOf(prev)
+	if err != nil && c.IngressPolicy == netfilter.IngressOpen {
+		return passage, nil // without a bridge, nothing is closed
+	}
 	passage.Ingress = netfilter.Ingress{Bridge: bridge, Policy: c.IngressPolicy}
 	return passage, err
 }

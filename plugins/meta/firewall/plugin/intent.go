@@ -81,11 +81,13 @@ func healNetwork(ctx context.Context, valid plugin.Attachments) error {
 	return err
 }
 
-// healOthers does so for all but the owner, whose ADD has found that somebody has
-// flushed the rules.
-func healOthers(ctx context.Context, owner plugin.Owner) {
-	_, err := restore(ctx, store().AliveBut(owner))
-	intent.ReportUnhealed(err)
+// othersToHeal are those beside the owner, whose ADD may find that all have lost their
+// rules.
+func othersToHeal(ctx context.Context, owner plugin.Owner) *intent.Others {
+	return store().Others(owner, func(all []intent.Intent) error {
+		_, err := restore(ctx, all)
+		return err
+	})
 }
 
 // restore makes the rules of attachments what they are meant to be, and returns

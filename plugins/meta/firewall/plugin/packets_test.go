@@ -250,6 +250,18 @@ var _ = Describe("packets", func() {
 		Entry("by the default backend", ``),
 	)
 
+	It("pass with an open policy where there is no bridge that could be closed", func() {
+		l = newLab()
+		config := `{"type":"firewall","backend":"iptables","ingressPolicy":"%s","prevResult":{"cniVersion":"1.1.0",
+			"interfaces":[{"name":"eth0","sandbox":"` + l.one.Path + `"}],"ips":[{"address":"` + l.one.v4 + `/24","interface":0}]}}`
+		for _, verb := range []string{"ADD", "CHECK", "DEL"} {
+			_, err := l.Call(verb, l.one.Container, fmt.Sprintf(config, "open"))
+			Expect(err).NotTo(HaveOccurred(), verb)
+		}
+		_, err := l.Call("ADD", l.one.Container, fmt.Sprintf(config, "same-bridge"))
+		Expect(err).To(MatchError(ContainSubstring("run the bridge plugin before this one")))
+	})
+
 	It("are not switched between the ports of an isolated bridge, without br_netfilter", func() {
 		testutils.Need(GinkgoT(), "nftables-meta-bridge")
 		l = newLab()

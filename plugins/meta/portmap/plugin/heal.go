@@ -28,11 +28,13 @@ func healNetwork(ctx context.Context, valid plugin.Attachments) error {
 	return err
 }
 
-// healOthers does so for all but the owner, whose ADD has found that somebody has
-// flushed the rules.
-func healOthers(ctx context.Context, owner plugin.Owner) {
-	_, err := restore(ctx, store().AliveBut(owner))
-	intent.ReportUnhealed(err)
+// othersToHeal are those beside the owner, whose ADD may find that all have lost their
+// mappings.
+func othersToHeal(ctx context.Context, owner plugin.Owner) *intent.Others {
+	return store().Others(owner, func(all []intent.Intent) error {
+		_, err := restore(ctx, all)
+		return err
+	})
 }
 
 // handOver has the ports that the owner had lead to other interfaces of the same

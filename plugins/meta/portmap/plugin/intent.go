@@ -82,19 +82,20 @@ func (d intended) removable() *netfilter.HostPorts {
 	return &d.Ports
 }
 
-// dropEarlier removes what an earlier ADD of the same container has mapped, unless
-// it is what is wanted now. If the rest of this ADD fails it is put back.
-func dropEarlier(ctx context.Context, req *plugin.Request, wanted intended) error {
+// dropEarlier removes what an earlier ADD of the same attachment has mapped. If the
+// rest of this ADD fails it is put back. If it is what is wanted now, again, it stays
+// whatever comes.
+func dropEarlier(ctx context.Context, req *plugin.Request, wanted intended) (again bool, err error) {
 	i := store().Get(req.Owner())
 	if i == nil {
-		return nil
+		return false, nil
+	}
+	if reflect.DeepEqual(decode(*i), wanted) {
+		return true, nil
 	}
 	req.Undo.Push("earlier port mappings", func() error { return putBack(ctx, *i) })
-	if reflect.DeepEqual(decode(*i), wanted) {
-		return nil
-	}
-	_, err := remove(ctx, req.Owner(), nil)
-	return err
+	_, err = remove(ctx, req.Owner(), nil)
+	return false, err
 }
 
 func putBack(ctx context.Context, i intent.Intent) error {

@@ -64,6 +64,43 @@ func mappingsWith(backend string) {
 		l.add(two, l.config(two, mapping(8080, 80, "udp")+","+mapping(9090, 90, "tcp", `,"hostIP":"10.88.0.1"`), backend))
 	})
 
+	It("are refused when another container is to have the port, though somebody has flushed the rules", func() {
+		serve(one.Netns, "tcp", 80)
+		config := l.config(one, mapping(8080, 80, "tcp"), backend)
+		l.add(one, config)
+		l.sh("nft flush ruleset")
+		_, err := l.Call("ADD", two, l.config(two, mapping(8080, 81, "tcp"), backend))
+		Expect(err).To(MatchError(ContainSubstring("8080/tcp is held by container one, network test")))
+		Expect(l.check(one, config)).To(Succeed())
+		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		Expect(left()).NotTo(ContainSubstring(l.v4(two)))
+	})
+
+	It("leave a port of another interface to the container that has got it, and go whoever that is", func() {
+		second := *one
+		second.IfName = "eth1"
+		l.number[&second] = 77
+		other := strings.ReplaceAll(l.config(&second, mapping(8081, 81, "tcp"), backend), `"eth0"`, `"eth1"`)
+		l.add(&second, other)
+		var intended *intent.Intent
+		l.OnHost(func() { intended = store().Get(plugin.Owner{Network: "test", ContainerID: "one", IfName: "eth1"}) })
+		l.Del(&second, other)
+		theirs := l.config(two, mapping(8081, 80, "tcp"), backend)
+		l.add(two, theirs)
+		l.OnHost(func() { Expect(store().Put(*intended)).To(Succeed()) })
+
+		config := l.config(one, mapping(8080, 80, "tcp"), backend)
+		for range 2 {
+			l.add(one, config)
+			Expect(l.check(one, config)).To(Succeed())
+			Expect(left()).NotTo(ContainSubstring(l.v4(&second)))
+		}
+		l.Del(one, config)
+		l.Del(&second, other)
+		Expect(left()).NotTo(ContainSubstring("one"))
+		Expect(l.check(two, theirs)).To(Succeed())
+	})
+
 	It("take a port over from a container that is gone", func() {
 		die := mortal(one)
 		l.add(one, l.config(one, mapping(8080, 80, "tcp")+","+mapping(7070, 80, "tcp"), backend))

@@ -206,10 +206,22 @@ func packetsWith(backend string) {
 		Expect(reach(l.outside, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::9"))
 		refused(two.Netns, "tcp", "192.0.2.1", 8080)
 		refused(two.Netns, "tcp", "2001:db8::1", 8080)
+		Expect(l.check(one, strings.Replace(config, "10.88.0.0/16", "10.99.0.0/16", 1))).NotTo(Succeed(), "other conditions")
 		l.add(two, l.config(two, mapping(8081, 80, "tcp"), backend))
 		Expect(l.check(one, config)).To(Succeed(), "beside others without conditions")
 		l.Del(one, config)
 		refused(l.outside, "tcp", "192.0.2.1", 8080)
+	})
+
+	It("are missed by CHECK where they get through without a condition", func() {
+		if backend != `,"backend":"iptables"` {
+			Skip("elements of nftables have no conditions of their own")
+		}
+		config := l.config(one, mapping(8080, 80, "tcp"), backend+`,"conditionsV4":["-s","192.0.2.0/24"]`)
+		l.add(one, config)
+		l.sh(`rule=$(iptables -t nat -S CNI-HOSTPORT-DNAT | grep 8080 | sed 's#-s 192.0.2.0/24##')
+			iptables -t nat -F CNI-HOSTPORT-DNAT; eval iptables -t nat $rule`)
+		Expect(l.check(one, config)).To(MatchError(ContainSubstring("has no rule that leads 8080/tcp")))
 	})
 }
 

@@ -36,30 +36,33 @@ var Plugin = plugin.New(plugin.Definition[Config]{
 func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
 	ports := plan(req, c)
 	if len(ports.Mappings) == 0 {
-		return req.Prev, dropEarlier(ctx, req, intended{})
+		_, err := dropEarlier(ctx, req, intended{})
+		return req.Prev, err
 	}
 	backend, err := netfilter.SelectPortMapper(c.backend())
 	if err != nil {
 		return nil, err
 	}
 	wanted := intended{backend.Name(), ports}
-	if err := dropEarlier(ctx, req, wanted); err != nil {
+	again, err := dropEarlier(ctx, req, wanted)
+	if err != nil {
 		return nil, err
 	}
-	// Before: one family may be done when the other fails.
-	req.Undo.Push("port mappings", func() error {
-		_, err := remove(ctx, req.Owner(), nil)
-		return err
-	})
+	if !again {
+		// Before: one family may be done when the other fails.
+		req.Undo.Push("port mappings", func() error {
+			_, err := remove(ctx, req.Owner(), nil)
+			return err
+		})
+	}
 	if err := remember(req, wanted); err != nil {
 		return nil, err
 	}
-	noting, flushed := netfilter.NoteFlush(ctx)
-	if err := backend.MapPorts(noting, req.Owner(), ports, holders{}); err != nil {
+	err = netfilter.HealingFirst(ctx, othersToHeal(ctx, req.Owner()), func(ctx context.Context) error {
+		return backend.MapPorts(ctx, req.Owner(), ports, holders{})
+	})
+	if err != nil {
 		return nil, err
-	}
-	if flushed() {
-		healOthers(ctx, req.Owner())
 	}
 	if err := routeLoopback(wanted); err != nil {
 		return nil, err
