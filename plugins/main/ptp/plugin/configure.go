@@ -28,13 +28,20 @@ const (
 	containerIndex
 )
 
-// configureHost sets the host's end up and gives it the gateway's addresses.
-func configureHost(req *plugin.Request, pair *vethpair.Pair, plan routePlan) error {
+// setUpHost sets the host's end up.
+func setUpHost(req *plugin.Request, pair *vethpair.Pair) error {
 	host := pair.Host.Attrs()
 	silenceIPv6(host.Name)
 	if err := link.Own(host.Index, req.Owner().Comment()); err != nil {
 		return fmt.Errorf("set %s up: %w", host.Name, err)
 	}
+	return nil
+}
+
+// addGateways gives the host's end the gateway's addresses. The container has its
+// routes through them by then: its namespace may be the host's (CNI_NETNS_OVERRIDE),
+// and there is no route to an address of one's own.
+func addGateways(pair *vethpair.Pair, plan routePlan) error {
 	for _, addr := range plan.hostAddrs {
 		if err := link.AddAddress(pair.Host, addr, true); err != nil {
 			return err
@@ -71,9 +78,9 @@ func silenceIPv6(name string) {
 	_ = sysctl.Write("net/ipv6/conf/"+name+"/accept_dad", "0")
 }
 
-// configureContainer gives the container's end its addresses and routes. The
-// connected routes make way for those through the gateway, in the place where
-// IPAM's routes, which need the gateway, come after.
+// configureContainer gives the container's end its addresses and routes: those to
+// the gateways, which IPAM's need, IPAM's, whose own gateways are found by the
+// connected routes, and those that take the place of these.
 func configureContainer(ctx context.Context, req *plugin.Request, pair *vethpair.Pair, plan routePlan, result *current.Result) error {
 	container, err := containerlink.Describe(req, pair.Container)
 	if err != nil {
@@ -86,15 +93,20 @@ func configureContainer(ctx context.Context, req *plugin.Request, pair *vethpair
 	return req.InNetns(func() error {
 		// Nobody else is on the link. The kernel may have no IPv6.
 		_ = sysctl.Write("net/ipv6/conf/"+req.IfName+"/accept_dad", "0")
-		options := ipam.Options{Link: pair.Container, NoDAD: true, BeforeRoutes: func() error { return installRoutes(pair.Container, plan, result.IPs) }}
-		return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, options)
+		options := ipam.Options{Link: pair.Container, NoDAD: true, BeforeRoutes: func() error {
+			return link.Apply(through(pair.Container, plan.gateways, link.Route)...)
+		}}
+		if err := ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, options); err != nil {
+			return err
+		}
+		return replaceConnected(pair.Container, plan, result.IPs)
 	})
 }
 
-// installRoutes removes the routes that the kernel has made for the addresses, and
-// adds those through the gateways. There is none for an address that is its whole
-// subnet.
-func installRoutes(container netlink.Link, plan routePlan, ips []*current.IPConfig) error {
+// replaceConnected removes the routes that the kernel has made for the addresses,
+// and adds those through the gateways. There is none for an address that is its
+// whole subnet.
+func replaceConnected(container netlink.Link, plan routePlan, ips []*current.IPConfig) error {
 	for _, ip := range ips {
 		subnet := &net.IPNet{IP: ip.Address.IP.Mask(ip.Address.Mask), Mask: ip.Address.Mask}
 		connected := netlink.Route{LinkIndex: container.Attrs().Index, Dst: subnet, Scope: netlink.SCOPE_NOWHERE}
@@ -102,5 +114,5 @@ func installRoutes(container netlink.Link, plan routePlan, ips []*current.IPConf
 			return err
 		}
 	}
-	return link.Apply(through(container, plan.container, link.Route)...)
+	return link.Apply(through(container, plan.subnets, link.Route)...)
 }

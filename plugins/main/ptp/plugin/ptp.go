@@ -51,10 +51,13 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err != nil {
 		return nil, err
 	}
-	if err := configureHost(req, pair, plan); err != nil {
+	if err := setUpHost(req, pair); err != nil {
 		return nil, err
 	}
 	if err := configureContainer(ctx, req, pair, plan, result); err != nil {
+		return nil, err
+	}
+	if err := addGateways(pair, plan); err != nil {
 		return nil, err
 	}
 	if err := ip.EnableForward(result.IPs); err != nil {

@@ -18,7 +18,8 @@ import (
 // routePlan is what makes the two ends of the pair reach each other and the
 // container reach everything else through the host.
 type routePlan struct {
-	container []netlink.Route // gateways first: what goes through them needs them
+	gateways  []netlink.Route // of the container
+	subnets   []netlink.Route // of the container, through the gateways
 	host      []netlink.Route
 	hostAddrs []*net.IPNet
 }
@@ -46,13 +47,13 @@ func planRoutes(ips []*current.IPConfig) (routePlan, error) {
 func (p *routePlan) add(ip *current.IPConfig) {
 	address, gateway := single(ip.Address.IP), single(ip.Gateway)
 	subnet := &net.IPNet{IP: ip.Address.IP.Mask(ip.Address.Mask), Mask: ip.Address.Mask}
-	if !hasDestination(p.container, gateway) {
-		p.container = append(p.container, netlink.Route{Dst: gateway, Src: ip.Address.IP, Scope: netlink.SCOPE_LINK})
+	if !hasDestination(p.gateways, gateway) {
+		p.gateways = append(p.gateways, netlink.Route{Dst: gateway, Src: ip.Address.IP, Scope: netlink.SCOPE_LINK})
 		p.hostAddrs = append(p.hostAddrs, gateway)
 	}
 	// An address that is its whole subnet has nobody else in it to reach.
-	if subnet.String() != address.String() && !hasDestination(p.container, subnet) {
-		p.container = append(p.container, netlink.Route{Dst: subnet, Gw: ip.Gateway, Src: ip.Address.IP, Scope: netlink.SCOPE_UNIVERSE})
+	if subnet.String() != address.String() && !hasDestination(p.subnets, subnet) {
+		p.subnets = append(p.subnets, netlink.Route{Dst: subnet, Gw: ip.Gateway, Src: ip.Address.IP, Scope: netlink.SCOPE_UNIVERSE})
 	}
 	p.host = append(p.host, netlink.Route{Dst: address, Scope: netlink.SCOPE_HOST})
 }

@@ -63,10 +63,8 @@ var _ = Describe("planRoutes", func() {
 	It("goes through the gateway, and back by a host route", func() {
 		plan, err := planRoutes(ips("192.168.3.5/24 via 192.168.3.1"))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(describeRoutes(plan.container)).To(Equal([]string{
-			"192.168.3.1/32 src 192.168.3.5 scope link",
-			"192.168.3.0/24 via 192.168.3.1 src 192.168.3.5 scope universe",
-		}))
+		Expect(describeRoutes(plan.gateways)).To(Equal([]string{"192.168.3.1/32 src 192.168.3.5 scope link"}))
+		Expect(describeRoutes(plan.subnets)).To(Equal([]string{"192.168.3.0/24 via 192.168.3.1 src 192.168.3.5 scope universe"}))
 		Expect(describeRoutes(plan.host)).To(Equal([]string{"192.168.3.5/32 scope host"}))
 		Expect(fmt.Sprint(plan.hostAddrs)).To(Equal("[192.168.3.1/32]"))
 	})
@@ -74,7 +72,8 @@ var _ = Describe("planRoutes", func() {
 	It("has each gateway and subnet once", func() {
 		plan, err := planRoutes(ips("10.0.0.5/24 via 10.0.0.1", "10.0.0.6/24 via 10.0.0.1"))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(plan.container).To(HaveLen(2))
+		Expect(plan.gateways).To(HaveLen(1))
+		Expect(plan.subnets).To(HaveLen(1))
 		Expect(plan.host).To(HaveLen(2))
 		Expect(plan.hostAddrs).To(HaveLen(1))
 	})
@@ -82,7 +81,8 @@ var _ = Describe("planRoutes", func() {
 	It("reaches no neighbours of an address that is its whole subnet", func() {
 		plan, err := planRoutes(ips("10.0.0.5/32 via 10.0.0.1", "fd00::5/128 via fd00::1"))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(plan.container).To(HaveLen(2))
+		Expect(plan.gateways).To(HaveLen(2))
+		Expect(plan.subnets).To(BeEmpty())
 		Expect(plan.host).To(HaveLen(2))
 	})
 
@@ -184,6 +184,26 @@ var _ = Describe("packets", func() {
 		})
 		rig.Add(one, config(``))
 		Expect(testrig.Reach(rig.Host, one.Netns, "10.1.2.2")).To(Equal("10.1.2.1"))
+	})
+
+	It("go where another gateway of the subnet leads", func() {
+		testrig.IP(rig.Host, "link set lo up")
+		testrig.IP(rig.Host, "address add 10.1.2.77/32 dev lo")
+		testrig.IP(rig.Host, "address add 10.9.1.1/32 dev lo")
+		c := `{"type":"ptp","ipam":{"type":"static","addresses":[{"address":"10.1.2.2/24","gateway":"10.1.2.1"},{"address":"fd00:1::2/64","gateway":"fd00:1::1"}],
+			"routes":[{"dst":"10.9.1.0/24","gw":"10.1.2.77"},{"dst":"fd00:9::/64","gw":"fd00:1::77"}]}}`
+		result := rig.Add(one, c)
+		_, err := testrig.Run(one.Netns, "ping", "-c", "1", "-W", "2", "10.9.1.1")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(rig.Check(one, c, result)).To(Succeed())
+	})
+
+	It("need no namespace but the host's (CNI_NETNS_OVERRIDE)", func() {
+		one.Override, one.Path, one.Netns = "1", rig.Host.Path(), rig.Host
+		c := config(``)
+		result := rig.Add(one, c)
+		Expect(rig.Check(one, c, result)).To(Succeed())
+		rig.Del(one, c)
 	})
 
 	It("leave the route of a living container alone when ADD fails", func() {
