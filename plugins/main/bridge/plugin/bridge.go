@@ -85,7 +85,11 @@ func del(ctx context.Context, req *plugin.Request, _ *Config) error {
 }
 
 func status(ctx context.Context, _ *plugin.Request, c *Config) error {
-	return errors.Join(link.Supported("veth"), bridgeStatus(c), c.MasqueradeStatus(ctx))
+	errs := []error{link.Supported("veth"), bridgeStatus(c)}
+	if c.layer3() {
+		errs = append(errs, c.MasqueradeStatus(ctx))
+	}
+	return errors.Join(errs...)
 }
 
 func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {

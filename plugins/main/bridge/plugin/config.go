@@ -69,7 +69,9 @@ func (c *Config) validateBridge(p *conf.Problems) {
 		p.Add("bridge", "the VLAN gateway device would be called %q, which is longer than %d bytes", name, maxLinkName)
 	}
 	conf.MTU(p, "mtu", c.MTU)
-	c.ValidateMasquerade(p)
+	if c.layer3() {
+		c.ValidateMasquerade(p)
+	}
 }
 
 func (c *Config) validatePort(p *conf.Problems) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -41,12 +42,13 @@ func ensureBridge(c *Config) (*netlink.Bridge, error) {
 // createBridge creates the bridge. Somebody else may do so at the same time:
 // "exists" is fine. The MAC address is given rather than left to the kernel,
 // which would let it follow the lowest one of the ports, and to udev, which
-// replaces random ones a little later. The MTU comes after (see reconcile): one
-// given at creation follows those of the ports, one that is changed stays.
+// replaces random ones a little later. An MTU that is given at creation follows
+// those of the ports: it is the smallest (br_mtu_auto_adjust).
 func createBridge(c *Config) (netlink.Link, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = c.Bridge
 	attrs.HardwareAddr = link.RandomMAC()
+	attrs.MTU = c.MTU
 	bridge := &netlink.Bridge{LinkAttrs: attrs}
 	if c.filtersVLANs() {
 		// Only then: kernels without VLAN filtering refuse even a zero.
@@ -86,11 +88,6 @@ func acceptRA(device string) string { return "net/ipv6/conf/" + device + "/accep
 // there before, or says why it cannot.
 func reconcile(c *Config, bridge *netlink.Bridge) error {
 	refuseAdvertisements(bridge.Name)
-	if c.MTU != 0 && c.MTU != bridge.MTU {
-		if err := changeMTU(bridge, c.MTU); err != nil {
-			return err
-		}
-	}
 	if c.filtersVLANs() && !isTrue(bridge.VlanFiltering) {
 		// The ports keep their untagged traffic: each is a member of VLAN 1.
 		if err := link.SetVLANFiltering(bridge.Index, true); err != nil {
@@ -114,37 +111,6 @@ func reconcile(c *Config, bridge *netlink.Bridge) error {
 // kernel's count of reasons (Promisc) has the captures of the moment, too.
 func isPromiscuous(bridge *netlink.Bridge) bool { return bridge.RawFlags&unix.IFF_PROMISC != 0 }
 
-// changeMTU gives the bridge the MTU that is wanted, as far as its ports let it:
-// what a port cannot take, a packet from the host, is lost without a word. So with
-// networks of different MTUs on one bridge it has the smallest.
-func changeMTU(bridge *netlink.Bridge, want int) error {
-	if want > bridge.MTU {
-		links, err := netlinksafe.LinkList()
-		if err != nil {
-			return fmt.Errorf("list the ports: %w", err)
-		}
-		want = smallestMTU(bridge, links, want)
-	}
-	if want == bridge.MTU {
-		return nil
-	}
-	if err := netlink.LinkSetMTU(bridge, want); err != nil {
-		return fmt.Errorf("change the MTU from %d to %d: %w", bridge.MTU, want, err)
-	}
-	bridge.MTU = want
-	return nil
-}
-
-// smallestMTU returns the smallest of mtu and those of the ports of the bridge.
-func smallestMTU(bridge *netlink.Bridge, links []netlink.Link, mtu int) int {
-	for _, l := range links {
-		if l.Attrs().MasterIndex == bridge.Index {
-			mtu = min(mtu, l.Attrs().MTU)
-		}
-	}
-	return mtu
-}
-
 // ensureGateways gives the bridge, or the VLAN's gateway device, its addresses
 // and switches forwarding on. It returns the gateway device if there is one.
 func ensureGateways(c *Config, bridge *netlink.Bridge, gateways []*net.IPNet) (netlink.Link, error) {
@@ -160,10 +126,10 @@ func ensureGateways(c *Config, bridge *netlink.Bridge, gateways []*net.IPNet) (n
 		}
 		device = vlanDevice
 	}
+	if err := ensureAddresses(c, device, gateways); err != nil {
+		return nil, err
+	}
 	for _, gateway := range gateways {
-		if err := ensureAddress(c, device, gateway, gateways); err != nil {
-			return nil, err
-		}
 		if err := enableForwarding(gateway.IP); err != nil {
 			return nil, err
 		}
@@ -178,62 +144,63 @@ func enableForwarding(gateway net.IP) error {
 	return ip.EnableIP6Forward()
 }
 
-// ensureAddress makes sure that device has the address want. An address that
-// conflicts with it, and is not among the other wanted ones, is removed if the
-// configuration says so and is an error otherwise.
-func ensureAddress(c *Config, device netlink.Link, want *net.IPNet, wanted []*net.IPNet) error {
+// ensureAddresses makes sure that device has the addresses in wanted. One that
+// conflicts with them is removed if the configuration says so, and otherwise an
+// error before anything is changed.
+func ensureAddresses(c *Config, device netlink.Link, wanted []*net.IPNet) error {
 	name := device.Attrs().Name
 	addresses, err := netlinksafe.AddrList(device, netlink.FAMILY_ALL)
 	if err != nil {
 		return fmt.Errorf("%s: list the addresses: %w", name, err)
 	}
+	var have []*net.IPNet
 	for i := range addresses {
-		have := addresses[i].IPNet
-		switch {
-		case have.String() == want.String():
-			return nil
-		case !conflicts(have, want) || contains(wanted, have):
-		case !c.ForceAddress:
-			return fmt.Errorf("%s has the address %s, which conflicts with the gateway address %s; "+
-				"correct the gateway or subnet, or set forceAddress to have it replaced", name, have, want)
-		default:
-			// Alone: others of its subnet would go along with it.
-			if err := link.RemoveAddressAlone(device, have); err != nil {
-				return err
-			}
+		have = append(have, addresses[i].IPNet)
+	}
+	inTheWay, by := obstacles(have, wanted)
+	if len(inTheWay) > 0 && !c.ForceAddress {
+		return fmt.Errorf("%s has the address %s, which conflicts with the gateway address %s; "+
+			"correct the gateway or subnet, or set forceAddress to have it replaced", name, inTheWay[0], by)
+	}
+	for _, address := range inTheWay {
+		// Alone: others of its subnet would go along with it.
+		if err := link.RemoveAddressAlone(device, address); err != nil {
+			return err
 		}
 	}
-	return addAddress(c, device, want)
+	missing := slices.DeleteFunc(slices.Clone(wanted), func(want *net.IPNet) bool { return contains(have, want) })
+	return addAddresses(c, device, missing)
 }
 
-// addAddress adds a gateway address, at the same time as another ADD perhaps.
+// addAddresses adds gateway addresses, at the same time as another ADD perhaps.
 // The gateway has to answer from the first packet on, so that duplicate address
 // detection is left out unless it is asked for.
-func addAddress(c *Config, device netlink.Link, want *net.IPNet) error {
+func addAddresses(c *Config, device netlink.Link, missing []*net.IPNet) error {
+	if len(missing) == 0 {
+		return nil
+	}
 	if err := pinMAC(device); err != nil {
 		return err
 	}
-	if err := link.AddAddress(device, want, !c.EnableDAD); err != nil && !errors.Is(err, unix.EEXIST) {
-		return err
+	for _, address := range missing {
+		if err := link.AddAddress(device, address, !c.EnableDAD); err != nil && !errors.Is(err, unix.EEXIST) {
+			return err
+		}
 	}
 	return nil
 }
 
-// pinMAC writes the device's own MAC address back, which makes it one that was
-// set by hand: it then stays as ports come and go, and so do neighbours' caches. A
-// bridge of somebody else's without ports has had none until now.
+// pinMAC writes back the MAC address that the device had before this attachment,
+// which makes it one that was set by hand: it then stays as ports come and go, and
+// so do neighbours' caches. A bridge of somebody else's may have had none without
+// ports.
 func pinMAC(device netlink.Link) error {
-	name := device.Attrs().Name
-	now, err := link.Find(name)
-	if err != nil {
-		return err
-	}
-	mac := now.Attrs().HardwareAddr
+	mac := device.Attrs().HardwareAddr
 	if len(mac) == 0 {
 		mac = link.RandomMAC()
 	}
 	if err := netlink.LinkSetHardwareAddr(device, mac); err != nil {
-		return fmt.Errorf("%s: keep the MAC address %s: %w", name, mac, err)
+		return fmt.Errorf("%s: keep the MAC address %s: %w", device.Attrs().Name, mac, err)
 	}
 	return nil
 }
@@ -292,12 +259,26 @@ func attachVLANGateway(c *Config, bridge *netlink.Bridge, device, port netlink.L
 		return err
 	}
 	for _, end := range []netlink.Link{port, device} {
-		if end.Attrs().Flags&net.FlagUp != 0 {
-			continue
+		if err := fitGatewayEnd(bridge, end); err != nil {
+			return err
 		}
-		if err := netlink.LinkSetUp(end); err != nil {
-			return fmt.Errorf("set %s up: %w", end.Attrs().Name, err)
+	}
+	return nil
+}
+
+// fitGatewayEnd sets one end of a VLAN gateway device up, with no larger MTU than
+// the containers' ports have.
+func fitGatewayEnd(bridge *netlink.Bridge, end netlink.Link) error {
+	if end.Attrs().MTU > bridge.MTU {
+		if err := netlink.LinkSetMTU(end, bridge.MTU); err != nil {
+			return fmt.Errorf("lower the MTU of %s to %d, that of %s: %w", end.Attrs().Name, bridge.MTU, bridge.Name, err)
 		}
+	}
+	if end.Attrs().Flags&net.FlagUp != 0 {
+		return nil
+	}
+	if err := netlink.LinkSetUp(end); err != nil {
+		return fmt.Errorf("set %s up: %w", end.Attrs().Name, err)
 	}
 	return nil
 }

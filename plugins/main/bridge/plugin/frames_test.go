@@ -6,6 +6,7 @@ package bridge
 
 import (
 	"net"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -196,6 +197,10 @@ var _ = Describe("frames", func() {
 				Expect(links).To(HaveLen(6)) // lo, the bridge, two ports, the gateway device and its port
 			})
 			Expect(rig.Check(one, c, result)).To(Succeed())
+			rig.Add(rig.Container("three"), strings.Replace(c, `"vlan":100`, `"vlan":100,"mtu":1400`, 1))
+			rig.OnHost(func() {
+				Expect(testrig.Find("br0.100").Attrs().MTU).To(Equal(1400), "what the third cannot take is lost")
+			})
 		})
 	})
 })

@@ -101,6 +101,22 @@ func conflicts(have, want *net.IPNet) bool {
 	return have.Contains(want.IP) || want.Contains(have.IP)
 }
 
+// obstacles returns the addresses in have that a device with the addresses in
+// wanted cannot keep, and one that the first of them conflicts with.
+func obstacles(have, wanted []*net.IPNet) (inTheWay []*net.IPNet, by *net.IPNet) {
+	for _, address := range have {
+		i := slices.IndexFunc(wanted, func(want *net.IPNet) bool { return conflicts(address, want) })
+		if i < 0 || contains(wanted, address) {
+			continue
+		}
+		if by == nil {
+			by = wanted[i]
+		}
+		inTheWay = append(inTheWay, address)
+	}
+	return inTheWay, by
+}
+
 func contains(list []*net.IPNet, addr *net.IPNet) bool {
 	for _, other := range list {
 		if other.String() == addr.String() {

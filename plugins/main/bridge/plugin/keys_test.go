@@ -57,6 +57,13 @@ var _ = Describe("keys", func() {
 		}
 	})
 
+	It("about masquerading have no meaning at layer 2", func() {
+		const layer2 = `{"type":"bridge","bridge":"br0","ipMasq":true,"ipMasqBackend":"whatever"}`
+		_, err := rig.Call("STATUS", one, layer2)
+		Expect(err).NotTo(HaveOccurred())
+		rig.Add(one, layer2)
+	})
+
 	It("refuse a device of another type in the bridge's place", func() {
 		rig.OnHost(func() {
 			attrs := netlink.NewLinkAttrs()
@@ -155,9 +162,11 @@ var _ = Describe("keys", func() {
 			rig.OnHost(func() { addBridge("10.9.9.1/24") })
 		})
 
-		It("is an error with both addresses", func() {
-			_, err := rig.Call("ADD", one, config(`,"isGateway":true`))
+		It("is an error with both addresses, and no other is added", func() {
+			before := testrig.IP(rig.Host, "-o address show dev br0 scope global")
+			_, err := rig.Call("ADD", one, `{"type":"bridge","bridge":"br0","isGateway":true,"ipam":{"type":"static","addresses":[{"address":"fd00::5/64"},{"address":"10.1.2.5/24"}]}}`)
 			Expect(err).To(MatchError(ContainSubstring("br0 has the address 10.9.9.1/24, which conflicts with the gateway address 10.1.2.1/24")))
+			Expect(testrig.IP(rig.Host, "-o address show dev br0 scope global")).To(Equal(before))
 		})
 
 		It("is replaced with forceAddress", func() {

@@ -50,13 +50,58 @@ var _ = Describe("a bridge that others use, too", func() {
 		// Nothing that the bridge takes is lost on the way to the smaller port.
 		Expect(testrig.ReachWith(rig.Host, two.Netns, second.IPs[0].Address.IP.String(), 1400-28)).To(Succeed())
 
+		rig.Del(two, small)
+		Expect(bridge().Attrs().MTU).To(Equal(1500))
+		second = rig.Add(two, small)
 		rig.OnHost(func() { Expect(netlink.LinkSetMTU(bridge(), 1500)).To(Succeed()) })
 		Expect(rig.Check(two, small, second)).To(MatchError(ContainSubstring("br0: mtu is 1500, expected at most 1400")))
-		rig.OnHost(func() { Expect(netlink.LinkSetMTU(bridge(), 1400)).To(Succeed()) })
+		rig.Add(rig.Container("four"), small)
+		Expect(rig.Check(two, small, second)).To(Succeed())
+	})
 
-		rig.Del(two, small)
-		rig.Add(two, large)
+	It("has the smallest MTU also of a network that leaves it to the kernel", func() {
+		rig.Add(one, config(`,"mtu":9000`))
+		Expect(bridge().Attrs().MTU).To(Equal(9000))
+		result := rig.Add(two, config(``))
+		Expect(result.Interfaces[bridgeIndex].Mtu).To(Equal(1500))
+		_, err := testrig.Run(rig.Host, "ping", "-c", "1", "-W", "2", "-s", "4000", result.IPs[0].Address.IP.String())
+		Expect(err).NotTo(HaveOccurred(), "in fragments")
+	})
+
+	It("gets back the MTU that it had without us", func() {
+		rig.OnHost(func() {
+			addBridge()
+			addPort("")
+		})
+		small := config(`,"mtu":1400`)
+		rig.Add(one, small)
+		Expect(bridge().Attrs().MTU).To(Equal(1400))
+		rig.Del(one, small)
 		Expect(bridge().Attrs().MTU).To(Equal(1500))
+		_, err := rig.Call("ADD", one, `{"type":"bridge","bridge":"br0","mtu":1300,"ipam":{"type":"static"}}`)
+		Expect(err).To(HaveOccurred())
+		Expect(bridge().Attrs().MTU).To(Equal(1500))
+	})
+
+	It("keeps the MTU that somebody has set, if no network wants another", func() {
+		rig.OnHost(func() {
+			addBridge()
+			Expect(netlink.LinkSetMTU(bridge(), 9000)).To(Succeed())
+		})
+		rig.Add(one, config(``))
+		Expect(bridge().Attrs().MTU).To(Equal(9000))
+	})
+
+	It("keeps its MAC address, whatever that of the new port is", func() {
+		const highest = "fe:ff:ff:ff:ff:ff"
+		rig.OnHost(func() {
+			addBridge()
+			addPort(highest)
+		})
+		Expect(rig.Add(one, config(``)).Interfaces[bridgeIndex].Mac).To(Equal(highest))
+		Expect(bridge().Attrs().HardwareAddr.String()).To(Equal(highest))
+		rig.Del(one, config(``))
+		Expect(bridge().Attrs().HardwareAddr.String()).To(Equal(highest))
 	})
 
 	It("gets a MAC address for good though it had none without ports", func() {

@@ -20,9 +20,33 @@ func attachPort(req *plugin.Request, c *Config, bridge *netlink.Bridge, pair *ve
 	if err := link.Join(pair.Host.Attrs().Index, port); err != nil {
 		return fmt.Errorf("make %s a port of %s: %w", pair.Host.Attrs().Name, c.Bridge, err)
 	}
-	plan, any := planVLANs(c)
-	if !any {
+	if plan, any := planVLANs(c); any {
+		if err := setPortVLANs(pair.Host, plan); err != nil {
+			return err
+		}
+	}
+	return fitMTU(c, bridge, pair.Host)
+}
+
+// fitMTU learns what MTU the bridge has with the new port. The kernel makes it the
+// smallest of the ports, unless somebody has set one: then it is lowered to that of
+// the network, if that has one. What a port cannot take, a packet from the host, is
+// lost without a word.
+func fitMTU(c *Config, bridge *netlink.Bridge, port netlink.Link) error {
+	if bridge.MTU == port.Attrs().MTU {
 		return nil
 	}
-	return setPortVLANs(pair.Host, plan)
+	now, err := link.FindByIndex(bridge.Index)
+	if err != nil {
+		return err
+	}
+	bridge.MTU = now.Attrs().MTU
+	if c.MTU == 0 || bridge.MTU <= c.MTU {
+		return nil
+	}
+	if err := netlink.LinkSetMTU(bridge, c.MTU); err != nil {
+		return fmt.Errorf("lower the MTU of %s from %d to %d: %w", c.Bridge, bridge.MTU, c.MTU, err)
+	}
+	bridge.MTU = c.MTU
+	return nil
 }
