@@ -133,15 +133,6 @@ func Add(route netlink.Route) (added bool, err error) {
 	return true, nil
 }
 
-// Replace adds a route, in the place of one to the same destination with the
-// same priority.
-func Replace(route netlink.Route) error {
-	if err := netlink.RouteReplace(&route); err != nil {
-		return fmt.Errorf("set the route %s: %w", Text(route), err)
-	}
-	return nil
-}
-
 // Remove removes a route. It returns false if there was none: the kernel takes
 // some along with others.
 func Remove(route netlink.Route) (removed bool, err error) {

@@ -147,7 +147,6 @@ var _ = Describe("routes", func() {
 				route.LinkIndex, route.Table = lo.Attrs().Index, 100
 				Expect(Add(route)).To(BeTrue())
 				Expect(Add(route)).To(BeFalse())
-				Expect(Replace(route)).To(Succeed())
 				routes, err := All()
 				Expect(err).NotTo(HaveOccurred())
 				Expect(Through(routes, lo.Attrs().Index, 100)).To(HaveLen(1))

@@ -211,8 +211,14 @@ func statfs(path string, stat *unix.Statfs_t) error {
 	}
 }
 
+// isNothingThere tells whether a path leads to nothing, or cannot lead anywhere.
 func isNothingThere(err error) bool {
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
+	for _, errno := range []error{unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.ENAMETOOLONG} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
 }
 
 func notExist(path string, err error) error {

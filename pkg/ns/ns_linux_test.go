@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -77,6 +78,7 @@ var _ = Describe("opening a namespace", func() {
 		},
 		Entry("an empty path", ""),
 		Entry("a missing file", "/tmp/IDoNotExist/netns"),
+		Entry("a name that is too long", "/tmp/"+strings.Repeat("x", 300)),
 		Entry("a dead process", "/proc/999999999/ns/net"),
 		Entry("a file where a directory should be", "/proc/self/ns/net/x"),
 	)

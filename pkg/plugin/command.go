@@ -16,6 +16,7 @@ type command struct {
 	Name         string
 	IPAM         IPAMUse
 	Chained      bool
+	TakesPrev    bool
 	Args         []string
 	ForeignNetns bool
 
@@ -29,7 +30,7 @@ type command struct {
 
 func (d Definition[C]) command() command {
 	c := command{
-		Name: d.Name, IPAM: d.IPAM, Chained: d.Chained, Args: d.Args, ForeignNetns: d.ForeignNetns,
+		Name: d.Name, IPAM: d.IPAM, Chained: d.Chained, TakesPrev: d.TakesPrev, Args: d.Args, ForeignNetns: d.ForeignNetns,
 		newConfig: newConfig[C],
 		Del:       forget(d.Del),
 		Check:     forget(d.Check),

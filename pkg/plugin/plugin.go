@@ -47,11 +47,12 @@ const (
 // without a problem. Del and GC get what could be decoded: a configuration that
 // ADD would refuse must not keep anything from being removed.
 type Definition[C any] struct {
-	Name     string
-	Versions version.PluginInfo
-	IPAM     IPAMUse
-	Chained  bool     // ADD and CHECK need the result of a previous plugin
-	Args     []string // keys of CNI_ARGS the plugin reads; nil: it does not look at CNI_ARGS
+	Name      string
+	Versions  version.PluginInfo
+	IPAM      IPAMUse
+	Chained   bool     // ADD and CHECK need the result of a previous plugin
+	TakesPrev bool     // ADD looks at the result of a previous plugin, if there is one; else not even that it is one
+	Args      []string // keys of CNI_ARGS the plugin reads; nil: it does not look at CNI_ARGS
 	// ForeignNetns is set for a plugin to which CNI_NETNS is something else than
 	// the path of a network namespace. It finds it in Request.Netns.Path().
 	ForeignNetns bool

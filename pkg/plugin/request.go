@@ -25,6 +25,8 @@ type Request struct {
 	Undo        *undo.Stack     // unwound when ADD fails
 	Args        conf.EnvArgs    // the pairs of CNI_ARGS that the plugin declared
 	Raw         *skel.CmdArgs   // the call as it came, for a plugin that hands it on
+
+	unlisted map[*current.IPConfig]*int // see takePrev
 }
 
 // Owner returns the mark of this attachment.

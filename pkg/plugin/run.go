@@ -50,7 +50,7 @@ func (c command) run(ctx context.Context, verb string, args *skel.CmdArgs, stdou
 // add answers every question that can be answered without touching the host,
 // runs the plugin's Add, prints, and takes everything back if any of it fails.
 func (c command) add(ctx context.Context, args *skel.CmdArgs, stdout io.Writer) (err error) {
-	config, req, err := c.prepare(args, true)
+	config, req, err := c.prepare(args, c.Chained || c.TakesPrev)
 	if err != nil {
 		return err
 	}
@@ -72,6 +72,9 @@ func (c command) add(ctx context.Context, args *skel.CmdArgs, stdout io.Writer) 
 		result, err := c.Add(ctx, req, config)
 		if err != nil {
 			return err
+		}
+		if result == req.Prev {
+			req.passPrevOn()
 		}
 		return printResult(result, base(config).CNIVersion, stdout)
 	})
@@ -151,8 +154,9 @@ func (c command) gc(ctx context.Context, args *skel.CmdArgs) error {
 }
 
 // prepare decodes and validates for ADD, CHECK and STATUS. Everything that is
-// wrong with the configuration is in the one error it returns.
-func (c command) prepare(args *skel.CmdArgs, warn bool) (any, *Request, error) {
+// wrong with the configuration is in the one error it returns; what an interface
+// plugin's ADD is given for a prevResult may be anything.
+func (c command) prepare(args *skel.CmdArgs, withPrev bool) (any, *Request, error) {
 	var problems conf.Problems
 	config := c.newConfig()
 	unknown, err := conf.Decode(args.StdinData, config, &problems)
@@ -165,13 +169,13 @@ func (c command) prepare(args *skel.CmdArgs, warn bool) (any, *Request, error) {
 		req.Args = conf.ParseEnvArgs(args.Args, c.Args, &problems)
 	}
 	c.validate(config, req, &problems)
-	req.Prev = c.decodePrevious(base(config), &problems)
+	if withPrev {
+		req.takePrev(base(config), &problems)
+	}
 	if err := problems.Err(); err != nil {
 		return nil, nil, err
 	}
-	if warn {
-		c.warn(unknown)
-	}
+	c.warn(unknown)
 	req.IPAM = c.delegate(config, args)
 	return config, req, nil
 }
@@ -203,7 +207,7 @@ func (c command) prepareRemoval(args *skel.CmdArgs, problems *conf.Problems) (an
 	if c.Args != nil {
 		req.Args = conf.ParseEnvArgs(args.Args, c.Args, problems)
 	}
-	req.Prev = c.decodePrevious(base(config), problems)
+	req.takePrev(base(config), problems)
 	req.IPAM = c.delegate(config, args)
 	return config, req, nil
 }
@@ -295,8 +299,8 @@ func (c command) checkConvertible(config any, req *Request) error {
 	if err := c.needPrevious("ADD", req, false); err != nil {
 		return err
 	}
-	layer2 := c.IPAM == OptionalIPAM && !req.IPAM.Configured() && (req.Prev == nil || len(req.Prev.IPs) == 0)
-	if layer2 && singleAddressVersion(base(config).CNIVersion) {
+	layer2 := c.IPAM == OptionalIPAM && !req.IPAM.Configured() || c.IPAM == NoIPAM && req.Prev != nil
+	if layer2 && len(req.PrevAddresses()) == 0 && singleAddressVersion(base(config).CNIVersion) {
 		return Errorf(types.ErrIncompatibleCNIVersion,
 			"cannot convert: no valid IP addresses: cniVersion %q cannot describe an interface without one, use 0.3.0 or newer or configure ipam",
 			base(config).CNIVersion)
@@ -317,30 +321,37 @@ func (c command) needPrevious(verb string, req *Request, needed bool) error {
 	return nil
 }
 
-// decodePrevious converts prevResult to the current version. The library's
-// conversions panic on null entries, so those are looked for first. An address of
-// an interface that is not in the list is one of none: plugins of others return
-// such, and upstream's take it.
-func (c command) decodePrevious(common *conf.Common, problems *conf.Problems) *current.Result {
+// takePrev converts prevResult to the current version. The library's conversions
+// panic on null entries, so those are looked for first. An address of an interface
+// that is not in the list is one of none: plugins of others return such, and
+// upstream's take it.
+func (r *Request) takePrev(common *conf.Common, problems *conf.Problems) {
 	if len(common.PrevResult) == 0 || string(common.PrevResult) == "null" {
-		return nil
+		return
 	}
 	before := problems.Len()
 	conf.RejectNulls(problems, "prevResult", common.PrevResult)
 	if problems.Len() > before {
-		return nil
+		return
 	}
 	result, err := parsePrevious(common)
 	if err != nil {
 		problems.AddJSON("prevResult", err)
-		return nil
+		return
 	}
+	r.Prev, r.unlisted = result, map[*current.IPConfig]*int{}
 	for _, ip := range result.IPs {
 		if ip.Interface != nil && (*ip.Interface < 0 || *ip.Interface >= len(result.Interfaces)) {
-			ip.Interface = nil
+			r.unlisted[ip], ip.Interface = ip.Interface, nil
 		}
 	}
-	return result
+}
+
+// passPrevOn makes prevResult what it was before takePrev, for whoever comes next.
+func (r *Request) passPrevOn() {
+	for ip, index := range r.unlisted {
+		ip.Interface = index
+	}
 }
 
 // parsePrevious decodes prevResult as the version it states, or the
@@ -402,7 +413,7 @@ func printResult(result *current.Result, confVersion string, stdout io.Writer) e
 	result.CNIVersion = current.ImplementedSpecVersion
 	converted, err := result.GetAsVersion(confVersion)
 	if err != nil {
-		return err
+		return WithCode(types.ErrIncompatibleCNIVersion, err)
 	}
 	if answer, here := stdout.(*ipam.Answer); here {
 		answer.Result = converted

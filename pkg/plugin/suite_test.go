@@ -177,6 +177,7 @@ var _ = Describe("a command", func() {
 	})
 
 	It("reports every problem of the configuration at once", func() {
+		t.TakesPrev = true
 		args.Args = "COLOUR=bad;SHAPE=round"
 		err := call("ADD", `{"name":"n","size":11,"type":5,"prevResult":{"interfaces":[null]}}`)
 		Expect(err.Code).To(Equal(types.ErrInvalidNetworkConfig))
@@ -189,6 +190,7 @@ var _ = Describe("a command", func() {
 
 	DescribeTable("refuses a bad prevResult",
 		func(prev, want string) {
+			t.TakesPrev = true
 			err := call("ADD", `{"cniVersion":"1.0.0","name":"n","prevResult":`+prev+`}`)
 			Expect(err.Code).To(Equal(types.ErrInvalidNetworkConfig))
 			Expect(err.Msg).To(ContainSubstring(want))
@@ -202,12 +204,27 @@ var _ = Describe("a command", func() {
 		Entry("value", `{"ips":[{"address":"10.0.0.1"}]}`, "prevResult: invalid CIDR address: 10.0.0.1"),
 	)
 
+	It("does not look at a prevResult that the plugin has no use for", func() {
+		Expect(call("ADD", `{"cniVersion":"1.0.0","name":"n","prevResult":{"ips":[{"address":"10.0.0.1"}]}}`)).To(BeNil())
+	})
+
+	It("passes a prevResult on as it was", func() {
+		t.TakesPrev = true
+		t.Add = func(_ context.Context, req *plugin.Request, _ *toyConfig) (*current.Result, error) {
+			return req.Prev, nil
+		}
+		const prev = `"interfaces":[{"name":"eth0"}],"ips":[{"address":"10.0.0.1/8","interface":5},{"address":"10.0.0.2/8","interface":0}]`
+		Expect(call("ADD", `{"cniVersion":"1.0.0","name":"n","prevResult":{`+prev+`}}`)).To(BeNil())
+		Expect(stdout.String()).To(MatchJSON(`{"cniVersion":"1.0.0",` + prev + `}`))
+	})
+
 	DescribeTable("takes an address of an interface that is not in prevResult for one of none",
 		func(verb string, index int) {
 			var seen *current.Result
+			t.TakesPrev = true
 			t.Add = func(_ context.Context, req *plugin.Request, _ *toyConfig) (*current.Result, error) {
 				seen = req.Prev
-				return req.Prev, nil
+				return &current.Result{}, nil
 			}
 			t.Del = func(_ context.Context, req *plugin.Request, _ *toyConfig) error {
 				seen = req.Prev
@@ -245,7 +262,7 @@ var _ = Describe("a command", func() {
 			Expect(call("DEL", `{"name":"n"}`)).To(BeNil())
 			Expect(entered).To(BeFalse())
 		},
-		Entry("empty", ""), Entry("missing", "/run/netns/no-such"), Entry("a file", "/etc/passwd"), Entry("our own", "/proc/self/ns/net"),
+		Entry("empty", ""), Entry("missing", "/run/netns/no-such"), Entry("a file", "/etc/passwd"), Entry("too long", strings.Repeat("/x", 3000)), Entry("our own", "/proc/self/ns/net"),
 	)
 
 	It("refuses the plugin's own namespace before doing anything", func() {
@@ -327,6 +344,12 @@ var _ = Describe("a command", func() {
 		err := call("ADD", `{"name":"n","cniVersion":"0.2.0"}`)
 		Expect(err.Code).To(Equal(types.ErrIncompatibleCNIVersion))
 		Expect(err.Msg).To(ContainSubstring("cannot convert: no valid IP addresses"))
+		Expect(t.undone).To(BeEmpty())
+		By("whatever it is given for a prevResult")
+		Expect(call("ADD", `{"name":"n","cniVersion":"0.2.0","prevResult":{"ip4":{"ip":"10.0.0.1/8"}}}`).Code).To(Equal(types.ErrIncompatibleCNIVersion))
+		By("in a chain")
+		t.IPAM, t.Chained = plugin.NoIPAM, true
+		Expect(call("ADD", `{"name":"n","cniVersion":"0.2.0","prevResult":{}}`).Code).To(Equal(types.ErrIncompatibleCNIVersion))
 		Expect(t.undone).To(BeEmpty())
 	})
 

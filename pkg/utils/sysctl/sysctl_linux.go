@@ -179,7 +179,7 @@ func writeFile(path, value string) error {
 
 // path returns the file of a parameter.
 func path(name string) (string, error) {
-	relative := slashed(name)
+	relative := strings.TrimLeft(slashed(name), "/")
 	if !filepath.IsLocal(relative) {
 		return "", fmt.Errorf("sysctl %q leads out of /proc/sys", name)
 	}

@@ -25,6 +25,7 @@ var _ = Describe("names", func() {
 		Entry("with slashes", "net/ipv4/ip_forward", "net/ipv4/ip_forward"),
 		Entry("with dots, and a dot in an interface", "net.ipv4.conf.eth0/100.forwarding", "net/ipv4/conf/eth0.100/forwarding"),
 		Entry("with slashes, and a dot in an interface", "net/ipv4/conf/eth0.100/forwarding", "net/ipv4/conf/eth0.100/forwarding"),
+		Entry("from the root, which is /proc/sys", "/net/ipv4/conf/eth0.100/forwarding", "net/ipv4/conf/eth0.100/forwarding"),
 		Entry("with neither", "kernel", "kernel"),
 	)
 
@@ -38,7 +39,6 @@ var _ = Describe("names", func() {
 		},
 		Entry("upwards", "net/../../../etc/hostname"),
 		Entry("upwards, with dots", "net.//.//.//.etc.hostname"),
-		Entry("from the root", "/etc/hostname"),
 		Entry("nowhere", ""),
 	)
 

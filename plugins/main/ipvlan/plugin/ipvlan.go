@@ -25,11 +25,12 @@ import (
 
 // Plugin is the ipvlan plugin.
 var Plugin = plugin.New(childlink.Define(plugin.Definition[Config]{
-	Name:     "ipvlan",
-	Versions: version.All,
-	IPAM:     plugin.OptionalIPAM,
-	Add:      add,
-	Status:   status,
+	Name:      "ipvlan",
+	Versions:  version.All,
+	IPAM:      plugin.OptionalIPAM,
+	TakesPrev: true,
+	Add:       add,
+	Status:    status,
 }, (*Config).kind))
 
 func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {

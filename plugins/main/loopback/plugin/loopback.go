@@ -33,11 +33,12 @@ type Config struct {
 
 // Plugin is the loopback plugin.
 var Plugin = plugin.New(plugin.Definition[Config]{
-	Name:     "loopback",
-	Versions: version.All,
-	Add:      add,
-	Del:      del,
-	Check:    checkUp,
+	Name:      "loopback",
+	Versions:  version.All,
+	TakesPrev: true,
+	Add:       add,
+	Del:       del,
+	Check:     checkUp,
 })
 
 func add(_ context.Context, req *plugin.Request, _ *Config) (*current.Result, error) {

@@ -47,8 +47,10 @@ func isReadOnly(setting string) bool {
 	return errors.Is(unix.Access("/proc/sys/"+setting, unix.W_OK), unix.EROFS)
 }
 
+// addRoute adds the route beside those of other devices, which have the same
+// destination: RouteAdd would take one of them for this one.
 func addRoute(route *netlink.Route) error {
-	err := netlink.RouteAdd(route)
+	err := netlink.RouteAppend(route)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("route for the answers to ::1: %w", err)
 	}

@@ -269,6 +269,22 @@ var _ = Describe("packets from ::1", func() {
 		Expect(err).To(HaveOccurred())
 	})
 
+	It("get to the containers behind each of several devices", func() {
+		l.sh("ip link add br1 type bridge; ip link set br1 up; ip addr add fd99::1/64 dev br1 nodad")
+		two := l.attach("two")
+		l.sh("ip link set " + fmt.Sprintf("veth%d", l.number[two]) + " master br1")
+		within(two.Netns, "ip addr add fd99::3/64 dev eth0 nodad")
+		meet(l.Host, two.Netns, "fd99::3")
+		serve(two.Netns, "tcp", 80)
+		other := strings.ReplaceAll(strings.ReplaceAll(l.config(two, mapping(8081, 80, "tcp"), `,"backend":"nftables"`), "fd88::3", "fd99::3"), "br0", "br1")
+		l.add(one, config)
+		l.add(two, other)
+		Expect(l.check(one, config)).To(Succeed())
+		Expect(l.check(two, other)).To(Succeed())
+		Expect(reach(l.Host, "tcp", "::1", 8080)).To(Equal("fd88::1"))
+		Expect(reach(l.Host, "tcp", "::1", 8081)).To(Equal("fd99::1"))
+	})
+
 	It("do not without snat, and need no route then", func() {
 		config := l.config(one, mapping(8080, 80, "tcp"), `,"backend":"nftables","snat":false`)
 		l.add(one, config)

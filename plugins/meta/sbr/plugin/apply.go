@@ -98,30 +98,27 @@ func (a applier) addRule(rule netlink.Rule) error {
 func (a applier) addRoute(route netlink.Route) error {
 	added, err := linkroutes.Add(route)
 	if added {
-		a.undo("route in the table of the address", func() error { return removeRoute(route) })
+		a.undo("route that was added", func() error { return removeRoute(route) })
 	}
 	return err
 }
 
-// setRoute sets a route, in the place of another one that comes back when it is
-// undone.
+// setRoute sets a route, in the place of another one. The kernel's own way to
+// replace a route takes the first one with that destination and metric, also one
+// through another link.
 func (a applier) setRoute(replacement replacement) error {
-	if err := linkroutes.Replace(replacement.route); err != nil {
-		return err
-	}
-	a.undo("route that was set", func() error {
-		if replacement.before != nil {
-			return linkroutes.Replace(*replacement.before)
+	if replacement.before != nil {
+		if err := a.removeRoute(*replacement.before); err != nil {
+			return err
 		}
-		return removeRoute(replacement.route)
-	})
-	return nil
+	}
+	return a.addRoute(replacement.route)
 }
 
 func (a applier) removeRoute(route netlink.Route) error {
 	removed, err := linkroutes.Remove(route)
 	if removed {
-		a.undo("route in the main table", func() error {
+		a.undo("route that was removed", func() error {
 			_, err := linkroutes.Add(linkroutes.InTable(route, route.Table))
 			return err
 		})

@@ -182,6 +182,16 @@ var _ = Describe("the kernel", func() {
 		Expect(t.snapshot()).To(Equal(before))
 	})
 
+	It("keeps a subnet in the main table beside the same one of another interface", func() {
+		const another = "fd00:2::/64 dev eth0 proto 67 src fd00:1::5 metric 1024"
+		testrig.IP(t.c.Netns, "-6 route add "+another)
+		result := t.Add(t.c, t.config(`,"addSourceHints":true`))
+		Expect(t.table(6, "main")).To(ContainElements(another, "fd00:2::/64 dev net1 proto 67 src fd00:2::5 metric 1024"))
+		Expect(t.Check(t.c, `{"addSourceHints":true}`, result)).To(Succeed())
+		t.Del(t.c, "{}")
+		Expect(t.table(6, "main")).To(ContainElement(another))
+	})
+
 	It("keeps a subnet in the main table for the first of several addresses in it", func() {
 		testrig.IP(t.c.Netns, "address add 10.2.0.6/24 dev net1")
 		before := t.snapshot()
@@ -269,7 +279,7 @@ var _ = Describe("the kernel", func() {
 
 	DescribeTable("is left alone when there is nothing to route by",
 		func(prev string) {
-			_, err := t.Call("ADD", t.c, "{"+prev+"}")
+			_, err := t.Call("ADD", t.c, `{"cniVersion":"1.1.0",`+prev+"}")
 			Expect(err).To(MatchError(ContainSubstring("net1 has no address there")))
 			Expect(testrig.Code(err)).To(Equal(uint(7)))
 			Expect(t.snapshot()).To(Equal(before))
@@ -280,7 +290,7 @@ var _ = Describe("the kernel", func() {
 
 	It("is left alone when the gateway cannot be reached", func() {
 		_, err := t.Call("ADD", t.c, t.config(`,"gateways":["172.16.0.1"]`))
-		Expect(err).To(MatchError(ContainSubstring("set the route default via 172.16.0.1 in table 100: network is unreachable")))
+		Expect(err).To(MatchError(ContainSubstring("add the route default via 172.16.0.1 in table 100: network is unreachable")))
 		Expect(t.snapshot()).To(Equal(before))
 	})
 
