@@ -26,7 +26,8 @@ func SetupIPMasq(ipn *net.IPNet, chain string, comment string) error {
 	}
 	rule := func(words ...string) []string { return append(words, "-m", "comment", "--comment", comment) }
 	return firstError(
-		func() error { return ipt.AppendUnique("nat", chain, rule("-d", ipn.String(), "-j", "ACCEPT")...) },
+		// First, of several subnets each.
+		func() error { return ipt.InsertUnique("nat", chain, 1, rule("-d", ipn.String(), "-j", "ACCEPT")...) },
 		func() error { return ipt.AppendUnique("nat", chain, rule("!", "-d", multicast, "-j", "MASQUERADE")...) },
 		func() error {
 			return ipt.AppendUnique("nat", "POSTROUTING", rule("-s", ipn.IP.String(), "-j", chain)...)
@@ -39,6 +40,14 @@ func SetupIPMasq(ipn *net.IPNet, chain string, comment string) error {
 //
 // Deprecated: use TeardownIPMasqForNetworks.
 func TeardownIPMasq(ipn *net.IPNet, chain string, comment string) error {
+	return firstError(
+		func() error { return removeJumps(ipn, chain, comment) },
+		func() error { return removeChain(ipn, chain) },
+	)
+}
+
+// removeJumps removes what leads packets from ipn to chain.
+func removeJumps(ipn *net.IPNet, chain, comment string) error {
 	ipt, _, err := iptablesFor(ipn)
 	if err != nil {
 		return err
@@ -49,6 +58,16 @@ func TeardownIPMasq(ipn *net.IPNet, chain string, comment string) error {
 	return firstError(
 		func() error { return jump(ipn.IP.String()) },
 		func() error { return jump(ipn.String()) },
+	)
+}
+
+// removeChain removes the chain, to which nothing leads any more, of ipn's family.
+func removeChain(ipn *net.IPNet, chain string) error {
+	ipt, _, err := iptablesFor(ipn)
+	if err != nil {
+		return err
+	}
+	return firstError(
 		func() error { return utils.ClearChain(ipt, "nat", chain) },
 		func() error { return utils.DeleteChain(ipt, "nat", chain) },
 	)
@@ -84,9 +103,13 @@ func setupIPMasqIPTables(ipns []*net.IPNet, network, containerID string) error {
 }
 
 func teardownIPMasqIPTables(ipns []*net.IPNet, network, containerID string) error {
+	chain := utils.FormatChainName(network, containerID)
 	var errs []error
 	for _, ipn := range ipns {
-		errs = append(errs, TeardownIPMasq(ipn, utils.FormatChainName(network, containerID), utils.FormatComment(network, containerID)))
+		errs = append(errs, removeJumps(ipn, chain, utils.FormatComment(network, containerID)))
+	}
+	for _, ipn := range ipns {
+		errs = append(errs, removeChain(ipn, chain))
 	}
 	return errors.Join(errs...)
 }

@@ -172,6 +172,14 @@ var _ = Describe("Masquerading in the shapes of version 1.9", func() {
 			}
 		}))
 
+		It("spares all subnets of several addresses, and removes everything at once", inNewNS(func() {
+			several := addrs("10.1.2.3/24", "10.1.3.3/24", "fd00::2/64")
+			Expect(ip.SetupIPMasqForNetworks(&iptables, several, "net", "eth0", "c1")).To(Succeed())
+			Expect(rules()).To(MatchRegexp(`(?s)-d 10.1.3.0/24.*ACCEPT.*-d 10.1.2.0/24.*ACCEPT.*-d 224.0.0.0/4.*MASQUERADE`))
+			Expect(ip.TeardownIPMasqForNetworks(several, "net", "eth0", "c1")).To(Succeed())
+			Expect(run("iptables-save -t nat; ip6tables-save -t nat")).NotTo(ContainSubstring("CNI-"))
+		}))
+
 		It("is what no backend stands for", inNewNS(func() {
 			Expect(ip.SetupIPMasqForNetworks(nil, addrs("10.1.0.2/24", "fd00::2/64"), "net", "eth0", "c1")).To(Succeed())
 			Expect(rules()).To(Equal(expected))
