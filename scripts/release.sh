@@ -2,7 +2,8 @@
 # release.sh TAG [DIRECTORY]: the archives of a release, in DIRECTORY (default release-TAG).
 #
 # One cni-plugins-OS-ARCH-TAG.tgz per platform with the plugins, README.md and LICENSE, flat, so that it unpacks straight
-# into /opt/cni/bin; beside it its .sha256 and .sha512. The same sources and the same Go make the same bytes.
+# into /opt/cni/bin; beside it its .sha256 and .sha512. For Linux also cni-plugins-single-…, which is the one executable with all
+# names, as hard links. The same sources and the same Go make the same bytes.
 #
 #   ARCHES="amd64 arm64"   only these for Linux (default: all that are released)
 #   WINDOWS_ARCHES="amd64" only these for Windows (default: all that are released)
@@ -26,22 +27,24 @@ version="-X github.com/containernetworking/plugins/pkg/utils/buildversion.BuildV
 main() {
 	local arch
 	for arch in ${ARCHES:-386 amd64 arm arm64 mips64le ppc64le riscv64 s390x}; do
-		archive linux "$arch" ./build_linux.sh
+		archive linux "$arch" "" ./build_linux.sh
+		archive linux "$arch" single- ./build_linux.sh --single
 	done
 	for arch in ${WINDOWS_ARCHES:-amd64 arm64}; do
-		archive windows "$arch" ./build_windows.sh
+		archive windows "$arch" "" ./build_windows.sh
 	done
 }
 
-# archive OS ARCH BUILD-SCRIPT: build in a copy of the tree's own bin/, which stays as it is.
+# archive OS ARCH KIND BUILD-SCRIPT...: build in a copy of the tree's own bin/, which stays as it is.
 archive() (
 	export GOOS=$1 GOARCH=$2 CGO_ENABLED=0
-	name=cni-plugins-$1-$2-$tag.tgz
+	name=cni-plugins-$3$1-$2-$tag.tgz
+	shift 3
 	say "$name"
 	stage=$(mktemp -d)
 	trap 'rm -rf "$stage"' EXIT
 	chmod 755 "$stage"
-	"$3" -trimpath -buildvcs=false -ldflags "-extldflags -static $version" -o "$stage/" >&2
+	"$@" -trimpath -buildvcs=false -ldflags "-extldflags -static $version" -o "$stage/" >&2
 	install -m 644 README.md LICENSE "$stage/"
 	tar --sort=name --format=gnu --mtime="@$epoch" --owner=root:0 --group=root:0 -C "$stage" -cf - . | gzip -n9 >"$out/$name"
 	cd "$out"
