@@ -52,7 +52,7 @@ func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, er
 		return nil, err
 	}
 	warnOfSmallBursts(req, p, host.Attrs().MTU)
-	if err := makeRoom(req, host); err != nil {
+	if err := makeRoom(req, p, host); err != nil {
 		return nil, err
 	}
 	devices, err := shapeByDevices(req, p, host)

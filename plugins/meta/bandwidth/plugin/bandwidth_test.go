@@ -53,9 +53,13 @@ var _ = Describe("bandwidth", func() {
 	config := func(members string) string {
 		return testrig.WithPrev(`{"type":"bandwidth",`+members+`}`, prev("host0"))
 	}
-	both := func(rate, burst uint64) string {
-		return fmt.Sprintf(`"ingressRate":%d,"ingressBurst":%d,"egressRate":%d,"egressBurst":%d`, rate, burst, rate, burst)
+	received := func(rate, burst uint64) string {
+		return fmt.Sprintf(`"ingressRate":%d,"ingressBurst":%d`, rate, burst)
 	}
+	sent := func(rate, burst uint64) string {
+		return fmt.Sprintf(`"egressRate":%d,"egressBurst":%d`, rate, burst)
+	}
+	both := func(rate, burst uint64) string { return received(rate, burst) + "," + sent(rate, burst) }
 	onHost := func(name string) netlink.Link {
 		GinkgoHelper()
 		var l netlink.Link
@@ -65,6 +69,18 @@ var _ = Describe("bandwidth", func() {
 			Expect(err).NotTo(HaveOccurred())
 		})
 		return l
+	}
+	tc := func(command string) string {
+		GinkgoHelper()
+		testutils.Need(GinkgoT(), "ip-tool")
+		out, err := testrig.Run(rig.Host, "tc", strings.Fields(command)...)
+		Expect(err).NotTo(HaveOccurred())
+		return out
+	}
+	// disciplines are the queueing disciplines of the host's end.
+	disciplines := func() []string {
+		GinkgoHelper()
+		return testrig.Lines(tc("qdisc show dev host0"), " noqueue ")
 	}
 	tbfOf := func(l netlink.Link) *netlink.Tbf {
 		GinkgoHelper()
@@ -118,7 +134,7 @@ var _ = Describe("bandwidth", func() {
 		})
 
 		It("have different rates in different directions", func() {
-			rig.Add(c, config(fmt.Sprintf(`"ingressRate":%d,"ingressBurst":%d`, rate, burst)))
+			rig.Add(c, config(received(rate, burst)))
 			expect(4*rate, bothWays("fd01::"), HaveExactElements(shaped, free))
 			Expect(linksOnHost()).NotTo(ContainElement(HavePrefix("bw")), "no device without egress")
 		})
@@ -137,6 +153,26 @@ var _ = Describe("bandwidth", func() {
 			Entry("with shapedSubnets", `,"shapedSubnets":["10.1.0.0/16","fd01::/16"]`),
 			Entry("with one in the form of IPv6", `,"shapedSubnets":["::ffff:10.1.0.0/112","fd01::/16"]`),
 			Entry("with unshapedSubnets", `,"unshapedSubnets":["10.2.0.9/24","fd02::/33"]`),
+		)
+
+		DescribeTable("are limited beside what somebody else has put where nothing is needed",
+			func(foreign, members string, rates gomegatypes.GomegaMatcher) {
+				tc("qdisc add dev host0 " + foreign)
+				before := disciplines()
+				text := config(members)
+				for range 2 {
+					result := rig.Add(c, text)
+					Expect(rig.Check(c, text, result)).To(Succeed())
+					Expect(disciplines()).To(ContainElements(before))
+				}
+				expect(4*rate, bothWays("10.1.0."), rates)
+				rig.Del(c, text)
+				Expect(disciplines()).To(Equal(before))
+				Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
+			},
+			Entry("at the hook", "clsact", received(rate, burst), HaveExactElements(shaped, free)),
+			Entry("at the root", "root handle 5: pfifo", sent(rate, burst), HaveExactElements(free, shaped)),
+			Entry("at the root, with subnets", "root handle 5: pfifo", both(rate, burst)+`,"shapedSubnets":["10.1.0.0/16"]`, HaveEach(shaped)),
 		)
 
 		It("have a burst that takes more than 32 bits to compute", func() {
@@ -233,20 +269,22 @@ var _ = Describe("bandwidth", func() {
 		Expect(err).NotTo(HaveOccurred())
 	})
 
-	It("leaves what somebody else has put on the host's end", func() {
-		rig.OnHost(func() {
-			Expect(netlink.QdiscAdd(&netlink.GenericQdisc{QdiscAttrs: netlink.QdiscAttrs{
-				LinkIndex: onHostIndex("host0"), Handle: netlink.MakeHandle(7, 0), Parent: netlink.HANDLE_ROOT}, QdiscType: "bfifo"})).To(Succeed())
-		})
-		_, err := rig.Call("ADD", c, config(both(mbit, mbit)))
-		Expect(err).To(MatchError(ContainSubstring("host0 has a queueing discipline that is not ours: bfifo 7:0")))
-		rig.Del(c, config(both(mbit, mbit)))
-		rig.OnHost(func() {
-			root, err := rootQdisc(onHost("host0"))
-			Expect(err).NotTo(HaveOccurred())
-			Expect(root.Type()).To(Equal("bfifo"))
-		})
-	})
+	DescribeTable("does not replace what somebody else has put in a place that is needed",
+		func(foreign, members, complaint string) {
+			tc("qdisc add dev host0 " + foreign)
+			expectSame := rig.Remember(c)
+			_, err := rig.Call("ADD", c, config(members))
+			Expect(err).To(MatchError(ContainSubstring("host0 has a queueing discipline that is not ours: " + complaint)))
+			expectSame()
+			rig.Del(c, config(members))
+			expectSame()
+		},
+		Entry("at the root", "root handle 7: bfifo", both(mbit, mbit), "bfifo 7:0; ingressRate needs its place"),
+		Entry("at the hook", "clsact", sent(mbit, mbit), "clsact ffff:0; egressRate needs its place"),
+		Entry("at the hook, for one direction", "clsact", both(mbit, mbit), "clsact ffff:0; egressRate needs its place"),
+		Entry("at the hook, for subnets", "ingress", received(mbit, mbit)+`,"unshapedSubnets":["10.2.0.0/16"]`,
+			"ingress ffff:0; ingressRate with subnets needs its place"),
+	)
 
 	It("shapes again when ADD is called again", func() {
 		rig.Add(c, config(both(mbit, mbit)))
@@ -355,7 +393,7 @@ var _ = Describe("bandwidth", func() {
 					}
 				},
 				Entry("with a device of its own", both(mbit, mbit)),
-				Entry("without one", fmt.Sprintf(`"ingressRate":%d,"ingressBurst":%d`, mbit, mbit)),
+				Entry("without one", received(mbit, mbit)),
 			)
 
 			It("is not taken for that one's when that is gone", func() {
@@ -388,7 +426,7 @@ var _ = Describe("bandwidth", func() {
 	})
 
 	Describe("the limit of what the container receives alone", func() {
-		ingress := fmt.Sprintf(`"ingressRate":%d,"ingressBurst":%d`, mbit, mbit)
+		ingress := received(mbit, mbit)
 		records := func() (names []string) {
 			rig.OnHost(func() {
 				for _, kept := range store().List() {

@@ -48,8 +48,8 @@ func warnOfSmallBursts(req *plugin.Request, p plan, mtu int) {
 }
 
 // makeRoom removes what an ADD of the same attachment has left that was not
-// followed by a DEL. What somebody else has put in the way is an error.
-func makeRoom(req *plugin.Request, host netlink.Link) error {
+// followed by a DEL. What somebody else has put in the way of the plan is an error.
+func makeRoom(req *plugin.Request, p plan, host netlink.Link) error {
 	devices, err := ownIFBs(req.Owner())
 	if err == nil {
 		devices, err = withoutAnothers(req, host, devices)
@@ -60,13 +60,20 @@ func makeRoom(req *plugin.Request, host netlink.Link) error {
 	if err := errors.Join(sweep(host, devices), deleteAll(devices), release(req.Owner())); err != nil {
 		return err
 	}
-	for _, parent := range []uint32{netlink.HANDLE_ROOT, netlink.HANDLE_INGRESS} {
-		qdisc, err := qdiscAt(host, parent)
+	return requireFree(host, p.places())
+}
+
+// requireFree returns an error if somebody else has a queueing discipline in one
+// of the places.
+func requireFree(host netlink.Link, places []place) error {
+	for _, place := range places {
+		qdisc, err := qdiscAt(host, place.parent)
 		if err != nil {
 			return err
 		}
 		if qdisc != nil {
-			return fmt.Errorf("%s has a queueing discipline that is not ours: %s %s", host.Attrs().Name, qdisc.Type(), netlink.HandleStr(qdisc.Handle))
+			return fmt.Errorf("%s has a queueing discipline that is not ours: %s %s; %s needs its place",
+				host.Attrs().Name, qdisc.Type(), netlink.HandleStr(qdisc.Handle), place.key)
 		}
 	}
 	return nil

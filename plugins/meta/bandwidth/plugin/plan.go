@@ -40,6 +40,28 @@ func (p plan) shapes() bool { return p.ingress.active() || p.egress.active() }
 // shapesHost tells whether the host's end itself limits what it sends.
 func (p plan) shapesHost() bool { return p.ingress.active() && p.traffic.all() }
 
+// place is where a link can have a queueing discipline.
+type place struct {
+	parent uint32
+	key    string // of the configuration, for which one has to be there
+}
+
+// places are those on the host's end in which the plan puts something.
+func (p plan) places() []place {
+	root := place{netlink.HANDLE_ROOT, "ingressRate"}
+	hook := place{netlink.HANDLE_INGRESS, "egressRate"}
+	switch {
+	case !p.shapesHost() && !p.egress.active():
+		hook.key = "ingressRate with subnets"
+		return []place{hook}
+	case !p.shapesHost():
+		return []place{hook}
+	case !p.egress.active():
+		return []place{root}
+	}
+	return []place{root, hook}
+}
+
 // selection says which traffic is shaped: all of it, or that with addresses
 // outside the container in the subnets, or, if they are spared, not in them.
 type selection struct {
