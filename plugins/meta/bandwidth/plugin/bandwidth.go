@@ -11,9 +11,10 @@
 // other filter. If only a part of the traffic is shaped, that part is redirected
 // in both directions, to a device for each.
 //
-// The devices outlive the container. They say in their alias whose they are. The
-// filters on the host's end go with it; should it stay, DEL and GC find it by
-// where its filters lead or, if there is no device, by a record.
+// The devices outlive the container. They say in their alias whose they are. What
+// is on the host's end goes with it; should it stay, DEL and GC find the filters by
+// where they lead, and the shaper by a record: nothing in the kernel says whose
+// that is.
 package bandwidth
 
 import (
@@ -60,9 +61,7 @@ func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, er
 		return nil, err
 	}
 	if p.shapesHost() {
-		if len(devices) == 0 {
-			remember(req, host)
-		}
+		remember(req, host)
 		if err := p.ingress.apply(host); err != nil {
 			return nil, err
 		}
@@ -74,17 +73,10 @@ func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, er
 	return req.Prev, nil
 }
 
-// del removes what the attachment has on the host's end, and then its devices or
-// its record, by which that is found if there is no namespace.
-func del(_ context.Context, req *plugin.Request, _ *Config) error {
-	devices, err := ownIFBs(req.Owner())
+// del removes everything, whatever can be found without a namespace or limits.
+func del(_ context.Context, req *plugin.Request, c *Config) error {
 	host, _ := vethpair.HostEnd(req)
-	devices, unclear := withoutAnothers(req, host, devices)
-	err = errors.Join(err, unclear)
-	if host == nil {
-		return errors.Join(err, remove(devices), unshapeLeft(req), release(req.Owner()))
-	}
-	return errors.Join(err, sweep(host, devices), deleteAll(devices), release(req.Owner()))
+	return clearAway(req, c.plan(), host)
 }
 
 func checkShaping(_ context.Context, req *plugin.Request, c *Config) error {
@@ -131,5 +123,7 @@ func status(_ context.Context, _ *plugin.Request, c *Config) error {
 // to them, and the shapers that there are records of.
 func gc(_ context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {
 	devices, err := staleIFBs(valid)
-	return errors.Join(err, remove(devices), store().Collect(valid, unshapeRemembered))
+	ends, unfound := leadingTo(devices)
+	forget := func(owner plugin.Owner) error { return unshapeRemembered(owner, nil) }
+	return errors.Join(err, unfound, sweep(ends, devices), store().Collect(valid, forget))
 }

@@ -7,6 +7,7 @@ package bandwidth
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -77,10 +78,11 @@ var _ = Describe("bandwidth", func() {
 		Expect(err).NotTo(HaveOccurred())
 		return out
 	}
-	// disciplines are the queueing disciplines of the host's end.
+	// disciplines are the queueing disciplines of the host's end, without counters.
 	disciplines := func() []string {
 		GinkgoHelper()
-		return testrig.Lines(tc("qdisc show dev host0"), " noqueue ")
+		counters := regexp.MustCompile(` direct_packets_stat \d+`)
+		return testrig.Lines(counters.ReplaceAllString(tc("qdisc show dev host0"), ""), " noqueue ")
 	}
 	tbfOf := func(l netlink.Link) *netlink.Tbf {
 		GinkgoHelper()
@@ -101,6 +103,14 @@ var _ = Describe("bandwidth", func() {
 			}
 		})
 		return names
+	}
+	unnamed := func(of *testrig.Container) *testrig.Container {
+		return &testrig.Container{ID: of.ID, IfName: of.IfName, Netns: of.Netns}
+	}
+	collect := func() {
+		GinkgoHelper()
+		_, err := rig.Call("GC", c, `{"type":"bandwidth","cni.dev/valid-attachments":[]}`)
+		Expect(err).NotTo(HaveOccurred())
 	}
 	toContainer := func(address string) flow { return flow{rig.Host, c.Netns, address + "2"} }
 	toHost := func(address string) flow { return flow{c.Netns, rig.Host, address + "1"} }
@@ -280,11 +290,81 @@ var _ = Describe("bandwidth", func() {
 			expectSame()
 		},
 		Entry("at the root", "root handle 7: bfifo", both(mbit, mbit), "bfifo 7:0; ingressRate needs its place"),
+		Entry("at the root, with the handle of ours", "root handle 1: tbf rate 1mbit burst 10k limit 10k", received(mbit, mbit), "tbf 1:0; ingressRate needs its place"),
+		Entry("at the root, with the handle of upstream's", "root handle 1: htb default 30", both(mbit, mbit), "htb 1:0; ingressRate needs its place"),
 		Entry("at the hook", "clsact", sent(mbit, mbit), "clsact ffff:0; egressRate needs its place"),
 		Entry("at the hook, for one direction", "clsact", both(mbit, mbit), "clsact ffff:0; egressRate needs its place"),
 		Entry("at the hook, for subnets", "ingress", received(mbit, mbit)+`,"unshapedSubnets":["10.2.0.0/16"]`,
 			"ingress ffff:0; ingressRate with subnets needs its place"),
 	)
+
+	DescribeTable("does not take for its own what somebody else has put at the root",
+		func(foreign, members string) {
+			tc("qdisc add dev host0 root " + foreign)
+			before := disciplines()
+			const limitless = `{"type":"bandwidth"}`
+			for _, detach := range []func(){
+				func() { rig.Del(c, config(members)) },
+				func() { rig.Del(c, limitless) },
+				func() { rig.Del(unnamed(c), limitless) },
+				collect,
+			} {
+				rig.Add(c, config(members))
+				result := rig.Add(c, config(members))
+				Expect(rig.Check(c, config(members), result)).To(Succeed())
+				Expect(disciplines()).To(ContainElements(before))
+				detach()
+				Expect(disciplines()).To(Equal(before))
+				rig.Del(c, limitless)
+				Expect(disciplines()).To(Equal(before))
+				Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
+			}
+		},
+		Entry("tbf, with a limit of what is sent", "handle 1: tbf rate 1mbit burst 10k limit 10k", sent(mbit, mbit)),
+		Entry("tbf with upstream's latency", "handle 1: tbf rate 1mbit burst 10k latency 25ms", sent(mbit, mbit)),
+		Entry("htb", "handle 1: htb default 30", sent(mbit, mbit)),
+		Entry("tbf, with subnets", "handle 1: tbf rate 1mbit burst 10k limit 10k", both(mbit, mbit)+`,"shapedSubnets":["10.1.0.0/16"]`),
+		Entry("tbf, without limits", "handle 1: tbf rate 1mbit burst 10k limit 10k", `"ingressRate":0`),
+	)
+
+	DescribeTable("removes its shaper, whatever DEL says and somebody else has done",
+		func(members string) {
+			const limitless = `{"type":"bandwidth"}`
+			for _, interfere := range []func(){
+				func() {},
+				func() { tc("qdisc change dev host0 root handle 1: tbf rate 1mbit burst 10k limit 10k") },
+			} {
+				for _, detach := range []func(){
+					func() { rig.Del(c, config(members)) },
+					func() { rig.Del(c, limitless) },
+					func() { rig.Del(c, config(sent(mbit, mbit))) },
+					func() { rig.Del(unnamed(c), limitless) },
+					func() { rig.Add(c, config(sent(mbit, mbit))); rig.Del(c, limitless) },
+					collect,
+				} {
+					rig.Add(c, config(members))
+					interfere()
+					detach()
+					Expect(disciplines()).To(BeEmpty())
+					Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
+				}
+			}
+			rig.Add(c, config(members))
+			testrig.IP(rig.Host, "link set host0 down")
+			testrig.IP(rig.Host, "link set host0 name renamed0")
+			rig.Del(c, limitless)
+			Expect(tbfOf(onHost("renamed0"))).To(BeNil())
+		},
+		Entry("of what the container receives alone", received(mbit, mbit)),
+		Entry("of both directions", both(mbit, mbit)),
+	)
+
+	It("knows its shaper by the limits if there is no record", func() {
+		rig.Add(c, config(both(mbit, 1<<32-1)))
+		rig.OnHost(func() { Expect(store().Delete(ownerOf("one", "eth0"))).To(Succeed()) })
+		rig.Del(c, config(both(mbit, 1<<32-1)))
+		Expect(disciplines()).To(BeEmpty())
+	})
 
 	It("shapes again when ADD is called again", func() {
 		rig.Add(c, config(both(mbit, mbit)))
@@ -330,6 +410,8 @@ var _ = Describe("bandwidth", func() {
 					attrs := netlink.QdiscAttrs{LinkIndex: l.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT}
 					if kind == "htb" {
 						Expect(netlink.QdiscAdd(netlink.NewHtb(attrs))).To(Succeed())
+						class := netlink.ClassAttrs{LinkIndex: attrs.LinkIndex, Parent: attrs.Handle, Handle: legacyClass}
+						Expect(netlink.ClassAdd(netlink.NewHtbClass(class, netlink.HtbClassAttrs{Rate: rate, Ceil: 2 * rate}))).To(Succeed())
 					} else {
 						Expect(netlink.QdiscAdd(&netlink.Tbf{QdiscAttrs: attrs, Rate: s.rate, Limit: s.upstreamLimit(), Buffer: s.upstreamTicks()})).To(Succeed())
 					}
@@ -358,6 +440,56 @@ var _ = Describe("bandwidth", func() {
 			Entry("with the HTB of 1.5", uint64(8*mbit), uint64(mbit), "htb", ""),
 			Entry("with the HTB of 1.5, and subnets", uint64(8*mbit), uint64(mbit), "htb", `,"unshapedSubnets":["10.0.0.0/8"]`),
 		)
+
+		It("of 1.5 goes without a device", func() {
+			upstream(8*mbit, mbit, "htb")
+			rig.OnHost(func() { Expect(link.Delete(upstreamName(ownerOf("one", "eth0")))).To(Succeed()) })
+			rig.Del(c, config(received(8*mbit, mbit)))
+			Expect(disciplines()).To(BeEmpty())
+		})
+
+		DescribeTable("that the plugin itself has made",
+			func(members string, byDevice bool) {
+				needUpstream()
+				text := config(members)
+				removals := []func(){
+					func() { rig.Del(c, text) },
+					func() { rig.Add(c, text); rig.Del(c, text) },
+					func() { rig.Add(c, text); rig.Del(unnamed(c), `{"type":"bandwidth"}`) },
+				}
+				if byDevice {
+					removals = append(removals,
+						func() { rig.Del(c, `{"type":"bandwidth"}`) },
+						func() { rig.Del(unnamed(c), `{"type":"bandwidth"}`) },
+						func() { rig.Add(c, config(sent(mbit, mbit))); rig.Del(c, text) })
+				}
+				for _, remove := range removals {
+					addByUpstream(rig, c, text)
+					remove()
+					Expect(disciplines()).To(BeEmpty())
+					Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
+				}
+			},
+			Entry("of what the container receives", received(mbit, mbit), false),
+			Entry("of what it receives, with subnets, which upstream ignores", received(mbit, mbit)+`,"unshapedSubnets":["10.0.0.0/8"]`, false),
+			Entry("of what it receives, with more ticks than there are", received(mbit, 1<<32-1), false),
+			Entry("of what it sends", sent(mbit, mbit), true),
+			Entry("of both", both(mbit, mbit), true),
+		)
+
+		It("is not confused with what somebody else has put there", func() {
+			needUpstream()
+			for _, foreign := range []string{"tbf rate 1mbit burst 10k limit 10k", "htb default 30"} {
+				tc("qdisc add dev host0 root handle 1: " + foreign)
+				before := disciplines()
+				for _, text := range []string{config(sent(mbit, mbit)), `{"type":"bandwidth"}`} {
+					addByUpstream(rig, c, config(sent(mbit, mbit)))
+					rig.Del(c, text)
+					Expect(disciplines()).To(Equal(before))
+				}
+				tc("qdisc del dev host0 root")
+			}
+		})
 
 		It("makes room for an ADD of the same interface", func() {
 			upstream(mbit, mbit, "tbf")
@@ -434,9 +566,6 @@ var _ = Describe("bandwidth", func() {
 				}
 			})
 			return names
-		}
-		unnamed := func(of *testrig.Container) *testrig.Container {
-			return &testrig.Container{ID: of.ID, IfName: of.IfName, Netns: of.Netns}
 		}
 
 		It("goes when no namespace is named and the host's end stays", func() {

@@ -5,7 +5,6 @@
 package bandwidth
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -50,14 +49,7 @@ func warnOfSmallBursts(req *plugin.Request, p plan, mtu int) {
 // makeRoom removes what an ADD of the same attachment has left that was not
 // followed by a DEL. What somebody else has put in the way of the plan is an error.
 func makeRoom(req *plugin.Request, p plan, host netlink.Link) error {
-	devices, err := ownIFBs(req.Owner())
-	if err == nil {
-		devices, err = withoutAnothers(req, host, devices)
-	}
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(sweep(host, devices), deleteAll(devices), release(req.Owner())); err != nil {
+	if err := clearAway(req, p, host); err != nil {
 		return err
 	}
 	return requireFree(host, p.places())
@@ -83,7 +75,7 @@ func requireFree(host netlink.Link, places []place) error {
 // interface, if the host's ends that lead to it are of other interfaces of the
 // container. host is the attachment's own, or nil if it has not been found.
 func withoutAnothers(req *plugin.Request, host netlink.Link, devices []netlink.Link) ([]netlink.Link, error) {
-	if len(devices) == 0 || devices[0].Attrs().Alias != "" {
+	if !areUpstreams(devices) {
 		return devices, nil
 	}
 	ends, err := leadingTo(devices)

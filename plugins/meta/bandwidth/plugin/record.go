@@ -11,13 +11,12 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/plugins/internal/intent"
-	"github.com/containernetworking/plugins/internal/vethpair"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
-// shaped names the host's end of an attachment that has no device: nothing in the
-// kernel says whose its shaper is.
+// shaped names the host's end that has a shaper of ours. Nothing in the kernel says
+// whose that is: an administrator's may look the same.
 type shaped struct {
 	Index int    `json:"index"`
 	Name  string `json:"name"`
@@ -25,29 +24,32 @@ type shaped struct {
 
 func store() intent.Store { return intent.Of("bandwidth") }
 
-// remember keeps which link is about to be shaped. Without it, only the way
-// through the container leads there: that is said, and no reason to fail.
+// remember keeps which link is about to be shaped. Without it, the shaper is known
+// as upstream's are: that is said, and no reason to fail.
 func remember(req *plugin.Request, host netlink.Link) {
 	kept, err := intent.New(req, shaped{host.Attrs().Index, host.Attrs().Name})
 	if err == nil {
 		err = store().Put(kept)
 	}
 	if err != nil {
-		plugin.Logf("bandwidth", "the limit of %s will not be found without its network namespace: %v", req.Owner().Comment(), err)
+		plugin.Logf("bandwidth", "the limit of what %s receives will not be found unless it is still configured: %v", req.Owner().Comment(), err)
 	}
 	req.Undo.Push("record of "+host.Attrs().Name, func() error { return store().Delete(req.Owner()) })
 }
 
 // release removes the shaper from the link that was kept, should that be there
-// still, and then the record.
-func release(owner plugin.Owner) error {
-	if err := unshapeRemembered(owner); err != nil {
+// still, and then the record. host is what leads there through the container, or
+// nil.
+func release(owner plugin.Owner, host netlink.Link) error {
+	if err := unshapeRemembered(owner, host); err != nil {
 		return err
 	}
 	return store().Delete(owner)
 }
 
-func unshapeRemembered(owner plugin.Owner) error {
+// unshapeRemembered does the first of that. The number of a link may be another's
+// by now: then it has another name, and the container does not lead there.
+func unshapeRemembered(owner plugin.Owner, host netlink.Link) error {
 	kept := store().Get(owner)
 	if kept == nil {
 		return nil
@@ -56,22 +58,15 @@ func unshapeRemembered(owner plugin.Owner) error {
 	if json.Unmarshal(kept.Content, &was) != nil {
 		return nil // nobody knows what that is about
 	}
-	host, err := link.FindByIndex(was.Index)
-	if errors.Is(err, link.ErrNotFound) || err == nil && host.Attrs().Name != was.Name {
+	if host != nil && host.Attrs().Index == was.Index { // whatever its name
+		return unshape(host)
+	}
+	found, err := link.FindByIndex(was.Index)
+	if errors.Is(err, link.ErrNotFound) || err == nil && found.Attrs().Name != was.Name {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return unshape(host)
-}
-
-// unshapeLeft removes the shaper from a host's end that is found without the
-// namespace: upstream keeps no records.
-func unshapeLeft(req *plugin.Request) error {
-	host, err := vethpair.HostEndLeft(req)
-	if err != nil || host == nil {
-		return err
-	}
-	return unshape(host)
+	return unshape(found)
 }

@@ -11,38 +11,66 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/internal/vethpair"
 	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
-// sweep removes everything of an attachment from the host's end: the shaper
-// before the hook, by which both may have to be found.
-func sweep(host netlink.Link, devices []netlink.Link) error {
-	unshaped := unshape(host)
-	hook, err := qdiscAt(host, netlink.HANDLE_INGRESS)
-	if err == nil && hook != nil {
-		err = unhookIf(hook, func(target int) bool { return target == 0 || isOneOf(devices, target) })
+// clearAway removes everything of an attachment. host is its end on the host, or
+// nil if it is not known by way of the container.
+func clearAway(req *plugin.Request, p plan, host netlink.Link) error {
+	devices, err := ownIFBs(req.Owner())
+	devices, unclear := withoutAnothers(req, host, devices)
+	ends, unfound := hostEnds(req, host, devices)
+	errs := []error{err, unclear, unfound, release(req.Owner(), host)}
+	if p.ingress.active() || areUpstreams(devices) {
+		for _, end := range ends { // before the hook, by which they may have to be found
+			errs = append(errs, unshapeUpstreams(end))
+		}
 	}
-	return errors.Join(unshaped, err)
+	return errors.Join(append(errs, sweep(ends, devices))...)
 }
 
-// remove removes devices and, from whatever host's ends lead to them, what was
-// put there for the attachment. The devices come last: by them, the rest is
-// found after a kill.
-func remove(devices []netlink.Link) error {
-	if len(devices) == 0 {
-		return nil
+// hostEnds returns host or, if that is nil, what may be the attachment's end on
+// the host, by what is left of it.
+func hostEnds(req *plugin.Request, host netlink.Link, devices []netlink.Link) ([]netlink.Link, error) {
+	if host != nil {
+		return []netlink.Link{host}, nil
 	}
 	ends, err := leadingTo(devices)
-	errs := []error{err}
+	left, unclear := vethpair.HostEndLeft(req)
+	if left != nil {
+		ends = append(ends, left)
+	}
+	return ends, errors.Join(err, unclear)
+}
+
+// sweep removes devices and, from host's ends, what leads to them. The devices
+// come last: by them, the rest is found after a kill.
+func sweep(ends, devices []netlink.Link) error {
+	var errs []error
 	for _, end := range ends {
-		errs = append(errs, sweep(end, devices))
+		errs = append(errs, unhook(end, devices))
 	}
 	return errors.Join(append(errs, deleteAll(devices))...)
+}
+
+// unhook removes the hook of a host's end if it leads to one of the devices, or
+// to one that is gone.
+func unhook(end netlink.Link, devices []netlink.Link) error {
+	hook, err := qdiscAt(end, netlink.HANDLE_INGRESS)
+	if err != nil || hook == nil {
+		return err
+	}
+	return unhookIf(hook, func(target int) bool { return target == 0 || isOneOf(devices, target) })
 }
 
 // leadingTo returns the host's ends from which packets are redirected to one of
 // the devices.
 func leadingTo(devices []netlink.Link) ([]netlink.Link, error) {
+	if len(devices) == 0 {
+		return nil, nil
+	}
 	all, err := hooks()
 	if err != nil {
 		return nil, err

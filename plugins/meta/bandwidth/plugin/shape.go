@@ -135,7 +135,7 @@ func (s shaper) check(report *check.Report, l netlink.Link) {
 		if root.Limit != s.upstreamLimit() {
 			report.Equal(name, "limit", s.limit(), root.Limit)
 		}
-		if root.Buffer != s.upstreamTicks() && !s.hasTicks(root.Buffer) {
+		if !s.hasBuffer(root.Buffer) {
 			report.Equal(name, "burst in ticks", uint32(s.ticks()), root.Buffer)
 		}
 	default:
@@ -147,6 +147,12 @@ func (s shaper) check(report *check.Report, l netlink.Link) {
 
 // ticks is the burst in ticks, of which the kernel tells the lower 32 bits.
 func (s shaper) ticks() uint64 { return uint64(s.nanoseconds()) >> tickShift }
+
+// hasBuffer tells whether the kernel reports this of the burst, told by upstream or
+// by us.
+func (s shaper) hasBuffer(reported uint32) bool {
+	return reported == s.upstreamTicks() || s.hasTicks(reported)
+}
 
 // hasTicks tells whether the kernel reports this of the burst told in bytes.
 func (s shaper) hasTicks(reported uint32) bool {
@@ -205,10 +211,10 @@ func qdiscAt(l netlink.Link, parent uint32) (*netlink.GenericQdisc, error) {
 	}, nil
 }
 
-// unshape removes a shaper from l, if it has one: ours, or upstream's.
+// unshape removes the shaper from l, which has been given one.
 func unshape(l netlink.Link) error {
 	root, err := qdiscAt(l, netlink.HANDLE_ROOT)
-	if err != nil || root == nil || root.Handle != rootHandle || root.Type() != "tbf" && root.Type() != "htb" {
+	if err != nil || root == nil || root.Handle != rootHandle || root.Type() != "tbf" {
 		return err
 	}
 	return deleteQdisc(root)
