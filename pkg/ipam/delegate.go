@@ -51,9 +51,10 @@ func (d Delegate) SetsMTU() bool { return d.plugin == "dhcp" }
 // error. A caller that has given up does not keep it from being released. A
 // plugin that is not to be found has reserved nothing.
 //
-// Callers create their interface first; that refuses a second ADD for a live
-// attachment, whose addresses the release would otherwise free. Where that one's
-// interface has another name by now, host-local refuses, see ErrHasAddress.
+// The release frees all that the attachment has. Callers create their interface
+// first; that refuses a second ADD for a live attachment. Where that one's
+// interface has another name by now, or is in another namespace, host-local
+// refuses, and nothing is released, see cleansUp.
 func (d Delegate) Add(ctx context.Context, stack *undo.Stack) (*current.Result, error) {
 	if !d.Configured() {
 		return &current.Result{}, nil
@@ -61,16 +62,20 @@ func (d Delegate) Add(ctx context.Context, stack *undo.Stack) (*current.Result, 
 	if err := d.Locate(); err != nil {
 		return nil, err
 	}
-	refused := false
+	clean := false
 	stack.Push("IPAM reservation", func() error {
-		if refused {
+		if clean {
 			return nil
 		}
 		return d.Del(context.WithoutCancel(ctx))
 	})
-	result, err := d.result(execAdd(ctx, d.path, d.stdin))
+	answer, err := run(ctx, d.path, "ADD", d.stdin)
 	if err != nil {
-		refused = d.hasAddress(err)
+		clean = d.cleansUp(err)
+		return nil, err
+	}
+	result, err := d.result(answer.result(d.path, d.stdin))
+	if err != nil {
 		return nil, err
 	}
 	if err := d.validate(result); err != nil {
@@ -84,12 +89,14 @@ func (d Delegate) Add(ctx context.Context, stack *undo.Stack) (*current.Result, 
 // EEXIST.
 const ErrHasAddress uint = 117
 
-// hasAddress tells whether an ADD was refused for what another ADD has reserved.
-// host-local has taken back by itself what it reserved beside that. Others may
-// have another meaning for the code.
-func (d Delegate) hasAddress(err error) bool {
-	var refusal *types.Error
-	return d.plugin == "host-local" && errors.As(err, &refusal) && refusal.Code == ErrHasAddress
+// cleansUp tells whether an ADD that ended with err has left nothing. host-local
+// takes back by itself what it reserved before it answers with an error, upstream's
+// too; what the attachment then has is from another ADD. Only if it died, which is
+// no CNI error (or one without a code, by the library on other systems), is there
+// no telling. Of other plugins nothing is known but the specification.
+func (d Delegate) cleansUp(err error) bool {
+	var answered *types.Error
+	return d.plugin == "host-local" && errors.As(err, &answered) && answered.Code != types.ErrUnknown
 }
 
 // Attach is for a delegate that is no IPAM plugin, but makes the interface: it

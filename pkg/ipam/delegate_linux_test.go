@@ -343,20 +343,41 @@ var _ = Describe("delegation", func() {
 		)
 
 		DescribeTable("releases nothing that another ADD has reserved, if it knows",
-			func(name string, code uint, released bool) {
+			func(name string, r reaction, released bool) {
 				dir := GinkgoT().TempDir()
 				Expect(os.Symlink(filepath.Join(fakeDir, "fakeipam"), filepath.Join(dir, name))).To(Succeed())
 				GinkgoT().Setenv("CNI_PATH", dir)
 				var stack undo.Stack
-				_, err := ipam.NewDelegate(name, onAdd(reaction{Exit: 1, Stdout: fmt.Sprintf(`{"code":%d,"msg":"there is one"}`, code)})).Add(ctx, &stack)
-				Expect(err).To(MatchError(ContainSubstring("there is one")))
+				_, err := ipam.NewDelegate(name, onAdd(r)).Add(ctx, &stack)
+				Expect(err).To(HaveOccurred())
 				Expect(stack.Unwind()).To(Succeed())
 				Expect(called("DEL")).To(Equal(released))
 			},
-			Entry("host-local says so", "host-local", ipam.ErrHasAddress, false),
-			Entry("host-local says something else", "host-local", types.ErrTryAgainLater, true),
-			Entry("another plugin means something else", "another", ipam.ErrHasAddress, true),
+			Entry("host-local says so", "host-local", reaction{Exit: 1, Stdout: `{"code":117,"msg":"there is one"}`}, false),
+			Entry("host-local says anything else", "host-local", reaction{Exit: 1, Stdout: `{"code":999,"msg":"not available"}`}, false),
+			Entry("host-local dies", "host-local", reaction{Exit: 2, Stderr: "out of memory"}, true),
+			Entry("host-local talks nonsense", "host-local", reaction{Exit: 1, Stdout: "out of memory"}, true),
+			Entry("host-local answers with what is no result", "host-local", reaction{Stdout: `{"cniVersion":"1.1.0","ips":[null]}`}, true),
+			Entry("another plugin means something else", "another", reaction{Exit: 1, Stdout: `{"code":117,"msg":"there is one"}`}, true),
 		)
+
+		It("releases nothing that another ADD has reserved when host-local is called in this process", func() {
+			dir := GinkgoT().TempDir()
+			Expect(os.WriteFile(filepath.Join(dir, "host-local"), nil, 0o755)).To(Succeed())
+			GinkgoT().Setenv("CNI_PATH", dir)
+			var calls []string
+			linked := func(string) ipam.InProcess {
+				return func(_ context.Context, verb string, _ []byte, _ *ipam.Answer) error {
+					calls = append(calls, verb)
+					return fmt.Errorf("wrapped: %w", types.NewError(types.ErrInternal, "not available", ""))
+				}
+			}
+			var stack undo.Stack
+			_, err := ipam.NewDelegate("host-local", nil).Add(ipam.WithLinked(ctx, linked), &stack)
+			Expect(err).To(MatchError(ContainSubstring("not available")))
+			Expect(stack.Unwind()).To(Succeed())
+			Expect(calls).To(Equal([]string{"ADD"}))
+		})
 
 		It("has nothing to release when there is no such plugin", func() {
 			var stack undo.Stack

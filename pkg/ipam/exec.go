@@ -55,10 +55,15 @@ func execAdd(ctx context.Context, path string, netconf []byte) (types.Result, er
 	if err != nil {
 		return nil, err
 	}
-	if answer.Result != nil {
-		return answer.Result, nil
+	return answer.result(path, netconf)
+}
+
+// result returns the result of the ADD that the delegate at path has answered.
+func (a Answer) result(path string, netconf []byte) (types.Result, error) {
+	if a.Result != nil {
+		return a.Result, nil
 	}
-	result, err := decode(netconf, answer.printed)
+	result, err := decode(netconf, a.printed)
 	if err != nil {
 		return nil, types.NewError(types.ErrDecodingFailure, fmt.Sprintf("answer of %s: %v", filepath.Base(path), err), "")
 	}

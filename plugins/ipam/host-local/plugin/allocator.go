@@ -3,6 +3,7 @@
 package hostlocal
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -37,6 +38,9 @@ type allocator struct {
 // allocate reserves one address of every range set: one of those requested, if
 // any is in the set, or else the next free one.
 func (a *allocator) allocate(requested []netip.Addr) ([]assignment, error) {
+	if err := a.refuseSecond(); err != nil {
+		return nil, err
+	}
 	var assigned []assignment
 	pending := slices.Clone(requested)
 	for n, set := range a.sets {
@@ -48,7 +52,7 @@ func (a *allocator) allocate(requested []netip.Addr) ([]assignment, error) {
 		}
 		one, err := assign()
 		if err != nil {
-			return nil, fmt.Errorf("failed to allocate for range %d: %w", n, err)
+			return nil, inRange(n, err)
 		}
 		assigned = append(assigned, one)
 	}
@@ -57,6 +61,10 @@ func (a *allocator) allocate(requested []netip.Addr) ([]assignment, error) {
 			strings.Trim(fmt.Sprint(pending), "[]"))
 	}
 	return assigned, nil
+}
+
+func inRange(n int, err error) error {
+	return fmt.Errorf("failed to allocate for range %d: %w", n, err)
 }
 
 // exactly reserves ip.
@@ -74,9 +82,6 @@ func (a *allocator) exactly(n int, set RangeSet, ip netip.Addr) (assignment, err
 
 // next reserves the first free address behind the one the set gave out last.
 func (a *allocator) next(n int, set RangeSet) (assignment, error) {
-	if err := a.refuseDuplicate(set); err != nil {
-		return assignment{}, err
-	}
 	last, err := a.store.lastReserved(n)
 	if err != nil {
 		logf("Error retrieving last reserved ip: %v", err)
@@ -153,18 +158,49 @@ func (a *allocator) reserve(n int, ip netip.Addr) (bool, error) {
 	return true, a.store.setLastReserved(n, ip)
 }
 
-// refuseDuplicate makes sure that the attachment has no address of the set yet.
-func (a *allocator) refuseDuplicate(set RangeSet) error {
-	for _, owner := range []string{a.owner, legacyOwner(a.container)} {
-		names, err := a.store.owned(owner)
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			if ip, ok := parseFileName(name); ok && set.contains(ip) {
-				return plugin.Errorf(ipam.ErrHasAddress, "%s has been allocated to %s, duplicate allocation is not allowed", ip, a.container)
-			}
+// refuseSecond makes sure that the attachment has no address yet, whatever range
+// or request that was for: the DEL that follows when our caller fails would free
+// it, too. Releases before 0.8.0 did not write for which of the container's
+// interfaces an address is; it counts if it is of a range set.
+func (a *allocator) refuseSecond() error {
+	held, err := a.held(a.owner)
+	if err != nil {
+		return err
+	}
+	legacy, err := a.held(legacyOwner(a.container))
+	if err != nil {
+		return err
+	}
+	held = append(held, slices.DeleteFunc(legacy, func(ip netip.Addr) bool { return a.setOf(ip) < 0 })...)
+	if len(held) == 0 {
+		return nil
+	}
+	ip := slices.MinFunc(held, a.bySet)
+	refusal := plugin.Errorf(ipam.ErrHasAddress, "%s has been allocated to %s, duplicate allocation is not allowed", ip, a.container)
+	if n := a.setOf(ip); n >= 0 {
+		return inRange(n, refusal)
+	}
+	return refusal
+}
+
+// held returns the addresses that are reserved for owner.
+func (a *allocator) held(owner string) ([]netip.Addr, error) {
+	names, err := a.store.owned(owner)
+	var ips []netip.Addr
+	for _, name := range names {
+		if ip, ok := parseFileName(name); ok {
+			ips = append(ips, ip)
 		}
 	}
-	return nil
+	return ips, err
+}
+
+// setOf returns the number of the range set that ip is in, or -1.
+func (a *allocator) setOf(ip netip.Addr) int {
+	return slices.IndexFunc(a.sets, func(set RangeSet) bool { return set.contains(ip) })
+}
+
+// bySet sorts addresses by range set; those of none come last.
+func (a *allocator) bySet(x, y netip.Addr) int {
+	return cmp.Or(cmp.Compare(uint(a.setOf(x)), uint(a.setOf(y))), x.Compare(y))
 }

@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/undo"
 )
 
@@ -189,24 +190,33 @@ var _ = Describe("allocator", func() {
 			Entry("before the start", []string{"10.0.0.0"}, "failed to allocate all requested IPs: 10.0.0.0: the range sets that they are in, if any, have assigned their one address"),
 			Entry("two of one set", []string{"10.0.0.3", "10.0.0.2", "9.9.9.9"}, "failed to allocate all requested IPs: 10.0.0.2 9.9.9.9: the range sets that they are in, if any, have assigned their one address"),
 		)
-
-		It("assigns a container a further address", func() {
-			Expect(allocate("x", nil, set())).To(Equal([]string{"10.0.0.2"}))
-			Expect(allocate("x", []netip.Addr{ip("10.0.0.4")}, set())).To(Equal([]string{"10.0.0.4"}))
-			_, err := allocate("x", nil, set())
-			Expect(err).To(MatchError("failed to allocate for range 0: 10.0.0.2 has been allocated to x, duplicate allocation is not allowed"))
-		})
 	})
 
+	DescribeTable("refuses a container a further address",
+		func(message string, ranges string, requested ...netip.Addr) {
+			fill(s, "10.0.0.9")
+			Expect(allocate("x", []netip.Addr{ip("10.0.0.4")}, setOf("10.0.0.0/24"))).To(Equal([]string{"10.0.0.4"}))
+			_, err := allocate("x", requested, setOf("10.1.0.0/24"), setOf(ranges))
+			Expect(err).To(MatchError(message + "10.0.0.4 has been allocated to x, duplicate allocation is not allowed"))
+			Expect(code(err)).To(Equal(ipam.ErrHasAddress))
+			Expect(reservationsIn(s.path())).To(Equal([]string{"10.0.0.4 x\r\neth0", "10.0.0.9 other\r\neth0"}))
+		},
+		Entry("of its choice", "failed to allocate for range 1: ", "10.0.0.0/24", ip("10.0.0.7")),
+		Entry("that it has", "failed to allocate for range 1: ", "10.0.0.0/24", ip("10.0.0.4")),
+		Entry("that somebody else has", "failed to allocate for range 1: ", "10.0.0.0/24", ip("10.0.0.9")),
+		Entry("of any kind", "failed to allocate for range 1: ", "10.0.0.0/24"),
+		Entry("of other ranges", "", "10.2.0.0/24"),
+	)
+
 	It("takes back exactly what it has reserved", func() {
-		first, second := setOf("10.0.0.0/24"), setOf("10.1.0.0/24")
-		Expect(allocate("x", nil, second)).To(Equal([]string{"10.1.0.2"}))
-		a := testAllocator(s, "x", first, second)
-		_, err := a.allocate(nil)
-		Expect(err).To(MatchError("failed to allocate for range 1: 10.1.0.2 has been allocated to x, duplicate allocation is not allowed"))
+		fill(s, "10.1.0.7")
+		a := testAllocator(s, "x", setOf("10.0.0.0/24"), setOf("10.1.0.0/24"))
+		_, err := a.allocate([]netip.Addr{ip("10.1.0.7")})
+		Expect(err).To(MatchError("failed to allocate for range 1: requested IP address 10.1.0.7 is not available in range set 10.1.0.1-10.1.0.254"))
+		Expect(reservationsIn(s.path())).To(HaveLen(2))
 		s.Close()
 		Expect(a.undo.Unwind()).To(Succeed())
-		Expect(reservationsIn(s.path())).To(Equal([]string{"10.1.0.2 x\r\neth0"}))
+		Expect(reservationsIn(s.path())).To(Equal([]string{"10.1.0.7 other\r\neth0"}))
 	})
 
 	It("counts reservations of releases before 0.8.0 as the container's", func() {

@@ -5,6 +5,10 @@
 package macvlan
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
@@ -13,6 +17,7 @@ import (
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ipam"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
@@ -147,14 +152,52 @@ var _ = Describe("the master", func() {
 		Expect(rig.Check(one, config, result)).To(Succeed())
 	})
 
-	It("gets no second interface for what is attached under another name", func() {
-		config := `{"type":"macvlan","master":"uplink",` + rig.HostLocal("", "10.1.2.0/24") + `}`
-		result := rig.Add(one, config)
-		one.Rename("eth0", "zz0")
-		_, err := rig.Call("ADD", one, config)
-		Expect(err).To(MatchError(ContainSubstring("10.1.2.2 has been allocated to one, duplicate allocation is not allowed")))
-		Expect(testrig.Code(err)).To(Equal(ipam.ErrHasAddress))
-		one.Rename("zz0", "eth0")
-		Expect(rig.Check(one, config, result)).To(Succeed())
-	})
+	DescribeTable("gets no second interface for what is attached already, which keeps its address",
+		func(code uint, change func(c *testrig.Container, config string) string) {
+			config := `{"type":"macvlan","master":"uplink","args":{"cni":{"ips":["10.1.2.77"]}},` + rig.HostLocal("", "10.1.2.0/24") + `}`
+			reservation := filepath.Join(rig.DataDir, "test", "10.1.2.77")
+			result := rig.Add(one, config)
+			rig.Add(rig.Container("two"), strings.Replace(config, "10.1.2.77", "10.1.2.78", 1))
+			again := rig.Container("one")
+			_, err := rig.Call("ADD", again, change(again, config))
+			Expect(testrig.Code(err)).To(Equal(code), err.Error())
+			Expect(os.ReadFile(reservation)).To(BeEquivalentTo("one\r\neth0"))
+			again.Do(func() {
+				_, err := netlinksafe.LinkByName("eth0")
+				Expect(err).To(MatchError(ContainSubstring("not found")))
+			})
+
+			one.Rename("eth0", "zz0")
+			one.Args = again.Args
+			_, err = rig.Call("ADD", one, change(one, config))
+			Expect(testrig.Code(err)).To(Equal(code), err.Error())
+			Expect(os.ReadFile(reservation)).To(BeEquivalentTo("one\r\neth0"))
+			one.Rename("zz0", "eth0")
+			one.Args = ""
+			Expect(rig.Check(one, config, result)).To(Succeed())
+		},
+		Entry("with the same address", ipam.ErrHasAddress, func(_ *testrig.Container, config string) string { return config }),
+		Entry("with any address", ipam.ErrHasAddress, func(_ *testrig.Container, config string) string {
+			return strings.Replace(config, `"10.1.2.77"`, "", 1)
+		}),
+		Entry("with another address", ipam.ErrHasAddress, func(_ *testrig.Container, config string) string {
+			return strings.Replace(config, "10.1.2.77", "10.1.2.79", 1)
+		}),
+		Entry("with the address of another container", ipam.ErrHasAddress, func(_ *testrig.Container, config string) string {
+			return strings.Replace(config, "10.1.2.77", "10.1.2.78", 1)
+		}),
+		Entry("with other ranges", ipam.ErrHasAddress, func(_ *testrig.Container, config string) string {
+			return strings.NewReplacer("10.1.2.77", "10.9.2.7", "10.1.2.0/24", "10.9.2.0/24").Replace(config)
+		}),
+		Entry("with a resolvConf that is not there", types.ErrIOFailure, func(_ *testrig.Container, config string) string {
+			return strings.Replace(config, `"dataDir"`, `"resolvConf":"/nowhere","dataDir"`, 1)
+		}),
+		Entry("with a range that makes no sense", types.ErrInvalidNetworkConfig, func(_ *testrig.Container, config string) string {
+			return strings.Replace(config, "10.1.2.0/24", "10.1.2.0/99", 1)
+		}),
+		Entry("with nonsense in CNI_ARGS", types.ErrInvalidEnvironmentVariables, func(c *testrig.Container, config string) string {
+			c.Args = "IgnoreUnknown=1;IP=zz"
+			return config
+		}),
+	)
 })
