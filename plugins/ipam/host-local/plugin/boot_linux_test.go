@@ -151,6 +151,16 @@ var _ = Describe("reservations of earlier boots", func() {
 			Expect(captureStderr(func() { t.in(func(*store) {}) })).To(ContainSubstring("freed 1 addresses"))
 			Expect(reservationsIn(t.path())).To(BeEmpty())
 		})
+
+		It("leaves files that reserve no address empty", func() {
+			write("", t.path(), ".keep")
+			write("", t.path(), "10.0.0.5")
+			write("", t.path(), "README")
+			Expect(captureStderr(func() { t.in(func(*store) {}) })).To(ContainSubstring("freed 1 addresses"))
+			Expect(reservationsIn(t.path())).To(Equal([]string{".keep ", "README "}))
+			Expect(t.inOrder()).To(BeTrue())
+			Expect(captureStderr(func() { t.in(func(s *store) { Expect(s.scan(none)).To(BeZero()) }) })).To(BeEmpty())
+		})
 	})
 
 	It("knows this machine", func() {

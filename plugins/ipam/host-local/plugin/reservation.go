@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -75,8 +76,11 @@ func readReservation(path string) (reservation, error) {
 }
 
 // removeEmpty removes a reservation without an owner: nobody else is about to
-// write it, for we have the lock.
+// write it, for we have the lock. A file of any other name is somebody's own.
 func removeEmpty(path string) bool {
+	if _, ok := parseFileName(filepath.Base(path)); !ok {
+		return false
+	}
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode().IsRegular() && info.Size() == 0 && os.Remove(path) == nil
 }
