@@ -37,7 +37,16 @@ type boot struct {
 }
 
 func (h host) boot() boot {
-	return boot{id: firstLine(h.bootID), machine: firstLine(h.machineID)}
+	return boot{id: firstLine(h.bootID), machine: h.machine()}
+}
+
+// machine returns the machine's id. An image that is to get one when it is first
+// started may have this word in its place, on many machines.
+func (h host) machine() string {
+	if id := firstLine(h.machineID); id != "uninitialized" {
+		return id
+	}
+	return ""
 }
 
 // running tells whether b is the boot that is going on; or neither is known.
@@ -53,10 +62,13 @@ func (b boot) String() string { return b.id + " " + b.machine }
 // known tells whether there is anything to compare.
 func (b boot) known() bool { return b.id != "" }
 
-// restartOf tells whether b is a later boot of the machine that earlier was a
-// boot of.
+// certain tells whether b is known, and of which machine.
+func (b boot) certain() bool { return b.known() && b.machine != "" }
+
+// restartOf tells whether b certainly is a later boot of the machine that earlier
+// was a boot of: machines without an id may share the directory.
 func (b boot) restartOf(earlier boot) bool {
-	return b.known() && earlier.known() && b.id != earlier.id && b.machine == earlier.machine
+	return b.certain() && earlier.known() && b.id != earlier.id && b.machine == earlier.machine
 }
 
 // started returns a time that is certainly not after the start of the machine

@@ -77,13 +77,20 @@ var _ = Describe("reservations of earlier boots", func() {
 			Expect(newIndex(t.dataDir, "net").boot()).To(Equal(boot{"boot-2", "machine-2"}))
 		})
 
-		It("works without a machine id", func() {
-			Expect(os.Remove(t.host.machineID)).To(Succeed())
-			reserved()
-			t.host.restart()
-			captureStderr(func() { t.in(func(*store) {}) })
-			Expect(reservationsIn(t.path())).To(BeEmpty())
-		})
+		DescribeTable("keeps what another machine may have reserved, where machines have no id",
+			func(id string) {
+				write(id, t.host.machineID)
+				reserved()
+				age(3*time.Hour, t.path(), "10.0.0.5")
+				t.host.restart()
+				Expect(captureStderr(func() { t.in(func(*store) {}) })).To(BeEmpty())
+				Expect(reservationsIn(t.path())).To(HaveLen(2))
+				Expect(newIndex(t.dataDir, "net").boot()).To(Equal(boot{id: "boot-2"}))
+			},
+			Entry("but an empty file", ""),
+			Entry("but a line without any", "\n"),
+			Entry("but that of an image which has not been started yet", "uninitialized\n"),
+		)
 
 		It("frees nothing where boots cannot be told apart", func() {
 			reserved()
@@ -140,6 +147,7 @@ var _ = Describe("reservations of earlier boots", func() {
 				Expect(reservationsIn(t.path())).To(HaveLen(1))
 			},
 			Entry("no boot id", func() { Expect(os.Remove(t.host.bootID)).To(Succeed()) }),
+			Entry("no machine id", func() { Expect(os.Remove(t.host.machineID)).To(Succeed()) }),
 			Entry("no uptime", func() { Expect(os.Remove(t.host.uptime)).To(Succeed()) }),
 			Entry("strange uptime", func() { write("soon", t.host.uptime) }),
 			Entry("no /run", func() { Expect(os.RemoveAll(t.host.run)).To(Succeed()) }),
@@ -165,8 +173,8 @@ var _ = Describe("reservations of earlier boots", func() {
 
 	It("knows this machine", func() {
 		now := thisHost().boot()
-		if !now.known() {
-			Skip("this system has no boot id")
+		if !now.certain() {
+			Skip("this system has no boot id or no machine id")
 		}
 		Expect(thisHost().running(now)).To(BeTrue())
 		Expect(thisHost().running(boot{})).To(BeFalse())

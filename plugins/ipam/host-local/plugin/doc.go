@@ -47,7 +47,8 @@
 // same machine id, frees what is left of earlier boots. If the index is in
 // order, nobody has reserved anything since, and that is everything. If not, it
 // is what the index lists and nobody has written again, and what was written
-// before the machine started.
+// before the machine started. Without an index, as in the directory of an older
+// release, it is the latter. Another machine's id, or none, frees nothing.
 //
 // What is not a container's for certain stays: any other text, and the single
 // word that releases before 0.8.0 wrote, which may as well be somebody's way to

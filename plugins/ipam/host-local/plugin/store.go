@@ -58,7 +58,7 @@ func (s *store) leftover(recorded, now boot) func(reservation) bool {
 	if restarted && s.indexed {
 		return reservation.ofContainer // nobody has changed anything since
 	}
-	if !now.known() || recorded.known() && !restarted {
+	if !now.certain() || recorded.known() && !restarted {
 		return none
 	}
 	started, ok := s.host.started(time.Now())
