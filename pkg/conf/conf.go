@@ -26,6 +26,9 @@ type Common struct {
 	DNS              types.DNS            `json:"dns"`
 	PrevResult       json.RawMessage      `json:"prevResult,omitempty"`
 	ValidAttachments []types.GCAttachment `json:"cni.dev/valid-attachments,omitempty"`
+	OldAttachments   []types.GCAttachment `json:"cni.dev/attachments,omitempty"` // decoded into ValidAttachments, too, if that has none
+
+	attachmentsKey string // that ValidAttachments come from
 }
 
 // IPAM holds what an interface plugin reads of the "ipam" object; the rest is

@@ -29,6 +29,9 @@ func Decode(data []byte, into any, problems *Problems) (unknown []UnknownKey, er
 	}
 	d := decoder{data: data, problems: problems}
 	d.object("", root, reflect.ValueOf(into).Elem())
+	if c, ok := into.(interface{ Base() *Common }); ok {
+		c.Base().findAttachments(problems)
+	}
 	return d.unknown, nil
 }
 

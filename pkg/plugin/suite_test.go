@@ -385,15 +385,22 @@ var _ = Describe("a command", func() {
 		Expect(*call("STATUS", `{"name":"n"}`)).To(Equal(types.Error{Code: plugin.ErrNotAvailable, Msg: "toy: no master"}))
 	})
 
-	It("gives GC the valid attachments", func() {
-		var seen plugin.Attachments
-		t.GC = func(_ context.Context, _ *plugin.Request, _ *toyConfig, valid plugin.Attachments) error {
-			seen = valid
-			return nil
-		}
-		Expect(call("GC", `{"name":"n","cni.dev/valid-attachments":[{"containerID":"c","ifname":"eth0"}]}`)).To(BeNil())
-		Expect(seen.Owners()).To(ConsistOf(plugin.Owner{Network: "n", ContainerID: "c", IfName: "eth0"}))
-	})
+	DescribeTable("gives GC the valid attachments",
+		func(lists string) {
+			var seen plugin.Attachments
+			t.GC = func(_ context.Context, _ *plugin.Request, _ *toyConfig, valid plugin.Attachments) error {
+				seen = valid
+				return nil
+			}
+			Expect(call("GC", `{"name":"n",`+lists+`}`)).To(BeNil())
+			Expect(seen.Owners()).To(ConsistOf(plugin.Owner{Network: "n", ContainerID: "c", IfName: "eth0"}))
+		},
+		Entry("by name", `"cni.dev/valid-attachments":[{"containerID":"c","ifname":"eth0"}]`),
+		Entry("by their old name", `"cni.dev/attachments":[{"containerID":"c","ifname":"eth0"}]`),
+		Entry("by their old name beside null", `"cni.dev/attachments":[{"containerID":"c","ifname":"eth0"}],"cni.dev/valid-attachments":null`),
+		Entry("by both names, which are about different ones", `"cni.dev/attachments":[{"containerID":"d","ifname":"eth0"}],"cni.dev/valid-attachments":[{"containerID":"c","ifname":"eth0"}]`),
+		Entry("whatever is there by their old name", `"cni.dev/attachments":"oops","cni.dev/valid-attachments":[{"containerID":"c","ifname":"eth0"}]`),
+	)
 
 	DescribeTable("refuses a network without a name, whatever skel has seen",
 		func(names, want string) {
@@ -442,6 +449,12 @@ var _ = Describe("a command", func() {
 		Entry("no names", `"cni.dev/valid-attachments":[{"containerID":"","ifname":null}]`,
 			"cni.dev/valid-attachments[0].containerID: missing, GC could remove what it has to spare; "+
 				"cni.dev/valid-attachments[0].ifname: missing, GC could remove what it has to spare"),
+		Entry("text by its old name", `"cni.dev/attachments":"oops"`, `cni.dev/attachments: the string "oops" where a list is expected`),
+		Entry("null by its old name", `"cni.dev/attachments":[null]`, `cni.dev/attachments[0]: null where an object is expected`),
+		Entry("no interface by its old name", `"cni.dev/attachments":[{"containerID":"c1"}]`,
+			"cni.dev/attachments[0].ifname: missing, GC could remove what it has to spare"),
+		Entry("text beside its old name", `"cni.dev/valid-attachments":"oops","cni.dev/attachments":[{"containerID":"c1","ifname":"eth0"}]`,
+			`cni.dev/valid-attachments: the string "oops" where a list is expected`),
 	)
 
 	DescribeTable("collects everything when there is no list of what is valid",
@@ -455,6 +468,8 @@ var _ = Describe("a command", func() {
 			Expect(seen).To(ConsistOf(plugin.Owner{Network: "n"}))
 		},
 		Entry("none", ``), Entry("null", `,"cni.dev/valid-attachments":null`), Entry("an empty one", `,"cni.dev/valid-attachments":[]`),
+		Entry("an empty one by its old name", `,"cni.dev/attachments":[]`),
+		Entry("an empty one beside its old name", `,"cni.dev/valid-attachments":[],"cni.dev/attachments":[{"containerID":"c","ifname":"eth0"}]`),
 	)
 
 	It("lints unknown keys", func() {
