@@ -21,8 +21,8 @@ import (
 // Decode decodes the JSON object in data into the struct that into points to.
 // Data that is no JSON object is a CNI error with code 6; values that do not
 // fit their field are noted in problems and leave the field as it was. It
-// returns the paths of the keys that no field takes.
-func Decode(data []byte, into any, problems *Problems) (unknown []UnknownKey, err error) {
+// returns the keys that no field takes, and those of maps that come again.
+func Decode(data []byte, into any, problems *Problems) (ignored []IgnoredKey, err error) {
 	root, err := parse(data)
 	if err != nil {
 		return nil, types.NewError(types.ErrDecodingFailure, err.Error(), "")
@@ -32,7 +32,7 @@ func Decode(data []byte, into any, problems *Problems) (unknown []UnknownKey, er
 	if c, ok := into.(interface{ Base() *Common }); ok {
 		c.Base().findAttachments(problems)
 	}
-	return d.unknown, nil
+	return d.ignored, nil
 }
 
 func parse(data []byte) (map[string]any, error) {
@@ -54,7 +54,7 @@ func parse(data []byte) (map[string]any, error) {
 type decoder struct {
 	data     []byte
 	problems *Problems
-	unknown  []UnknownKey
+	ignored  []IgnoredKey
 }
 
 // object sets the fields of struct v from the members of node.
@@ -181,9 +181,7 @@ func (d *decoder) list(path string, list []any, v reflect.Value) {
 }
 
 func (d *decoder) mapping(path string, object map[string]any, v reflect.Value) {
-	for _, key := range duplicated(d.data)[path] {
-		d.problems.Add(join(path, key), "duplicated, only one of the values can count")
-	}
+	d.noteDuplicates(path, v.Type())
 	result := reflect.MakeMapWithSize(v.Type(), len(object))
 	for _, key := range sortedKeys(object) {
 		element := reflect.New(v.Type().Elem()).Elem()

@@ -5,8 +5,25 @@ package conf
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
 	"strconv"
 )
+
+// Distinct is a map none of whose keys may stand twice. Of others, the last value
+// counts.
+type Distinct map[string]string
+
+// noteDuplicates remembers the keys that stand more than once in the object at
+// path, which becomes a map of type t.
+func (d *decoder) noteDuplicates(path string, t reflect.Type) {
+	for _, key := range duplicated(d.data)[path] {
+		if t == reflect.TypeFor[Distinct]() {
+			d.problems.Add(join(path, key), "duplicated, only one of the values can count")
+		} else {
+			d.ignored = append(d.ignored, IgnoredKey{Path: join(path, key), Repeated: true})
+		}
+	}
+}
 
 // duplicated returns, by the path of their object, the keys that stand more
 // than once in an object of the JSON text data. encoding/json lets the last one

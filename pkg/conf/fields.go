@@ -57,17 +57,28 @@ func (fs fields) find(key string) (field, bool) {
 	return field{}, false
 }
 
-// UnknownKey is a key of the configuration that the plugin does not know.
-type UnknownKey struct {
-	Path    string // where it stands, "vlanTrunk[0].minid"
-	Nearest string // the known key that looks most like it, or empty
+// IgnoredKey is a key of the configuration that the plugin does not look at.
+type IgnoredKey struct {
+	Path     string // where it stands, "vlanTrunk[0].minid"
+	Nearest  string // the known key that looks most like it, or empty
+	Repeated bool   // it is known, but stands there again, and the last one counts
 }
 
-func (u UnknownKey) String() string {
-	if u.Nearest == "" {
-		return fmt.Sprintf("%q", u.Path)
+func (k IgnoredKey) String() string { return fmt.Sprintf("%q", k.Path) + k.hint() }
+
+// Problem says what is wrong with the key to whoever wrote it.
+func (k IgnoredKey) Problem() string {
+	if k.Repeated {
+		return "duplicated, only the last of the values counts"
 	}
-	return fmt.Sprintf("%q (did you mean %q?)", u.Path, u.Nearest)
+	return "unknown key" + k.hint()
+}
+
+func (k IgnoredKey) hint() string {
+	if k.Nearest == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", k.Nearest)
 }
 
 // noteUnknown remembers a key without a field. Arguments and capabilities are
@@ -82,7 +93,7 @@ func (d *decoder) noteUnknown(path, key string, known fields) {
 	case strings.Contains(key, "/") || strings.HasPrefix(key, "_") || strings.HasPrefix(key, "$"):
 		return
 	}
-	d.unknown = append(d.unknown, UnknownKey{join(path, key), known.nearest(key)})
+	d.ignored = append(d.ignored, IgnoredKey{Path: join(path, key), Nearest: known.nearest(key)})
 }
 
 // nearest returns the key that takes the fewest edits to become word, if those

@@ -29,21 +29,22 @@ type trunk struct {
 
 type config struct {
 	conf.Common
-	MTU       int            `json:"mtu"`
-	Rate      uint64         `json:"rate"`
-	IsGateway bool           `json:"isGateway"`
-	Trunk     []*trunk       `json:"vlanTrunk"`
-	Names     []string       `json:"names"`
-	Gateway   net.IP         `json:"gateway"`
-	Subnet    types.IPNet    `json:"subnet"`
-	Routes    []*types.Route `json:"routes"`
-	Limits    map[string]int `json:"limits"`
-	Runtime   struct {
+	MTU        int            `json:"mtu"`
+	Rate       uint64         `json:"rate"`
+	IsGateway  bool           `json:"isGateway"`
+	Trunk      []*trunk       `json:"vlanTrunk"`
+	Names      []string       `json:"names"`
+	Gateway    net.IP         `json:"gateway"`
+	Subnet     types.IPNet    `json:"subnet"`
+	Routes     []*types.Route `json:"routes"`
+	Limits     map[string]int `json:"limits"`
+	Parameters conf.Distinct  `json:"parameters"`
+	Runtime    struct {
 		Mac string `json:"mac"`
 	} `json:"runtimeConfig"`
 }
 
-func decode(text string) (config, []conf.UnknownKey, error) {
+func decode(text string) (config, []conf.IgnoredKey, error) {
 	var c config
 	var problems conf.Problems
 	unknown, err := conf.Decode([]byte(text), &c, &problems)
@@ -91,9 +92,20 @@ var _ = Describe("Decode", func() {
 		Expect(unknown).To(HaveLen(1))
 	})
 
-	It("reports a key of a map that stands there twice", func() {
-		_, _, err := decode(`{"limits":{"a":1,"b":2,"a":3,"c":{"limits":1,"limits":2}},"limits2":{"a":1,"a":1},"vlanTrunk":[{"minID":1},{"minID":1,"minID":2}]}`)
-		Expect(err).To(MatchError(And(ContainSubstring("limits.a: duplicated"), Not(ContainSubstring("limits.b")), Not(ContainSubstring("minID")))))
+	It("lets the last value of a key of a map count, and tells", func() {
+		c, ignored, err := decode(`{"limits":{"a":1,"b":2,"a":"x","a":3,"c":4},"limits2":{"a":1,"a":1},"vlanTrunk":[{"minID":1},{"minID":1,"minID":2}],"capabilities":{"ips":false,"ips":true}}`)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(c.Limits).To(Equal(map[string]int{"a": 3, "b": 2, "c": 4}))
+		Expect(c.Capabilities).To(Equal(map[string]bool{"ips": true}))
+		Expect(ignored).To(ConsistOf(conf.IgnoredKey{Path: "limits.a", Repeated: true}, conf.IgnoredKey{Path: "capabilities.ips", Repeated: true},
+			conf.IgnoredKey{Path: "limits2", Nearest: "limits"}))
+	})
+
+	It("reports a key that stands twice in a map where that must not be", func() {
+		c, ignored, err := decode(`{"parameters":{"a":"1","b":"2","a":"1"}}`)
+		Expect(err).To(MatchError("parameters.a: duplicated, only one of the values can count"))
+		Expect(ignored).To(BeEmpty())
+		Expect(c.Parameters).To(HaveKeyWithValue("b", "2"))
 	})
 
 	It("takes null for absent, but not as an element of a list", func() {

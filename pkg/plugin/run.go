@@ -159,7 +159,7 @@ func (c command) gc(ctx context.Context, args *skel.CmdArgs) error {
 func (c command) prepare(args *skel.CmdArgs, withPrev bool) (any, *Request, error) {
 	var problems conf.Problems
 	config := c.newConfig()
-	unknown, err := conf.Decode(args.StdinData, config, &problems)
+	ignored, err := conf.Decode(args.StdinData, config, &problems)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -175,7 +175,7 @@ func (c command) prepare(args *skel.CmdArgs, withPrev bool) (any, *Request, erro
 	if err := problems.Err(); err != nil {
 		return nil, nil, err
 	}
-	c.warn(unknown)
+	c.warn(ignored)
 	req.IPAM = c.delegate(config, args)
 	return config, req, nil
 }
@@ -240,27 +240,34 @@ func (c command) delegates() bool {
 func (c command) lint(data []byte) error {
 	var problems conf.Problems
 	config := c.newConfig()
-	unknown, err := conf.Decode(data, config, &problems)
+	ignored, err := conf.Decode(data, config, &problems)
 	if err != nil {
 		return edgeError(c.Name, types.ErrDecodingFailure, err)
 	}
 	req := newRequest(&skel.CmdArgs{StdinData: data}, base(config))
 	c.validate(config, req, &problems)
-	for _, key := range c.own(unknown) {
-		problems.Add(key.Path, "unknown key%s", strings.TrimPrefix(key.String(), fmt.Sprintf("%q", key.Path)))
+	for _, key := range c.own(ignored) {
+		problems.Add(key.Path, "%s", key.Problem())
 	}
 	return edgeError(c.Name, types.ErrInvalidNetworkConfig, problems.Err())
 }
 
-// warn writes one line about keys nobody will look at. A runtime may well add
-// keys of its own, so using such a configuration is no error.
-func (c command) warn(unknown []conf.UnknownKey) {
-	var names []string
-	for _, key := range c.own(unknown) {
-		names = append(names, key.String())
+// warn writes a line about keys nobody will look at. A runtime may well add keys
+// of its own, so using such a configuration is no error.
+func (c command) warn(ignored []conf.IgnoredKey) {
+	var unknown, repeated []string
+	for _, key := range c.own(ignored) {
+		if key.Repeated {
+			repeated = append(repeated, key.String())
+		} else {
+			unknown = append(unknown, key.String())
+		}
 	}
-	if len(names) > 0 {
-		Logf(c.Name, "unknown configuration keys are ignored: %s", strings.Join(names, ", "))
+	if len(unknown) > 0 {
+		Logf(c.Name, "unknown configuration keys are ignored: %s", strings.Join(unknown, ", "))
+	}
+	if len(repeated) > 0 {
+		Logf(c.Name, "of a configuration key that comes again the last one counts: %s", strings.Join(repeated, ", "))
 	}
 }
 
@@ -272,12 +279,12 @@ func Logf(name, format string, args ...any) {
 
 // own drops the keys that this plugin could not know. An IPAM plugin reads the
 // configuration of its caller, of which only "ipam" is its own.
-func (c command) own(unknown []conf.UnknownKey) []conf.UnknownKey {
+func (c command) own(ignored []conf.IgnoredKey) []conf.IgnoredKey {
 	if c.IPAM != IsIPAM {
-		return unknown
+		return ignored
 	}
-	var own []conf.UnknownKey
-	for _, key := range unknown {
+	var own []conf.IgnoredKey
+	for _, key := range ignored {
 		if strings.HasPrefix(strings.ToLower(key.Path), "ipam.") {
 			own = append(own, key)
 		}

@@ -472,10 +472,24 @@ var _ = Describe("a command", func() {
 		Entry("an empty one beside its old name", `,"cni.dev/valid-attachments":[],"cni.dev/attachments":[{"containerID":"c","ifname":"eth0"}]`),
 	)
 
+	It("tells of keys that it ignores", func() {
+		file, err := os.Create(GinkgoT().TempDir() + "/stderr")
+		Expect(err).NotTo(HaveOccurred())
+		defer file.Close()
+		before := os.Stderr
+		os.Stderr = file
+		defer func() { os.Stderr = before }()
+		Expect(call("ADD", `{"name":"n","sise":3,"capabilities":{"ips":false,"mac":true,"ips":true}}`)).To(BeNil())
+		Expect(os.ReadFile(file.Name())).To(BeEquivalentTo("toy: unknown configuration keys are ignored: \"sise\" (did you mean \"size\"?)\n" +
+			"toy: of a configuration key that comes again the last one counts: \"capabilities.ips\"\n"))
+	})
+
 	It("lints unknown keys", func() {
 		p := plugin.New(t.Definition)
 		Expect(p.Lint([]byte(`{"name":"n","size":3}`))).To(Succeed())
 		Expect(p.Lint([]byte(`{"name":"n","sise":3}`))).To(MatchError(`toy: sise: unknown key (did you mean "size"?)`))
+		Expect(p.Lint([]byte(`{"name":"n","colour":3}`))).To(MatchError(`toy: colour: unknown key`))
+		Expect(p.Lint([]byte(`{"name":"n","capabilities":{"ips":true,"ips":true}}`))).To(MatchError(`toy: capabilities.ips: duplicated, only the last of the values counts`))
 	})
 })
 

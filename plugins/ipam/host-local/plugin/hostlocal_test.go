@@ -207,6 +207,10 @@ var _ = Describe("host-local", func() {
 		Expect(sorted(names)).To(Equal([]string{".cni-index", "net"}))
 	})
 
+	It("does not mind a capability that is named twice", func() {
+		mustAdd(a, config(`"subnet":"10.1.2.0/24"`, `"capabilities":{"ips":true,"ips":true}`))
+	})
+
 	It("fails an ADD whose resolvConf cannot be read, and leaves nothing", func() {
 		_, err := addTo(a, config(`"subnet":"10.1.2.0/24","resolvConf":"/nowhere"`))
 		Expect(err).To(MatchError("host-local: ipam.resolvConf: open /nowhere: no such file or directory"))

@@ -31,12 +31,12 @@ type Config struct {
 // Settings are what can be tuned. Those of args.cni come before those of the
 // configuration itself.
 type Settings struct {
-	Sysctl   map[string]string `json:"sysctl,omitempty"`
-	MAC      *string           `json:"mac,omitempty"`
-	Promisc  *bool             `json:"promisc,omitempty"`
-	MTU      *int              `json:"mtu,omitempty"`
-	AllMulti *bool             `json:"allmulti,omitempty"`
-	TxQLen   *int              `json:"txQLen,omitempty"`
+	Sysctl   conf.Distinct `json:"sysctl,omitempty"`
+	MAC      *string       `json:"mac,omitempty"`
+	Promisc  *bool         `json:"promisc,omitempty"`
+	MTU      *int          `json:"mtu,omitempty"`
+	AllMulti *bool         `json:"allmulti,omitempty"`
+	TxQLen   *int          `json:"txQLen,omitempty"`
 }
 
 // dataDir is where the originals of attributes are kept.
