@@ -30,7 +30,10 @@
 // status change time to the present, so that the modification time differs from
 // the index's and equals the status change time. The index then is rebuilt from
 // the files, as it is after a process was killed half-way. And what the index
-// says about an owner is verified in the files that it names.
+// says about an owner is verified in the files that it names. What it does not
+// say is not looked for: an owner who was written into an existing file is found
+// when something else makes the index be rebuilt, as every GC does. Only reading
+// all files would show it, for each container that is new.
 //
 // # Cooldown
 //

@@ -124,6 +124,19 @@ var _ = Describe("index", func() {
 		Entry("on DEL", "DEL"), Entry("on GC", "GC"),
 	)
 
+	DescribeTable("finds an owner who was written into another one's file",
+		func(look func()) {
+			t.reserve("10.0.0.5", a)
+			write(b, t.path(), "10.0.0.5")
+			look()
+			Expect(t.owned(b)).To(Equal([]string{"10.0.0.5"}))
+			Expect(t.owned(a)).To(BeEmpty())
+		},
+		Entry("once the directory has been touched", func() { age(0, t.path()) }),
+		Entry("once the other one has been looked for", func() { Expect(t.owned(a)).To(BeEmpty()) }),
+		Entry("once every file has been read, as GC does", func() { t.in(func(s *store) { Expect(s.scan(none)).To(BeZero()) }) }),
+	)
+
 	It("does not need to be written", func() {
 		write("in the way", t.dataDir, indexName)
 		Expect(captureStderr(func() { t.reserve("10.0.0.5", a) })).To(ContainSubstring("lookups have to read every file"))
