@@ -69,14 +69,14 @@ func inRange(n int, err error) error {
 
 // exactly reserves ip.
 func (a *allocator) exactly(n int, set RangeSet, ip netip.Addr) (assignment, error) {
-	if isGateway(ip, a.sets) {
+	r, _ := set.find(ip)
+	if isGateway(ip, r, a.sets) {
 		return assignment{}, fmt.Errorf("requested ip %s is subnet's gateway", ip)
 	}
 	reserved, err := a.reserve(n, ip)
 	if err == nil && !reserved {
 		err = fmt.Errorf("requested IP address %s is not available in range set %s", ip, set)
 	}
-	r, _ := set.find(ip)
 	return assignment{ip, r}, err
 }
 
@@ -102,7 +102,7 @@ func (a *allocator) next(n int, set RangeSet) (assignment, error) {
 }
 
 func noneAvailable(set RangeSet, d directory) error {
-	return fmt.Errorf("no IP addresses available in range set: %s: every one has a file in %s", set, d.path())
+	return fmt.Errorf("no IP addresses available in range set: %s: every one is a gateway or has a file in %s", set, d.path())
 }
 
 // search returns the zero assignment if every address is taken. One whose cooldown
@@ -126,7 +126,7 @@ func (a *allocator) searchBut(n int, set RangeSet, last netip.Addr, resting cool
 	var taken map[netip.Addr]bool
 	failures := 0
 	for ip, r := range set.after(last) {
-		if isGateway(ip, a.sets) || taken[ip] {
+		if isGateway(ip, r, a.sets) || taken[ip] {
 			continue
 		}
 		if resting.runs(fileName(ip)) {

@@ -71,7 +71,8 @@ var _ = DescribeTable("round robin",
 	Entry("the last at the end of the first subnet", "10.0.1.2", "10.0.0.2", nil, "10.0.0.0/30", "10.0.1.0/30"),
 	Entry("back to the first subnet", "10.0.0.2", "10.0.2.2", []string{"10.0.2.2"}, "10.0.0.0/30", "10.0.1.0/30", "10.0.2.0/30"),
 	Entry("a gateway in the middle", "10.0.0.4", "10.0.0.2", nil, "10.0.0.0/29 - 10.0.0.3"),
-	Entry("another range's gateway", "10.0.0.5", "", nil, "10.0.0.0/24 10.0.0.4-10.0.0.9", "10.0.0.0/24 10.0.0.20-10.0.0.30 10.0.0.4"),
+	Entry("the gateway of another subnet's range", "10.0.0.4", "", nil, "10.0.0.0/24 10.0.0.4-10.0.0.9", "10.0.1.0/24 - 10.0.0.4"),
+	Entry("the gateway of the same subnet's other range", "10.0.0.5", "", nil, "10.0.0.0/24 10.0.0.4-10.0.0.9", "10.0.0.0/24 10.0.0.20-10.0.0.30 10.0.0.4"),
 )
 
 var _ = Describe("allocator", func() {
@@ -89,7 +90,7 @@ var _ = Describe("allocator", func() {
 			Expect(allocate(strconv.Itoa(i), nil, set)).To(Equal([]string{"192.168.1." + strconv.Itoa(i)}))
 		}
 		_, err := allocate("x", nil, set)
-		Expect(err).To(MatchError("failed to allocate for range 0: no IP addresses available in range set: 192.168.1.1-192.168.1.6: every one has a file in " + s.path()))
+		Expect(err).To(MatchError("failed to allocate for range 0: no IP addresses available in range set: 192.168.1.1-192.168.1.6: every one is a gateway or has a file in " + s.path()))
 		Expect(code(err)).To(Equal(uint(11)))
 	})
 
@@ -162,6 +163,13 @@ var _ = Describe("allocator", func() {
 		It("assigns them", func() {
 			Expect(allocate("x", []netip.Addr{ip("10.0.0.4")}, set())).To(Equal([]string{"10.0.0.4"}))
 			Expect(s.lastReserved(0)).To(Equal(ip("10.0.0.4")))
+		})
+
+		It("takes the gateway of another subnet's range for an address, but not that of the same subnet's", func() {
+			other := setOf("10.0.1.0/24 - 10.0.0.4")
+			Expect(allocate("x", []netip.Addr{ip("10.0.0.4")}, set(), other)).To(Equal([]string{"10.0.0.4", "10.0.1.1"}))
+			_, err := allocate("y", []netip.Addr{ip("10.0.0.3")}, set(), setOf("10.0.0.0/29 10.0.0.6-10.0.0.6 10.0.0.3"))
+			Expect(err).To(MatchError("failed to allocate for range 0: requested ip 10.0.0.3 is subnet's gateway"))
 		})
 
 		It("assigns each out of its set, whatever the order", func() {

@@ -359,10 +359,18 @@ var _ = Describe("host-local", func() {
 		It("names the set that is full", func() {
 			mustAdd(a, config(tiny))
 			err := status(tiny)
-			Expect(err).To(MatchError("host-local: no IP addresses available in range set: 10.1.2.1-10.1.2.2: every one has a file in " + dir))
+			Expect(err).To(MatchError("host-local: no IP addresses available in range set: 10.1.2.1-10.1.2.2: every one is a gateway or has a file in " + dir))
 			Expect(code(err)).To(Equal(uint(50)))
 			Expect(call("DEL", a, config(tiny))).To(BeEmpty())
 			Expect(status(tiny)).To(Succeed())
+		})
+
+		It("takes the gateway of another subnet's range for an address", func() {
+			const one = `"ranges":[[{"subnet":"10.1.2.0/24","rangeStart":"10.1.2.4","rangeEnd":"10.1.2.4"}],[{"subnet":"10.1.3.0/24","gateway":"10.1.2.4"}]]`
+			write("x", dir, "10.1.3.1")
+			Expect(status(one)).To(Succeed())
+			Expect(addressesOf(mustAdd(a, config(one)))).To(Equal([]string{"10.1.2.4", "10.1.3.2"}))
+			Expect(status(one)).To(MatchError(ContainSubstring("range set: 10.1.2.4-10.1.2.4: every one is a gateway or has a file")))
 		})
 
 		It("frees what the next ADD would free", func() {

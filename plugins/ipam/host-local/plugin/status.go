@@ -55,18 +55,18 @@ func isFull(set RangeSet, sets []RangeSet, taken map[netip.Addr]bool) bool {
 	if set.size() > uint64(len(taken)+gateways) {
 		return false
 	}
-	for ip := range set.after(netip.Addr{}) {
-		if !taken[ip] && !isGateway(ip, sets) {
+	for ip, r := range set.after(netip.Addr{}) {
+		if !taken[ip] && !isGateway(ip, r, sets) {
 			return false
 		}
 	}
 	return true
 }
 
-// isGateway tells whether ip is the gateway of any range. Ranges may share a
-// subnet, so that the gateway of one may lie in another.
-func isGateway(ip netip.Addr, sets []RangeSet) bool {
+// isGateway tells whether ip, of range r, is a gateway of r's subnet. Ranges may
+// share one, so that the gateway of one may lie in another.
+func isGateway(ip netip.Addr, r Range, sets []RangeSet) bool {
 	return slices.ContainsFunc(sets, func(set RangeSet) bool {
-		return slices.ContainsFunc(set, func(r Range) bool { return r.Gateway == ip })
+		return slices.ContainsFunc(set, func(o Range) bool { return o.Gateway == ip && o.Subnet == r.Subnet })
 	})
 }
