@@ -3,7 +3,8 @@
 //go:build linux
 
 // Cni-plugins is all plugins in one executable. It is the plugin that it is
-// called as: "cni-plugins install /opt/cni/bin" gives it their names there.
+// called as: "cni-plugins install /opt/cni/bin" gives it their names there. By
+// another name it is the one that the name is a symbolic link to.
 //
 // The plugins are the same code as their own executables. What is different is
 // that a delegate, which CNI_PATH leads to under another name of the same file,
@@ -16,6 +17,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"github.com/containernetworking/cni/pkg/types"
 
 	_ "github.com/containernetworking/plugins/internal/oneprocessor"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -29,11 +33,50 @@ It is a CNI plugin when it is called by one of them.
 
 func main() {
 	all := plugins()
-	if p, ok := all[filepath.Base(os.Args[0])]; ok {
+	if p, ok := called(os.Args[0], all); ok {
 		plugin.Main(p, linked(all)...)
 		return
 	}
+	if os.Getenv("CNI_COMMAND") != "" && len(os.Args) == 1 {
+		refuse(filepath.Base(os.Args[0]))
+		os.Exit(1)
+	}
 	os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// called returns the plugin that this process is called as.
+func called(path string, all map[string]plugin.Plugin) (plugin.Plugin, bool) {
+	if !strings.Contains(path, "/") { // a shell has found it in PATH
+		if p, ok := all[path]; ok {
+			return p, true
+		}
+		path = "/proc/self/exe"
+	}
+	const hops = 8
+	for range hops {
+		if p, ok := all[filepath.Base(path)]; ok {
+			return p, true
+		}
+		target, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Dir(path) + "/" + target // not cleaned: the directory may be a link, too
+		}
+		path = target
+	}
+	return plugin.Plugin{}, false
+}
+
+// refuse answers a runtime, which would not understand the usage. It takes the
+// name from "type" of the configuration.
+func refuse(name string) {
+	err := types.NewError(types.ErrInvalidNetworkConfig,
+		fmt.Sprintf("type: %s: no plugin of cni-plugins is called that, it is one of %s", name, strings.Join(names(), ", ")), "")
+	if printErr := err.Print(); printErr != nil {
+		fmt.Fprintf(os.Stderr, "cni-plugins: print the error %q: %v\n", err.Msg, printErr)
+	}
 }
 
 // command runs what is not a plugin and returns the exit status.

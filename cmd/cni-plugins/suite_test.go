@@ -7,6 +7,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
@@ -122,6 +124,42 @@ var _ = Describe("the executable", Ordered, func() {
 		dir := GinkgoT().TempDir()
 		Expect(os.Symlink(executable, filepath.Join(dir, "host-local"))).To(Succeed())
 		Expect(introduction(filepath.Join(dir, "host-local"))).To(HavePrefix("CNI host-local plugin "))
+	})
+
+	It("is the plugin that a link of another name leads to", func() {
+		dir := GinkgoT().TempDir()
+		Expect(exec.Command(executable, "install", dir).Run()).To(Succeed())
+		for _, link := range [][2]string{{"bridge", "mybridge"}, {"mybridge", "ourbridge"}, {filepath.Join(dir, "macvlan"), "tap"}, {"../" + filepath.Base(dir) + "/ptp", "myptp"}} {
+			Expect(os.RemoveAll(filepath.Join(dir, link[1]))).To(Succeed())
+			Expect(os.Symlink(link[0], filepath.Join(dir, link[1]))).To(Succeed())
+		}
+		for name, want := range map[string]string{"mybridge": "bridge", "ourbridge": "bridge", "tap": "tap", "myptp": "ptp"} {
+			Expect(introduction(filepath.Join(dir, name))).To(HavePrefix("CNI "+want+" plugin "), name)
+		}
+		found := exec.Command("/bin/sh", "-c", "mybridge")
+		found.Env = []string{"PATH=" + dir}
+		out, err := found.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+		Expect(string(out)).To(HavePrefix("CNI bridge plugin "))
+	})
+
+	It("answers a runtime that calls it by no plugin's name", func() {
+		dir := GinkgoT().TempDir()
+		path := filepath.Join(dir, "mybridge")
+		Expect(os.Symlink(executable, path)).To(Succeed())
+		for _, verb := range []string{"VERSION", "ADD"} {
+			cmd := exec.Command(path)
+			cmd.Env = []string{"CNI_COMMAND=" + verb}
+			out, err := cmd.Output()
+			Expect(err).To(MatchError("exit status 1"))
+			var answer types.Error
+			Expect(json.Unmarshal(out, &answer)).To(Succeed(), string(out))
+			Expect(answer).To(Equal(types.Error{Code: types.ErrInvalidNetworkConfig,
+				Msg: "type: mybridge: no plugin of cni-plugins is called that, it is one of " + strings.Join(names(), ", ")}))
+		}
+		list := exec.Command(path, "list")
+		list.Env = []string{"CNI_COMMAND=ADD"}
+		Expect(list.Run()).To(Succeed(), "this is nobody's runtime")
 	})
 
 	It("leaves links of the host alone when CNI_NETNS has become its own namespace, in delegates, too", func() {
