@@ -96,6 +96,7 @@ func (d *decoder) value(path string, node any, v reflect.Value) {
 	case reflect.Struct:
 		if object, ok := expect[map[string]any](d, path, node, "an object"); ok {
 			d.object(path, object, v)
+			notePresence(v)
 		}
 	case reflect.Map:
 		if object, ok := expect[map[string]any](d, path, node, "an object"); ok {

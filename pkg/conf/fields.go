@@ -41,6 +41,18 @@ func fieldsOf(v reflect.Value) fields {
 	return own
 }
 
+// Presence makes a struct that embeds it differ from its zero value when the
+// configuration has its object, be that empty.
+type Presence struct{ present bool }
+
+func (p *Presence) setPresent() { p.present = true }
+
+func notePresence(v reflect.Value) {
+	if p, ok := v.Addr().Interface().(interface{ setPresent() }); ok {
+		p.setPresent()
+	}
+}
+
 // find returns the field for key: the one spelled so, or else one that differs
 // in case only.
 func (fs fields) find(key string) (field, bool) {

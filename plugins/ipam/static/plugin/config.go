@@ -31,6 +31,7 @@ type Config struct {
 
 // IPAMConfig is the "ipam" object.
 type IPAMConfig struct {
+	conf.Presence
 	Type      string          `json:"type"`
 	Name      any             `json:"name"` // found in old configurations, not used
 	Addresses []AddressConfig `json:"addresses"`

@@ -177,6 +177,12 @@ var _ = Describe("static", func() {
 		Expect(addresses(result)).To(Equal([]string{"10.10.0.1/24 via <nil>", "10.10.0.7/24 via 10.10.0.254", "fd00::7/64 via fd00::1"}))
 	})
 
+	It("takes all addresses from the runtime", func() {
+		result := mustAdd("IP=10.10.0.7/24", `{"cniVersion":"1.1.0","name":"n","ipam":{}}`)
+		Expect(addresses(result)).To(Equal([]string{"10.10.0.7/24 via <nil>"}))
+		Expect(call("ADD", "IP=10.10.0.7/24", `{"cniVersion":"1.1.0","name":"n","ipam":null}`)).Error().To(MatchError("static: ipam: IPAM config missing 'ipam' key"))
+	})
+
 	It("assigns nothing if that is what it is told", func() {
 		printed, err := call("ADD", "", configOf("0.3.0", `"addresses":[]`))
 		Expect(err).NotTo(HaveOccurred())
