@@ -5,6 +5,7 @@
 package dhcp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -204,6 +205,9 @@ func (l *lease) removeRoutes(found netlink.Link, before []*grant, now *grant) er
 	if err != nil {
 		return err
 	}
+	if now == nil {
+		l.home = table
+	}
 	var errs []error
 	for _, route := range slices.Backward(unwanted) {
 		route.Table = table
@@ -215,11 +219,13 @@ func (l *lease) removeRoutes(found netlink.Link, before []*grant, now *grant) er
 }
 
 // table returns the routing table that has the routes of grants: sbr and vrf move
-// them to one of their own. Where there are none, it is the main table.
+// them to one of their own. Where there are none, it is that in which they were,
+// or the main table.
 func (l *lease) table(found netlink.Link, grants []*grant) (int, error) {
 	of := l.kernelRoutes(found, unix.RT_TABLE_MAIN, grants...)
+	fallback := cmp.Or(l.home, unix.RT_TABLE_MAIN)
 	if len(of) == 0 {
-		return unix.RT_TABLE_MAIN, nil
+		return fallback, nil
 	}
 	family := netlink.FAMILY_V4
 	if l.family == inet6 {
@@ -235,7 +241,7 @@ func (l *lease) table(found netlink.Link, grants []*grant) (int, error) {
 			return present[i].Table, nil
 		}
 	}
-	return unix.RT_TABLE_MAIN, nil
+	return fallback, nil
 }
 
 // addRoute adds a route next to others to the same destination. It comes first

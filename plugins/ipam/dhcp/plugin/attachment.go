@@ -248,7 +248,7 @@ func (a *attachment) result() (*current.Result, error) {
 	result := new(current.Result)
 	for _, l := range a.leases {
 		g := l.held()
-		if g == nil {
+		if g == nil || g.left() <= 0 {
 			return nil, fmt.Errorf("%s: the address has run out, or a server has taken it away; another one is being asked for", l.family)
 		}
 		result.IPs = append(result.IPs, &current.IPConfig{Address: g.terms.address, Gateway: g.terms.gateway})

@@ -55,10 +55,15 @@ type grant struct {
 	Prefix  net.IP           `json:"prefix,omitempty"` // of the address, if made of what a router announced; without it, the first
 	Valid   time.Duration    `json:"valid,omitempty"`  // instead of what the router announced for that, if it is not to be believed
 
-	Lost bool `json:"lost,omitempty"` // it is not held any more, but the link may be configured for it
+	// It is not held any more, but the link may be configured for it; without
+	// Message and RA, for nothing.
+	Lost bool `json:"lost,omitempty"`
 
 	terms terms
 }
+
+// left returns how much time is left of the grant.
+func (g *grant) left() time.Duration { return g.terms.times.lifetime - max(0, bootTime()-g.Since) }
 
 // terms are what a grant says.
 type terms struct {

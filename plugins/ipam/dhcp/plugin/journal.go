@@ -162,6 +162,9 @@ func (l *lease) revive(g *grant) error {
 	if g == nil {
 		return fmt.Errorf("%s: the journal has no grant", l.family)
 	}
+	if g.Lost && len(g.Message) == 0 && len(g.RA) == 0 {
+		return nil
+	}
 	if err := l.family.parse(g, l.identity); err != nil {
 		return fmt.Errorf("%s: %w", l.family, err)
 	}

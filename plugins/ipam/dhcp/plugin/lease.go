@@ -76,6 +76,7 @@ type lease struct {
 	nextTry  time.Duration // bootTime before which nothing is sent
 	verify   bool          // ask ahead of time: who knows what the link is connected to now
 	partial  bool          // the link could not be given all of the grant
+	home     int           // the routing table that the routes were taken out of, if they were
 	lastErr  error
 }
 
@@ -97,6 +98,9 @@ func (l *lease) noted() *grant {
 		last := *l.former[len(l.former)-1]
 		last.Lost = true
 		return &last
+	}
+	if l.grant == nil && l.announced.Load() {
+		return &grant{Lost: true}
 	}
 	return l.grant
 }
@@ -170,7 +174,7 @@ func (l *lease) step(ctx context.Context) (time.Duration, error) {
 	now, until := g.terms.times.at(age)
 	switch {
 	case now == expired:
-		return 0, l.lost(errExpired)
+		return l.runOut(ctx, g)
 	case l.isDown.Load():
 		return until - age, nil
 	case now == bound && !l.verify:
@@ -183,6 +187,37 @@ func (l *lease) step(ctx context.Context) (time.Duration, error) {
 	return l.extend(ctx, until-age, client.renew)
 }
 
+// runOut handles a lease whose time is over. If every try that was due has
+// failed, that is its end. Otherwise the daemon was stopped or away, or the
+// machine asleep, and no server has been asked: all are now, for this address
+// first, so that the container notices nothing if it gets that again.
+func (l *lease) runOut(ctx context.Context, g *grant) (time.Duration, error) {
+	switch {
+	case l.isDown.Load(): // nobody uses the address, until an event says otherwise
+		return forever, nil
+	case l.hasTried(g):
+		return 0, l.lost(errExpired)
+	}
+	_, err := l.extend(ctx, l.limits.timeout, client.rebind)
+	if err != nil || ctx.Err() != nil || l.held() != g {
+		return 0, err
+	}
+	l.search(errExpired)
+	return 0, l.withdraw(errExpired)
+}
+
+// hasTried tells whether the next try to extend a lease was only due at its end.
+// One that was due before, or failed long after, was slept through.
+func (l *lease) hasTried(g *grant) bool {
+	const lateness = 2 * time.Second // of timers, on a busy machine
+	return (l.nextTry - g.Since - g.terms.times.lifetime).Abs() <= lateness
+}
+
+// search begins the search for another lease.
+func (l *lease) search(why error) {
+	l.started, l.failures, l.nextTry, l.lastErr = bootTime(), 0, 0, why
+}
+
 // lost handles the end of a lease: it is that of the attachment, unless the
 // container still has an address of the other family. Then it loses this one,
 // and the search for another goes on.
@@ -190,22 +225,37 @@ func (l *lease) lost(why error) error {
 	if !l.announced.Load() || !l.hasCompany() {
 		return why
 	}
-	if grants := l.configured(); len(grants) > 0 {
-		l.logf("%s: %v; %s is taken off the interface", l.family, why, &l.latest().terms.address)
-		err := l.place.visit(l.hostPrefix, func(found netlink.Link) error { return l.takeOff(found, grants, nil) })
-		if errors.Is(err, errGone) {
-			return err
-		}
-		if err == nil {
-			grants = nil
-		} else {
-			l.logf("%s: %v", l.family, err)
-		}
-		l.set(nil, grants...)
+	l.started = bootTime()
+	return l.withdraw(why)
+}
+
+// withdraw has the link give up what it is configured for.
+func (l *lease) withdraw(why error) error {
+	grants := l.configured()
+	if len(grants) == 0 {
+		return nil
+	}
+	l.logf("%s: %v; %s is taken off the interface", l.family, why, &l.latest().terms.address)
+	err := l.place.visit(l.hostPrefix, func(found netlink.Link) error { return l.takeOff(found, grants, nil) })
+	if errors.Is(err, errGone) {
+		return err
+	}
+	if err == nil {
+		grants = nil
+	} else {
+		l.logf("%s: %v", l.family, err)
+	}
+	l.surrender(grants)
+	return nil
+}
+
+// surrender notes that nothing is held any more, for which the link may be
+// configured nevertheless.
+func (l *lease) surrender(configured []*grant) {
+	l.set(nil, configured...)
+	if l.isReady() {
 		l.saved(l.attachment)
 	}
-	l.started = bootTime()
-	return nil
 }
 
 // hasCompany tells whether another lease of the attachment is held.
@@ -278,11 +328,8 @@ func (l *lease) extend(ctx context.Context, left time.Duration, ask func(client,
 		return 0, err
 	case errors.Is(err, errRefused):
 		l.logf("%s: %v; starting over", l.family, err)
-		l.set(nil, l.configured()...)
-		if l.isReady() {
-			l.saved(l.attachment)
-		}
-		l.started, l.failures, l.nextTry = bootTime(), 0, 0
+		l.surrender(l.configured())
+		l.search(err)
 		return 0, nil
 	}
 	l.logf("%s: %v", l.family, err)

@@ -7,6 +7,7 @@ package dhcp
 import (
 	"net"
 	"syscall"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -151,6 +152,108 @@ var _ = Describe("a lease", func() {
 		Eventually(d.Err).Should(gbytes.Say("ended: the lease has run out"))
 		Eventually(linkIsUp).Should(BeFalse())
 		Expect(n.leases()).To(BeEmpty())
+		n.Del(c, config)
+	})
+
+	const lifetime = 4 // seconds
+	// asleep stops the daemon until the lease has run out.
+	asleep := func(d process, meanwhile func()) process {
+		GinkgoHelper()
+		began := time.Now()
+		d.Signal(syscall.SIGSTOP)
+		meanwhile()
+		Eventually(func() time.Duration { return time.Since(began) }).Should(BeNumerically(">", (lifetime+1)*time.Second))
+		d.Signal(syscall.SIGCONT)
+		return d
+	}
+	// away kills the daemon, and starts another when the lease has run out.
+	away := func(d process, meanwhile func()) process {
+		GinkgoHelper()
+		began := time.Now()
+		d.end(syscall.SIGKILL)
+		meanwhile()
+		Eventually(func() time.Duration { return time.Since(began) }).Should(BeNumerically(">", (lifetime+1)*time.Second))
+		return n.daemon("-resendtimeout", "5s")
+	}
+	for name, pass := range map[string]func(process, func()) process{"asleep": asleep, "away": away} {
+		It("that runs out while the daemon is "+name+" is had again, and the interface notices nothing", func() {
+			server := n.kea(10, timing{1, 2, lifetime})
+			d := n.daemon("-resendtimeout", "5s")
+			result := n.Add(c, config)
+			configure(c, result)
+			events := start(c.Netns, "ip", "monitor", "link", "address", "route")
+			granted := "DHCP4_LEASE_ALLOC .*" + addressOf(result) + " has been"
+			Eventually(server.Out).Should(gbytes.Say(granted))
+			d = pass(d, func() { Expect(server.Out.Clear()).To(Succeed()) })
+			for range 2 {
+				Eventually(server.Out).Should(gbytes.Say(granted))
+			}
+			Expect(n.Check(c, config, result)).To(Succeed())
+			Expect(testrig.Reach(n.Host, c.Netns, addressOf(result))).To(Equal(hostAddress))
+			Expect(string(events.Out.Contents())).NotTo(Or(ContainSubstring("Deleted"), ContainSubstring("state DOWN")))
+			Expect(string(d.Err.Contents())).NotTo(Or(ContainSubstring("ended"), ContainSubstring("taken off")))
+			n.Del(c, config)
+		})
+
+		It("that runs out while the daemon is "+name+" and nobody renews is not used any more, until there is another", func() {
+			server := n.kea(10, timing{1, 2, lifetime})
+			d := n.daemon("-resendtimeout", "5s")
+			result := n.Add(c, config)
+			configure(c, result)
+			testrig.IP(c.Netns, "route add 10.77.0.0/24 dev eth0 table 100") // as sbr does
+			testrig.IP(c.Netns, "route add default via %s table 100", serverAddress)
+			d = pass(d, func() { server.end(syscall.SIGKILL) })
+			Eventually(d.Err).Should(gbytes.Say("no DHCP server answered"))
+			Eventually(d.Err).Should(gbytes.Say("the lease has run out; 10.77.0.10/24 is taken off the interface"))
+			Eventually(addressesNow).Should(BeEmpty())
+			Expect(linkIsUp()).To(BeTrue())
+			Expect(n.Check(c, config, result)).To(MatchError(ContainSubstring("the address has run out")))
+			Expect(n.leases()).To(HaveLen(1))
+
+			n.kea(10, timing{9, 15, 30})
+			Eventually(addressesNow).Should(Equal([]string{"10.77.0.10"}))
+			Eventually(func() string { return testrig.IP(c.Netns, "route show table 100") }).Should(ContainSubstring("default via " + serverAddress))
+			Expect(n.Check(c, config, result)).To(Succeed())
+			Expect(testrig.Reach(n.Host, c.Netns, "10.77.0.10")).To(Equal(hostAddress))
+			n.Del(c, config)
+		})
+	}
+
+	It("that has been taken off the interface is asked for by the next daemon, which gives up in the end", func() {
+		server := n.kea(10, timing{1, 2, lifetime})
+		d := n.daemon()
+		result := n.Add(c, config)
+		configure(c, result)
+		d = asleep(d, func() { server.end(syscall.SIGKILL) })
+		Eventually(addressesNow).Should(BeEmpty())
+		d.end(syscall.SIGKILL)
+		server = n.kea(10, timing{1, 2, lifetime})
+		d = n.daemon()
+		Eventually(addressesNow).Should(Equal([]string{"10.77.0.10"}))
+		d = asleep(d, func() { server.end(syscall.SIGKILL) })
+		Eventually(addressesNow).Should(BeEmpty())
+		d.end(syscall.SIGKILL)
+		d = n.daemon("-resendtimeout", "2s")
+		Eventually(d.Err).Should(gbytes.Say("ended: no more tries.*no DHCP server answered"))
+		Eventually(linkIsUp).Should(BeFalse())
+		Expect(n.leases()).To(BeEmpty())
+		n.Del(c, config)
+	})
+
+	It("that runs out while the interface is down is asked for when that comes up", func() {
+		server := n.kea(10, timing{1, 2, lifetime})
+		d := n.daemon()
+		result := n.Add(c, config)
+		configure(c, result)
+		set(netlink.LinkSetDown)
+		Eventually(func() error { return n.Check(c, config, result) }).Should(MatchError(ContainSubstring("the address has run out")))
+		Expect(server.Out.Clear()).To(Succeed())
+		Consistently(d.Err, "500ms").ShouldNot(gbytes.Say("ended"))
+		Expect(linkIsUp()).To(BeFalse())
+		set(netlink.LinkSetUp)
+		Eventually(server.Out).Should(gbytes.Say("DHCP4_LEASE_ALLOC .*10.77.0.10 has been"))
+		Eventually(func() error { return n.Check(c, config, result) }).Should(Succeed())
+		Expect(addressesNow()).To(Equal([]string{"10.77.0.10"}))
 		n.Del(c, config)
 	})
 
