@@ -202,8 +202,8 @@ func (l *lease) runOut(ctx context.Context, g *grant) (time.Duration, error) {
 	if err != nil || ctx.Err() != nil || l.held() != g {
 		return 0, err
 	}
-	l.search(errExpired)
-	return 0, l.withdraw(errExpired)
+	l.startOver(errExpired)
+	return 0, nil
 }
 
 // hasTried tells whether the next try to extend a lease was only due at its end.
@@ -213,8 +213,10 @@ func (l *lease) hasTried(g *grant) bool {
 	return (l.nextTry - g.Since - g.terms.times.lifetime).Abs() <= lateness
 }
 
-// search begins the search for another lease.
-func (l *lease) search(why error) {
+// startOver gives a lease up, for which the link stays configured for now, and
+// begins the search for another.
+func (l *lease) startOver(why error) {
+	l.surrender(l.configured())
 	l.started, l.failures, l.nextTry, l.lastErr = bootTime(), 0, 0, why
 }
 
@@ -278,14 +280,18 @@ func (l *lease) lookAtLink() error {
 
 // obtain tries to get a lease, and gives up when it has tried for too long.
 func (l *lease) obtain(ctx context.Context) (time.Duration, error) {
+	usable, err := l.usable()
+	if err != nil {
+		return 0, err
+	}
 	left := l.started + l.limits.resendTimeout - bootTime()
-	if wait := l.nextTry - bootTime(); wait > 0 && wait < left {
-		return wait, nil
-	}
-	if left <= 0 {
+	switch wait := l.nextTry - bootTime(); {
+	case left <= 0:
 		return 0, l.lost(fmt.Errorf("%w: %w", errNoMore, l.lastErr))
+	case wait > 0:
+		return min(wait, left, usable), nil
 	}
-	g, err := l.exchange(ctx, left, func(ctx context.Context, c client) (*grant, error) { return l.acquire(ctx, c) })
+	g, err := l.exchange(ctx, min(left, usable), func(ctx context.Context, c client) (*grant, error) { return l.acquire(ctx, c) })
 	if err == nil {
 		return 0, l.adopt(g)
 	}
@@ -294,10 +300,22 @@ func (l *lease) obtain(ctx context.Context) (time.Duration, error) {
 	}
 	l.logf("%s: %v", l.family, err)
 	l.lastErr = err
-	wait := l.limits.backoff(l.failures)
+	l.nextTry = bootTime() + l.limits.backoff(l.failures)
 	l.failures++
-	l.nextTry = bootTime() + wait
-	return max(0, min(wait, l.started+l.limits.resendTimeout-bootTime())), nil
+	return 0, nil
+}
+
+// usable returns how long the link may stay configured for a lease that is not
+// held any more: until that would have ended. Then it gives it up (RFC 2131, 4.4.5).
+func (l *lease) usable() (time.Duration, error) {
+	last := l.latest()
+	if last == nil {
+		return forever, nil
+	}
+	if left := last.left(); left > 0 {
+		return left, nil
+	}
+	return forever, l.withdraw(errExpired)
 }
 
 // acquire gets an address that nobody else uses, if it is to be made sure.
@@ -328,8 +346,7 @@ func (l *lease) extend(ctx context.Context, left time.Duration, ask func(client,
 		return 0, err
 	case errors.Is(err, errRefused):
 		l.logf("%s: %v; starting over", l.family, err)
-		l.surrender(l.configured())
-		l.search(err)
+		l.startOver(err)
 		return 0, nil
 	}
 	l.logf("%s: %v", l.family, err)
