@@ -88,29 +88,64 @@ func (f *daemonFlags) check(rest []string) error {
 	return nil
 }
 
-// listenPath is where the socket is for the daemon.
+// listenPath is where the socket is for the daemon, unless systemd passes one.
 func (f *daemonFlags) listenPath() string { return f.hostPrefix + f.socketPath }
 
-func (f *daemonFlags) journalPath() string {
-	if f.journal != "" {
-		return f.journal
+// openSocket returns the socket to serve, and where it is for the daemon: nowhere
+// if systemd passes one that is no file.
+func (f *daemonFlags) openSocket() (listener *net.UnixListener, path string, err error) {
+	listener, err = passedSocket()
+	if err != nil {
+		return nil, "", err
 	}
-	return strings.TrimSuffix(f.listenPath(), ".sock") + ".leases"
+	if listener == nil {
+		listener, err = listen(f.listenPath())
+		return listener, f.listenPath(), err
+	}
+	if name := listener.Addr().String(); filepath.IsAbs(name) {
+		path = f.hostPrefix + name
+	}
+	return listener, path, nil
 }
+
+// openJournal opens the journal that was asked for, or else the one next to the
+// socket. The leases can do without the latter: nobody has to give the daemon a
+// place to write to. That another daemon has it means that it has the socket, too.
+func (f *daemonFlags) openJournal(socket string, logger *log.Logger) (*journal, error) {
+	if f.journal != "" {
+		return openJournal(f.journal)
+	}
+	opened, err := journalBeside(socket)
+	if err != nil && !errors.Is(err, errLocked) {
+		logger.Printf("the leases will not outlive the daemon: %v; -journal says where to note them", err)
+		return nil, nil
+	}
+	return opened, err
+}
+
+func journalBeside(socket string) (*journal, error) {
+	if socket == "" {
+		return nil, errors.New("the socket is no file for the journal to be beside")
+	}
+	return openJournal(journalPath(socket))
+}
+
+// journalPath is where the journal of the daemon at a socket is by default.
+func journalPath(socket string) string { return strings.TrimSuffix(socket, ".sock") + ".leases" }
 
 // runDaemon runs the daemon until ctx ends. The leases go on without it: they
 // are in the journal.
 func runDaemon(ctx context.Context, f daemonFlags, logger *log.Logger) (err error) {
-	journal, err := openJournal(f.journalPath())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, journal.Close()) }()
-	listener, err := listen(f.listenPath())
+	listener, path, err := f.openSocket()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, listener.Close()) }()
+	journal, err := f.openJournal(path, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, journal.Close()) }()
 	removePID, err := writePID(f.pidFile)
 	if err != nil {
 		return err
@@ -165,12 +200,8 @@ func (d *daemon) serveOne(ctx context.Context, conn *net.UnixConn) {
 	}
 }
 
-// listen returns the socket that systemd passed, or listens at path.
+// listen listens at path.
 func listen(path string) (*net.UnixListener, error) {
-	passed, err := passedSocket()
-	if passed != nil || err != nil {
-		return passed, err
-	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the socket: %w", err)
 	}

@@ -70,6 +70,43 @@ func copyFile(from, to string) {
 	Expect(os.WriteFile(to, data, 0o755)).To(Succeed())
 }
 
+// letIn lets everybody get to the files of the LAN.
+func (n *lan) letIn() {
+	GinkgoHelper()
+	for dir := n.dir; dir != "/"; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		Expect(err).NotTo(HaveOccurred())
+		if info.Mode().Perm()&1 == 0 {
+			Expect(os.Chmod(dir, info.Mode().Perm()|0o055)).To(Succeed())
+		}
+	}
+}
+
+func asNobody() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+}
+
+// activated is a command that runs the daemon as systemd does: with sockets that
+// it has already.
+func activated(program string, sockets ...*os.File) *exec.Cmd {
+	cmd := exec.Command("sh", "-c", fmt.Sprintf(`LISTEN_PID=$$ LISTEN_FDS=%d exec "$0" daemon`, len(sockets)), program)
+	cmd.ExtraFiles = sockets
+	return cmd
+}
+
+// passable listens on a socket, for a daemon.
+func passable(path string) *os.File {
+	GinkgoHelper()
+	Expect(os.MkdirAll(filepath.Dir(path), 0o755)).To(Succeed())
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	Expect(err).NotTo(HaveOccurred())
+	listener.SetUnlinkOnClose(false)
+	file, err := listener.File()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(listener.Close()).To(Succeed())
+	return file
+}
+
 // record is the file of the journal for a container.
 func (n *lan) record(id string) string {
 	j := &journal{dir: filepath.Join(n.dir, "dhcp.leases")}
@@ -394,24 +431,61 @@ var _ = Describe("the daemon", func() {
 	})
 
 	It("takes the socket that systemd passes, and leaves it there", func() {
-		listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: n.socket(), Net: "unix"})
-		Expect(err).NotTo(HaveOccurred())
-		listener.SetUnlinkOnClose(false)
-		file, err := listener.File()
-		Expect(err).NotTo(HaveOccurred())
-		cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" daemon -socketpath "$1"`, executable, n.socket())
-		cmd.ExtraFiles = []*os.File{file}
-		p := startCommand(n.Host, cmd)
-		Expect(listener.Close()).To(Succeed())
+		file := passable(n.socket())
+		p := startCommand(n.Host, activated(executable, file))
 		Eventually(func() error { _, err := n.Call("STATUS", c, config); return err }).Should(Succeed())
 		p.end(syscall.SIGTERM)
 		Expect(n.socket()).To(BeAnExistingFile())
 
-		cmd = exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=2 exec "$0" daemon -socketpath "$1"`, executable, n.socket())
-		cmd.ExtraFiles = []*os.File{file, file}
-		two := startCommand(n.Host, cmd)
+		two := startCommand(n.Host, activated(executable, file, file))
 		Eventually(two.Exited).Should(BeClosed())
 		Expect(two.Err).To(gbytes.Say("Too many \\(2\\) FDs passed through socket activation"))
+	})
+
+	It("has its journal next to the socket that systemd passes", func() {
+		n.dnsmasq()
+		var daemons []process
+		for _, name := range []string{"cni", "podman"} {
+			dir := filepath.Join(n.dir, name)
+			p := startCommand(n.Host, activated(executable, passable(filepath.Join(dir, "dhcp.sock"))))
+			Eventually(p.Err).Should(gbytes.Say("listening on " + dir))
+			n.Add(n.container(name), strings.Replace(config, n.dir, dir, 1))
+			Expect(filepath.Glob(filepath.Join(dir, "dhcp.leases", "*.json"))).To(HaveLen(1))
+			daemons = append(daemons, p)
+		}
+		for _, p := range daemons {
+			Expect(p.ExitCode()).To(Equal(-1))
+		}
+
+		again := startCommand(n.Host, exec.Command(executable, "daemon", "-socketpath", filepath.Join(n.dir, "other.sock"), "-journal", filepath.Join(n.dir, "cni", "dhcp.leases")))
+		Eventually(again.Exited).Should(BeClosed())
+		Expect(again.Err).To(gbytes.Say("another daemon is running: it has locked the journal"))
+	})
+
+	It("does without a journal that it cannot make, unless one was asked for", func() {
+		n.letIn()
+		program := filepath.Join(n.dir, "dhcp")
+		copyFile(executable, program)
+		for _, socket := range []string{n.socket(), "@dhcp.sock"} { // in a directory of root's; and no file
+			var cmd *exec.Cmd
+			n.OnHost(func() { cmd = activated(program, passable(socket)) })
+			cmd.SysProcAttr = asNobody()
+			p := startCommand(n.Host, cmd)
+			Eventually(p.Err).Should(gbytes.Say("the leases will not outlive the daemon: .*-journal says where to note them"))
+			Eventually(p.Err).Should(gbytes.Say("listening on " + socket))
+			_, err := n.Call("STATUS", c, strings.Replace(config, n.socket(), socket, 1))
+			Expect(err).NotTo(HaveOccurred())
+			n.Del(c, strings.Replace(config, n.socket(), socket, 1))
+			p.end(syscall.SIGTERM)
+			Expect(p.ExitCode()).To(Equal(0))
+		}
+
+		file := filepath.Join(n.dir, "file")
+		Expect(os.WriteFile(file, nil, 0o600)).To(Succeed())
+		p := start(n.Host, executable, "daemon", "-socketpath", filepath.Join(n.dir, "own.sock"), "-journal", file)
+		Eventually(p.Exited).Should(BeClosed())
+		Expect(p.ExitCode()).To(Equal(1))
+		Expect(p.Err).To(gbytes.Say("make the journal: .*file: not a directory"))
 	})
 
 	It("tells systemd when it is ready", func() {
@@ -431,19 +505,13 @@ var _ = Describe("the daemon", func() {
 	It("answers nobody but root and itself", func() {
 		d := n.daemon()
 		Expect(os.Chmod(n.socket(), 0o666)).To(Succeed())
-		for dir := n.dir; dir != "/"; dir = filepath.Dir(dir) { // for nobody to get to the socket
-			info, err := os.Stat(dir)
-			Expect(err).NotTo(HaveOccurred())
-			if info.Mode().Perm()&1 == 0 {
-				Expect(os.Chmod(dir, info.Mode().Perm()|0o055)).To(Succeed())
-			}
-		}
+		n.letIn()
 		program := filepath.Join(n.dir, "dhcp")
 		copyFile(executable, program)
 		cmd := exec.Command(program)
 		cmd.Env = []string{"CNI_COMMAND=STATUS", "CNI_PATH=/nowhere"}
 		cmd.Stdin = strings.NewReader(testrig.Config(config))
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		cmd.SysProcAttr = asNobody()
 		p := startCommand(n.Host, cmd)
 		Eventually(p.Exited).Should(BeClosed())
 		Expect(p.ExitCode()).To(Equal(1))

@@ -149,7 +149,7 @@ func FuzzFlags(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if flags.limits.timeout <= 0 || flags.limits.backoff(3) <= 0 || flags.journalPath() == flags.listenPath() {
+		if flags.limits.timeout <= 0 || flags.limits.backoff(3) <= 0 || journalPath(flags.listenPath()) == flags.listenPath() {
 			t.Errorf("%+v", flags)
 		}
 	})

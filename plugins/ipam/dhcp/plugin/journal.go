@@ -24,7 +24,8 @@ import (
 
 // journal is the directory in which a daemon notes what it holds, for the next
 // one: a file for each attachment, written whole or not at all. It belongs to
-// one daemon at a time. Nothing in it outlives a boot, and neither does /run.
+// one daemon at a time. Nothing in it outlives a boot, and neither does /run. A
+// daemon without one has nil, which notes nothing.
 type journal struct {
 	dir  string
 	lock *os.File
@@ -39,6 +40,8 @@ type record struct {
 
 const recordSuffix = ".json"
 
+var errLocked = errors.New("another daemon is running")
+
 // openJournal opens the journal, which is refused if a daemon has it open.
 func openJournal(dir string) (*journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -50,7 +53,7 @@ func openJournal(dir string) (*journal, error) {
 	}
 	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, errors.Join(fmt.Errorf("another daemon is running: it has locked the journal %s", dir), lock.Close())
+		return nil, errors.Join(fmt.Errorf("%w: it has locked the journal %s", errLocked, dir), lock.Close())
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock the journal %s: %w", dir, err), lock.Close())
@@ -63,6 +66,9 @@ func (j *journal) path(owner plugin.Owner) string {
 }
 
 func (j *journal) write(owner plugin.Owner, r record) error {
+	if j == nil {
+		return nil
+	}
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -74,6 +80,9 @@ func (j *journal) write(owner plugin.Owner, r record) error {
 }
 
 func (j *journal) remove(owner plugin.Owner) error {
+	if j == nil {
+		return nil
+	}
 	if err := os.Remove(j.path(owner)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove from the journal: %w", err)
 	}
@@ -83,6 +92,9 @@ func (j *journal) remove(owner plugin.Owner) error {
 // read returns all records. What cannot be read is an error beside them, and
 // stays where it is, for somebody to look at.
 func (j *journal) read() ([]record, error) {
+	if j == nil {
+		return nil, nil
+	}
 	entries, err := os.ReadDir(j.dir)
 	if err != nil {
 		return nil, fmt.Errorf("read the journal: %w", err)
@@ -122,7 +134,12 @@ func readRecord(path string) (record, error) {
 	return r, nil
 }
 
-func (j *journal) Close() error { return j.lock.Close() }
+func (j *journal) Close() error {
+	if j == nil {
+		return nil
+	}
+	return j.lock.Close()
+}
 
 // recordOf is what to note about an attachment.
 func recordOf(a *attachment) record {
