@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"net"
 	"os"
@@ -34,6 +35,7 @@ type daemonFlags struct {
 	journal    string
 	broadcast  bool
 	limits     limits
+	ignored    []string // what follows the flags
 }
 
 // daemonMain is the program "dhcp daemon". It returns the exit status.
@@ -45,6 +47,9 @@ func daemonMain(args []string) int {
 		return 0
 	case err != nil:
 		return 2
+	}
+	if len(flags.ignored) > 0 { // units of the reference's say "-broadcast true", which it takes no notice of
+		logger.Printf("%q is ignored, with all that follows it: there are only flags, such as -broadcast=true", flags.ignored[0])
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -70,7 +75,8 @@ func parseFlags(args []string, usage io.Writer) (daemonFlags, error) {
 	if err := set.Parse(args); err != nil {
 		return f, err
 	}
-	err := f.check(set.Args())
+	f.ignored = set.Args()
+	err := f.check()
 	if err != nil {
 		fmt.Fprintf(usage, "%v\n", err)
 		set.Usage()
@@ -78,10 +84,7 @@ func parseFlags(args []string, usage io.Writer) (daemonFlags, error) {
 	return f, err
 }
 
-func (f *daemonFlags) check(rest []string) error {
-	if len(rest) > 0 {
-		return fmt.Errorf("unexpected argument %q: there are only flags", rest[0])
-	}
+func (f *daemonFlags) check() error {
 	if f.limits.timeout <= 0 || f.limits.resendMax <= 0 || f.limits.resendTimeout <= 0 {
 		return errors.New("-timeout, -resendmax and -resendtimeout have to be longer than nothing")
 	}
@@ -280,7 +283,12 @@ func writePID(path string) (remove func() error, err error) {
 	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
 		return nil, fmt.Errorf("Error writing pidfile %q: %w", path, err)
 	}
-	return func() error { return os.Remove(path) }, nil
+	return func() error {
+		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}, nil
 }
 
 // notifyReady tells systemd that the leases are taken up (sd_notify(3)).

@@ -416,7 +416,6 @@ var _ = Describe("the daemon", func() {
 			text   string
 		}{
 			"-nonsense":              {2, "flag provided but not defined"},
-			"extra":                  {2, "unexpected argument"},
 			"-timeout=0s":            {2, "longer than nothing"},
 			"-h":                     {0, "-resendtimeout"},
 			"-pidfile=relative":      {1, "path not absolute"},
@@ -428,6 +427,16 @@ var _ = Describe("the daemon", func() {
 			Expect(string(p.Err.Contents())).To(ContainSubstring(want.text))
 			Expect(n.socket()).NotTo(BeAnExistingFile())
 		}
+	})
+
+	It("takes no notice of what follows the flags, nor of a pid file that somebody has removed", func() {
+		pidFile := filepath.Join(n.dir, "pid")
+		p := start(n.Host, executable, "daemon", "-socketpath", n.socket(), "-pidfile", pidFile, "-broadcast", "true", "-nonsense")
+		Eventually(p.Err).Should(gbytes.Say(`"true" is ignored, with all that follows it`))
+		Eventually(p.Err).Should(gbytes.Say("listening"))
+		Expect(os.Remove(pidFile)).To(Succeed())
+		p.end(syscall.SIGTERM)
+		Expect(p.ExitCode()).To(Equal(0))
 	})
 
 	It("takes the socket that systemd passes, and leaves it there", func() {
