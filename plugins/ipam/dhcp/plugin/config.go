@@ -76,9 +76,25 @@ func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
 
 func (o ProvideOption) validate(p *conf.Problems, path string) {
 	checkOption(p, path+".option", o.Option)
-	if len(o.Value) > maxOption {
-		p.Add(path+".value", "value too long for option %s: it has %d bytes, DHCP has room for %d", o.Option, len(o.Value), maxOption)
+	o.checkLength(p, path+".value", o.Value)
+}
+
+func (o ProvideOption) checkLength(p *conf.Problems, path, value string) {
+	if len(value) > maxOption {
+		p.Add(path, "value too long for option %s: it has %d bytes, DHCP has room for %d", o.Option, len(value), maxOption)
 	}
+}
+
+// checkArgs checks the values that CNI_ARGS has for options.
+func (c IPAMConfig) checkArgs(cniArgs string) error {
+	var problems conf.Problems
+	args := parseArgs(cniArgs)
+	for _, provided := range c.Provide {
+		if value, _ := provided.value(args); provided.FromArg != "" {
+			provided.checkLength(&problems, "CNI_ARGS."+provided.FromArg, value)
+		}
+	}
+	return problems.Err()
 }
 
 func checkOption(p *conf.Problems, path, name string) {

@@ -367,6 +367,19 @@ var _ = Describe("the daemon", func() {
 		Expect(err).To(MatchError(ContainSubstring(`network namespace "/run/netns/none"`)))
 	})
 
+	It("sends no option without the value that was meant for it", func() {
+		n.dnsmasq()
+		n.daemon()
+		provide := n.config(`,"provide":[{"option":"host-name","fromArg":"K8S_POD_NAME","value":"other"}]`)
+		c.Args = "K8S_POD_NAME=" + strings.Repeat("x", maxOption+1)
+		_, err := n.Call("ADD", c, provide)
+		Expect(err).To(MatchError(ContainSubstring("error calling DHCP.Allocate: CNI_ARGS.K8S_POD_NAME: value too long for option host-name: it has 256 bytes, DHCP has room for 255")))
+		n.Del(c, provide)
+		c.Args = "K8S_POD_NAME=" + strings.Repeat("x", maxOption)
+		n.Add(c, provide)
+		n.Del(c, provide)
+	})
+
 	It("collects the leases of a network that are no longer valid", func() {
 		server := n.dnsmasq()
 		n.daemon()

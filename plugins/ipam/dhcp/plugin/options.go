@@ -85,18 +85,21 @@ func sentOptions(ipam IPAMConfig, cniArgs, clientID string) []option {
 	args := parseArgs(cniArgs)
 	for _, provided := range ipam.Provide {
 		code, ok := parseOptionName(provided.Option)
-		value := provided.Value
-		given := value != ""
-		if provided.FromArg != "" {
-			if fromArg, found := args[provided.FromArg]; found {
-				value, given = fromArg, true
-			}
-		}
+		value, given := provided.value(args)
 		if ok && given && len(value) <= maxOption && sendable(code) {
 			options = setOption(options, option{code, []byte(value)})
 		}
 	}
 	return slices.DeleteFunc(options, func(o option) bool { return o.code == dhcp4.OptionParameterRequestList && len(o.value) == 0 })
+}
+
+// value returns what to send, if there is anything: the value of a key of CNI_ARGS
+// counts more, and may be empty.
+func (o ProvideOption) value(args map[string]string) (value string, given bool) {
+	if fromArg, found := args[o.FromArg]; found && o.FromArg != "" {
+		return fromArg, true
+	}
+	return o.Value, o.Value != ""
 }
 
 // sendable tells whether a configuration may set the option: the kind of a

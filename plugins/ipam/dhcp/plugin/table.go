@@ -92,6 +92,9 @@ func (d *daemon) find(ctx context.Context, args *skel.CmdArgs) (found *attachmen
 	if err != nil {
 		return nil, false, err
 	}
+	if err := config.IPAM.checkArgs(args.Args); err != nil {
+		return nil, false, err
+	}
 	a := newAttachment(d.settings, config, args)
 	at, err := findPlace(d.hostPrefix, args.Netns, args.IfName)
 	if err != nil {
