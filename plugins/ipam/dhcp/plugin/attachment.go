@@ -58,6 +58,10 @@ type attachment struct {
 
 	saving sync.Mutex
 
+	callers sync.Mutex
+	waiting int  // callers for the leases
+	told    bool // a caller has been told of them
+
 	ended func(*attachment) // told before done is closed
 	saved func(*attachment) // told when a grant has changed
 }
@@ -240,6 +244,29 @@ func (a *attachment) wait(ctx context.Context) (*current.Result, error) {
 		return nil, a.cause
 	case <-a.ready:
 		return a.result()
+	}
+}
+
+// join counts another caller who waits, unless the last of them has gone.
+func (a *attachment) join() bool {
+	a.callers.Lock()
+	defer a.callers.Unlock()
+	if a.isEnding() {
+		return false
+	}
+	a.waiting++
+	return true
+}
+
+// leave counts a caller no more who has been told, or else has gone for a reason.
+// Leases that nobody has been told of, and nobody waits for, are of no use.
+func (a *attachment) leave(why error) {
+	a.callers.Lock()
+	defer a.callers.Unlock()
+	a.waiting--
+	a.told = a.told || why == nil
+	if a.waiting == 0 && !a.told {
+		a.cancel(fmt.Errorf("the caller has gone: %w", why))
 	}
 }
 

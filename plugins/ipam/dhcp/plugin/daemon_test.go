@@ -8,7 +8,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log"
 	"net"
 	"os"
 	"os/exec"
@@ -23,6 +25,8 @@ import (
 	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
 
+	"github.com/containernetworking/cni/pkg/skel"
+
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -34,15 +38,21 @@ const upstream = "/usr/lib/cni/dhcp"
 // run runs an executable as a runtime would.
 func (n *lan) run(executable, verb string, c *testrig.Container, config string) (string, error) {
 	GinkgoHelper()
-	cmd := exec.Command(executable)
-	cmd.Env = append(os.Environ(), "CNI_COMMAND="+verb, "CNI_CONTAINERID="+c.ID, "CNI_NETNS="+c.Path, "CNI_IFNAME="+c.IfName, "CNI_PATH="+pluginDir(), "CNI_ARGS="+c.Args)
-	cmd.Stdin = strings.NewReader(testrig.Config(config))
+	cmd := command(executable, verb, c, config)
 	var out []byte
 	err := n.Host.Do(func(ns.NetNS) (err error) {
 		out, err = cmd.Output()
 		return err
 	})
 	return string(out), err
+}
+
+// command is a call as a runtime does it.
+func command(executable, verb string, c *testrig.Container, config string) *exec.Cmd {
+	cmd := exec.Command(executable)
+	cmd.Env = append(os.Environ(), "CNI_COMMAND="+verb, "CNI_CONTAINERID="+c.ID, "CNI_NETNS="+c.Path, "CNI_IFNAME="+c.IfName, "CNI_PATH="+pluginDir(), "CNI_ARGS="+c.Args)
+	cmd.Stdin = strings.NewReader(testrig.Config(config))
+	return cmd
 }
 
 // anotherBuild builds the executable with another version.
@@ -347,14 +357,87 @@ var _ = Describe("the daemon", func() {
 		n.Del(c, config)
 		Eventually(ended).Should(Receive(ContainSubstring("released")))
 
-		cmd := exec.Command(executable)
-		cmd.Env = append(os.Environ(), "CNI_COMMAND=ADD", "CNI_CONTAINERID="+c.ID, "CNI_NETNS="+c.Path, "CNI_IFNAME=eth0", "CNI_PATH=/nowhere")
-		cmd.Stdin = strings.NewReader(testrig.Config(config))
-		killed := startCommand(n.Host, cmd)
+		killed := startCommand(n.Host, command(executable, "ADD", c, config))
 		Eventually(d.Err).Should(gbytes.Say("no DHCP server answered"))
 		killed.end(syscall.SIGKILL)
 		Eventually(d.Err).Should(gbytes.Say("ended: the caller has gone"))
 		Expect(n.leases()).To(BeEmpty())
+	})
+
+	Describe("with two callers for one lease", func() {
+		var d *daemon
+		var args *skel.CmdArgs
+		BeforeEach(func() {
+			const patience = 10 * time.Second
+			d = newDaemon(settings{limits: limits{time.Second, time.Second, patience}, netns: n.Host, log: log.New(GinkgoWriter, "", 0)}, nil)
+			lives, end := context.WithCancelCause(context.Background())
+			DeferCleanup(func() {
+				end(errShutdown)
+				d.running.Wait()
+			})
+			n.OnHost(func() { d.open(lives) })
+			args = &skel.CmdArgs{ContainerID: c.ID, Netns: c.Path, IfName: c.IfName, StdinData: []byte(testrig.Config(config))}
+		})
+		gone := errors.New("gone")
+
+		It("drops an ADD only when both have gone", func() {
+			first, killFirst := context.WithCancel(context.Background())
+			second, killSecond := context.WithCancel(context.Background())
+			defer killSecond()
+			ended := make(chan error, 2)
+			for i, ctx := range []context.Context{first, second} {
+				go func() {
+					_, err := d.allocate(ctx, args)
+					ended <- err
+				}()
+				Eventually(func() int {
+					a := d.get(ownerOf(decodeAnyway(args.StdinData), args))
+					if a == nil {
+						return 0
+					}
+					a.callers.Lock()
+					defer a.callers.Unlock()
+					return a.waiting
+				}).Should(Equal(i + 1))
+			}
+			killFirst()
+			Eventually(ended).Should(Receive(MatchError(context.Canceled)))
+			Consistently(ended, "300ms").ShouldNot(Receive())
+			Expect(d.count()).To(Equal(1))
+			killSecond()
+			Eventually(ended).Should(Receive(MatchError(context.Canceled)))
+			Eventually(d.count).Should(BeZero())
+		})
+
+		DescribeTable("keeps the lease if either has had the answer", func(first, second error, kept int) {
+			n.dnsmasq()
+			var answers []answer
+			for range 2 {
+				got, err := d.allocate(context.Background(), args)
+				Expect(err).NotTo(HaveOccurred())
+				answers = append(answers, got)
+			}
+			answers[0].done(first)
+			answers[1].done(second)
+			Eventually(d.count).Should(Equal(kept))
+			Consistently(d.count, "300ms").Should(Equal(kept))
+		},
+			Entry("the first", nil, gone, 1), Entry("the second", gone, nil, 1), Entry("both", nil, nil, 1), Entry("none", gone, gone, 0))
+	})
+
+	It("gives a caller the answer for whom another was killed", func() {
+		d := n.daemon()
+		killed := startCommand(n.Host, command(executable, "ADD", c, config))
+		Eventually(d.Err).Should(gbytes.Say("no DHCP server answered"))
+		other := startCommand(n.Host, command(executable, "ADD", c, config))
+		Eventually(d.Err).Should(gbytes.Say("no DHCP server answered"))
+		Expect(other.ExitCode()).To(Equal(-1))
+		killed.end(syscall.SIGKILL)
+		n.dnsmasq()
+		Eventually(other.Exited).Should(BeClosed())
+		Expect(other.ExitCode()).To(BeZero(), "%s", other.Out.Contents())
+		Expect(n.leases()).To(HaveLen(1))
+		n.Del(c, config)
 	})
 
 	It("does not know what it never had", func() {

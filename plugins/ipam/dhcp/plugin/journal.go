@@ -158,6 +158,7 @@ func recordOf(a *attachment) record {
 func revive(s settings, r record) (*attachment, error) {
 	a := newAttachment(s, decodeAnyway(r.Args.StdinData), r.Args)
 	a.settle(r.Place)
+	a.told = true
 	var errs []error
 	for _, l := range a.leases {
 		errs = append(errs, l.revive(r.Grants[l.family]))

@@ -133,10 +133,11 @@ func readHead(in *bufio.Reader) (string, error) {
 	}
 }
 
-// answer is what a method returns. If it cannot be delivered, lost is called.
+// answer is what a method returns. done is told whether it could be delivered, if
+// anybody wants to know.
 type answer struct {
 	reply any
-	lost  func()
+	done  func(error)
 }
 
 // method serves one call. Its context ends when the caller has gone away.
@@ -204,8 +205,9 @@ func (s *session) serve(ctx context.Context, request rpcRequest, args *skel.CmdA
 		response.Error = err.Error()
 		got.reply = struct{}{}
 	}
-	if sendErr := s.send(ctx, response, got.reply); sendErr != nil && err == nil && got.lost != nil {
-		got.lost()
+	sendErr := s.send(ctx, response, got.reply)
+	if got.done != nil {
+		got.done(sendErr)
 	}
 }
 

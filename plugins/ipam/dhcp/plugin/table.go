@@ -7,7 +7,6 @@ package dhcp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -67,47 +66,43 @@ func (d *daemon) open(ctx context.Context) {
 
 // allocate returns the leases of an attachment, which it may have already.
 func (d *daemon) allocate(ctx context.Context, args *skel.CmdArgs) (answer, error) {
-	a, isNew, err := d.find(ctx, args)
+	a, err := d.find(ctx, args)
 	if err != nil {
 		return answer{}, err
 	}
 	result, err := a.wait(ctx)
-	if err != nil && isNew {
-		a.cancel(fmt.Errorf("the caller has gone: %w", err))
-	}
 	if err != nil {
+		a.leave(err)
 		return answer{}, err
 	}
-	got := answer{reply: result}
-	if isNew {
-		got.lost = func() { a.cancel(errors.New("the caller has gone before it had the answer")) }
-	}
-	return got, nil
+	return answer{reply: result, done: a.leave}, nil
 }
 
 // find returns the attachment that args are about, which it enters if it is not
-// there. One of that name on another interface is over.
-func (d *daemon) find(ctx context.Context, args *skel.CmdArgs) (found *attachment, isNew bool, err error) {
+// there, for a caller who is to leave it. One of that name on another interface is
+// over.
+func (d *daemon) find(ctx context.Context, args *skel.CmdArgs) (*attachment, error) {
 	config, err := decodeConfig(args.StdinData)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if err := config.IPAM.checkArgs(args.Args); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	a := newAttachment(d.settings, config, args)
 	at, err := findPlace(d.hostPrefix, args.Netns, args.IfName)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	a.settle(at)
+	a.waiting = 1
 	for {
-		found, isNew = d.enter(a)
-		if isNew || found.place.same(at) && !found.isEnding() {
-			return found, isNew, nil
+		found, isNew := d.enter(a)
+		if isNew || found.place.same(at) && found.join() {
+			return found, nil
 		}
 		if err := found.stop(ctx, errors.New("its place is another one now")); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 	}
 }
