@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 
@@ -91,6 +92,16 @@ func (i identity) option(code dhcp4.OptionCode) []byte {
 		}
 	}
 	return nil
+}
+
+// sent returns the options to send. Without a request list, which would leave it to
+// the server what to say, it has that of the reference: mask, router, domain, name
+// servers. What the result has is what the configuration asks for, nevertheless.
+func (i identity) sent() []option {
+	if i.option(dhcp4.OptionParameterRequestList) != nil {
+		return i.options
+	}
+	return append(slices.Clone(i.options), option{dhcp4.OptionParameterRequestList, []byte{1, 3, 15, 6}})
 }
 
 // terms4 parses a grant of DHCPv4.
@@ -306,7 +317,7 @@ func (c *client4) ask(ctx context.Context, message dhcp4.Packet, get func(*dhcp4
 		seconds := uint16(time.Since(start) / time.Second)
 		message.SetSecs(binary.BigEndian.AppendUint16(nil, seconds))
 		message = append(message[:bare-1], byte(dhcp4.End)) // without the options of the last time
-		if err := c.send(message, c.options...); err != nil {
+		if err := c.send(message, c.sent()...); err != nil {
 			return nil, fmt.Errorf("send a DHCP message: %w", err)
 		}
 		if err := c.library.SetOption(dhcp4client.Timeout(jitter(wait))); err != nil {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/d2g/dhcp4"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gbytes"
@@ -53,6 +54,20 @@ var _ = Describe("an exchange", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(l.Attrs().MTU).To(Equal(1400))
 		})
+	})
+
+	It("asks for what the reference does if the configuration wants nothing, and keeps it to itself", func() {
+		n.dnsmasq("--dhcp-option=6,10.77.0.53", "--dhcp-option=15,example.com")
+		seen := n.listen()
+		n.daemon()
+		c := n.container("c1")
+		result := n.Add(c, n.config(`,"request":[{"skipDefault":true}]`))
+		Expect(result.DNS).To(BeZero())
+		for _, kind := range []dhcp4.MessageType{dhcp4.Discover, dhcp4.Request} {
+			Eventually(func() []sent { return seen.of(c, kind) }).ShouldNot(BeEmpty())
+			Expect(seen.of(c, kind)[0].options).To(HaveKeyWithValue(dhcp4.OptionParameterRequestList, []byte{1, 3, 15, 6}))
+		}
+		n.Del(c, n.config(""))
 	})
 
 	It("declines an address that somebody has, if asked to probe", func() {
