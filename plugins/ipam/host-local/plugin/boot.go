@@ -17,6 +17,7 @@ import (
 type host struct {
 	bootID    string // a random number made at every start of the kernel
 	machineID string // of the installation; machine-id(5)
+	hostname  string
 	uptime    string // seconds since the start
 	run       string // a directory that is filled anew after every start
 }
@@ -25,6 +26,7 @@ func thisHost() host {
 	return host{
 		bootID:    "/proc/sys/kernel/random/boot_id",
 		machineID: "/etc/machine-id",
+		hostname:  "/proc/sys/kernel/hostname",
 		uptime:    "/proc/uptime",
 		run:       "/run",
 	}
@@ -33,20 +35,25 @@ func thisHost() host {
 // boot identifies one run of one machine. It is recorded as "<id> <machine>".
 type boot struct {
 	id      string // empty: not known
-	machine string // empty: the machine has no id
+	machine string // empty: not known
 }
 
 func (h host) boot() boot {
 	return boot{id: firstLine(h.bootID), machine: h.machine()}
 }
 
-// machine returns the machine's id. An image that is to get one when it is first
-// started may have this word in its place, on many machines.
+// machine returns the machine's id, or its name where it has none (Alpine Linux).
+// An image that is to get an id when it is first started may have a certain word in
+// its place, and many machines are called localhost.
 func (h host) machine() string {
-	if id := firstLine(h.machineID); id != "uninitialized" {
+	if id := firstLine(h.machineID); id != "" && id != "uninitialized" {
 		return id
 	}
-	return ""
+	name := firstLine(h.hostname)
+	if name == "" || name == "(none)" || strings.HasPrefix(name, "localhost") {
+		return ""
+	}
+	return "name:" + name
 }
 
 // running tells whether b is the boot that is going on; or neither is known.

@@ -77,9 +77,23 @@ var _ = Describe("reservations of earlier boots", func() {
 			Expect(newIndex(t.dataDir, "net").boot()).To(Equal(boot{"boot-2", "machine-2"}))
 		})
 
+		DescribeTable("knows a machine without an id by its name",
+			func(now string, kept int) {
+				Expect(os.Remove(t.host.machineID)).To(Succeed())
+				write("node-1\n", t.host.hostname)
+				reserved()
+				t.host.restart()
+				write(now, t.host.hostname)
+				captureStderr(func() { t.in(func(*store) {}) })
+				Expect(reservationsIn(t.path())).To(HaveLen(kept))
+			},
+			Entry("the same", "node-1\n", 0), Entry("another", "node-2\n", 2),
+		)
+
 		DescribeTable("keeps what another machine may have reserved, where machines have no id",
 			func(id string) {
 				write(id, t.host.machineID)
+				write("localhost.localdomain\n", t.host.hostname)
 				reserved()
 				age(3*time.Hour, t.path(), "10.0.0.5")
 				t.host.restart()

@@ -51,7 +51,7 @@ func newTestHost() host {
 	write("machine-1\n", dir, "machine-id")
 	write("3600.00 7000.00\n", dir, "uptime")
 	write("", dir, "run", "utmp")
-	h := host{filepath.Join(dir, "boot_id"), filepath.Join(dir, "machine-id"), filepath.Join(dir, "uptime"), filepath.Join(dir, "run")}
+	h := host{filepath.Join(dir, "boot_id"), filepath.Join(dir, "machine-id"), filepath.Join(dir, "hostname"), filepath.Join(dir, "uptime"), filepath.Join(dir, "run")}
 	age(2*time.Hour, h.run, "utmp")
 	return h
 }
