@@ -27,13 +27,38 @@ func HealingFirst(ctx context.Context, others Others, add func(context.Context) 
 	return add(ctx)
 }
 
+// HealingAfter is HealingFirst for rules that are in nobody's way: the others are
+// healed after add. Its rules may be what makes others need some, too: those that
+// have chosen iptables by what FORWARD holds.
+func HealingAfter(ctx context.Context, others Others, add func(context.Context) error) error {
+	later := &healedLater{Others: others}
+	if err := add(context.WithValue(ctx, othersKey{}, later)); err != nil {
+		return err
+	}
+	if later.flushed {
+		others.Heal()
+	}
+	return nil
+}
+
+// healedLater lets nobody stop.
+type healedLater struct {
+	Others
+	flushed bool
+}
+
+func (h *healedLater) Any() bool {
+	h.flushed = h.Others.Any()
+	return false
+}
+
 type othersKey struct{}
 
 var errFlushed = errors.New("somebody has flushed the rules")
 
 // stopAtFlush is for who finds that the rules of all are missing.
 func stopAtFlush(ctx context.Context) error {
-	if others, ok := ctx.Value(othersKey{}).(Others); ok && others.Any() {
+	if others, _ := ctx.Value(othersKey{}).(Others); others != nil && others.Any() {
 		return errFlushed
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
@@ -145,10 +146,12 @@ var _ = Describe("the programs of iptables", func() {
 		expectAll()
 
 		By("healing the others when one cannot be, which is said")
-		l.sh(flush)
+		var robbed *intent.Intent
+		l.OnHost(func() { robbed = store().Get(plugin.Owner{Network: "test", ContainerID: "c7", IfName: "eth0"}) })
+		l.Del(all[7], l.config(all[7], mapping(8007, 80, "tcp"), `,"backend":"iptables"`))
 		intruder := l.alias(one, "intruder")
 		l.add(intruder, strings.Replace(l.config(intruder, mapping(8007, 80, "tcp"), `,"backend":"iptables"`), `"test"`, `"other"`, 1))
-		Expect(l.check(all[0], l.config(all[0], mapping(8000, 80, "tcp"), `,"backend":"iptables"`))).To(Succeed(), "after the ADD of another")
+		l.OnHost(func() { Expect(store().Put(*robbed)).To(Succeed()) })
 		l.sh(flush)
 		var healed []plugin.Owner
 		var err error

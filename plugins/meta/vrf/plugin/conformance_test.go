@@ -23,7 +23,7 @@ func suite() conformance.Suite {
 		Brief:        true,
 		KilledInFull: true,
 		Needs:        []string{"vrf"},
-		Unable:       "this kernel has no VRFs (CONFIG_NET_VRF)",
+		Unable:       "this kernel has no vrf links; load the module vrf (CONFIG_NET_VRF)",
 		Typo:         [2]string{"vrfnam", "vrfname"},
 		Config:       func(*conformance.Host) conformance.Object { return conformance.Object{"vrfname": "blue"} },
 		Full:         []func(*conformance.Host) conformance.Object{everyKey},
