@@ -450,7 +450,7 @@ var _ = Describe("bandwidth", func() {
 
 		DescribeTable("that the plugin itself has made",
 			func(members string, byDevice bool) {
-				needUpstream()
+				testrig.NeedUpstream(theirs)
 				text := config(members)
 				removals := []func(){
 					func() { rig.Del(c, text) },
@@ -478,7 +478,7 @@ var _ = Describe("bandwidth", func() {
 		)
 
 		It("is not confused with what somebody else has put there", func() {
-			needUpstream()
+			testrig.NeedUpstream(theirs)
 			for _, foreign := range []string{"tbf rate 1mbit burst 10k limit 10k", "htb default 30"} {
 				tc("qdisc add dev host0 root handle 1: " + foreign)
 				before := disciplines()

@@ -5,7 +5,6 @@
 package bandwidth
 
 import (
-	"os"
 	"os/exec"
 	"strings"
 
@@ -18,13 +17,6 @@ import (
 
 // theirs is the bandwidth plugin of Debian's containernetworking-plugins.
 const theirs = "/usr/lib/cni/bandwidth"
-
-func needUpstream() {
-	GinkgoHelper()
-	if _, err := os.Stat(theirs); err != nil {
-		Skip("needs Debian's package containernetworking-plugins: " + err.Error())
-	}
-}
 
 // addByUpstream runs its ADD, which has to succeed.
 func addByUpstream(rig *testrig.Rig, c *testrig.Container, config string) {

@@ -10,6 +10,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/plugins/internal/testrig"
 )
 
 // zonesOf returns the zones of a container's addresses.
@@ -107,7 +109,7 @@ var _ = Describe("firewalld", func() {
 	})
 
 	It("is checked for what upstream's plugin has told it", func() {
-		needUpstream()
+		testrig.NeedUpstream(upstream)
 		const policy = `,"ingressPolicy":"same-bridge"`
 		l.callUpstream("ADD", l.one, l.one.config(``))
 		Expect(l.check(l.one, ``)).To(Succeed())
@@ -123,7 +125,7 @@ var _ = Describe("firewalld", func() {
 	})
 
 	It("keeps a bridge apart from one that upstream's plugin has got a policy for", func() {
-		needUpstream()
+		testrig.NeedUpstream(upstream)
 		const policy, open = `,"ingressPolicy":"same-bridge"`, `,"ingressPolicy":"open"`
 		l.callUpstream("ADD", l.three, l.three.config(policy))
 		l.add(l.one, policy)
@@ -145,7 +147,7 @@ var _ = Describe("firewalld", func() {
 	})
 
 	It("keeps a bridge apart from one that upstream's plugin gets a policy for, after CHECK has said so", func() {
-		needUpstream()
+		testrig.NeedUpstream(upstream)
 		const policy = `,"ingressPolicy":"same-bridge"`
 		l.add(l.one, policy)
 		l.callUpstream("ADD", l.three, l.three.config(policy))

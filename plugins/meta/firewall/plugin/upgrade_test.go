@@ -24,13 +24,6 @@ import (
 // upstream is the firewall plugin of Debian's containernetworking-plugins.
 const upstream = "/usr/lib/cni/firewall"
 
-func needUpstream() {
-	GinkgoHelper()
-	if _, err := os.Stat(upstream); err != nil {
-		Skip("needs " + upstream + ", from Debian's containernetworking-plugins")
-	}
-}
-
 // callUpstream runs a command of it, which has to succeed.
 func (l *lab) callUpstream(verb string, a *attached, config string) {
 	GinkgoHelper()
@@ -45,7 +38,7 @@ var _ = Describe("beside upstream's plugin", func() {
 	const iptables = `,"backend":"iptables"`
 	var l *lab
 	BeforeEach(func() {
-		needUpstream()
+		testrig.NeedUpstream(upstream)
 		l = newLab()
 	})
 

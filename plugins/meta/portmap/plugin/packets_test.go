@@ -213,10 +213,10 @@ func packetsWith(backend string) {
 		refused(l.outside, "tcp", "192.0.2.1", 8080)
 	})
 
+	if backend != `,"backend":"iptables"` {
+		return // elements of nftables have no conditions of their own
+	}
 	It("are missed by CHECK where they get through without a condition", func() {
-		if backend != `,"backend":"iptables"` {
-			Skip("elements of nftables have no conditions of their own")
-		}
 		config := l.config(one, mapping(8080, 80, "tcp"), backend+`,"conditionsV4":["-s","192.0.2.0/24"]`)
 		l.add(one, config)
 		l.sh(`rule=$(iptables -t nat -S CNI-HOSTPORT-DNAT | grep 8080 | sed 's#-s 192.0.2.0/24##')

@@ -75,9 +75,7 @@ var _ = Describe("a node that is upgraded", func() {
 	)
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), append(needs(), "nft-tool", "iptables-legacy", "ip6tables-legacy", "iptables-nft", "ip6tables-nft")...)
-		if _, err := os.Stat(upstream); err != nil {
-			Skip("needs Debian's package containernetworking-plugins: " + err.Error())
-		}
+		testrig.NeedUpstream(upstream)
 		l = newLab()
 		one, two = l.attach("one"), l.attach("two")
 		serve(one.Netns, "tcp", 80)
