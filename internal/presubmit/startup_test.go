@@ -44,6 +44,22 @@ func TestStartUp(t *testing.T) {
 	}
 }
 
+// TestNetfilter keeps what speaks with netfilter, which has tables and regular
+// expressions to make at start-up, to the plugins that make rules.
+func TestNetfilter(t *testing.T) {
+	makeRules := []string{"main/bridge", "main/ptp", "meta/firewall", "meta/portmap"}
+	for _, p := range goList(t, "./plugins/...") {
+		if p.Name != "main" || slices.Contains(makeRules, strings.TrimPrefix(p.ImportPath, module+"/plugins/")) {
+			continue
+		}
+		for _, dep := range []string{"github.com/google/nftables", "github.com/coreos/go-iptables/iptables"} {
+			if slices.Contains(p.Deps, dep) {
+				t.Errorf("%s pulls in %s, and makes no rules", p.ImportPath, dep)
+			}
+		}
+	}
+}
+
 // TestOneProcessor looks for the package that is for programs alone, and for
 // each of them: a library must not change what imports it.
 func TestOneProcessor(t *testing.T) {

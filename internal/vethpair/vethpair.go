@@ -19,7 +19,6 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/plugins/internal/containerlink"
-	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -119,7 +118,7 @@ func HostEnd(req *plugin.Request) (netlink.Link, error) {
 	var container netlink.Link
 	var index int
 	err := req.InNetns(func() (err error) {
-		container, index, err = ip.GetVethPeerIfindex(req.IfName)
+		container, index, err = link.FindVeth(req.IfName)
 		return err
 	})
 	if err != nil || container == nil {

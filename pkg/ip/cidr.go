@@ -5,6 +5,8 @@ package ip
 import (
 	"net"
 	"net/netip"
+
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
 // NextIP returns the address after ip; IPv4 addresses have 4 bytes. There is
@@ -38,26 +40,4 @@ func Cmp(a, b net.IP) int {
 
 // Network returns the network of ipn, that is, a copy without host bits, or nil
 // when ipn is not valid.
-func Network(ipn *net.IPNet) *net.IPNet {
-	if ipn == nil {
-		return nil
-	}
-	first := ipn.IP.Mask(ipn.Mask)
-	if len(first) == 0 {
-		return nil
-	}
-	return &net.IPNet{IP: first, Mask: append(net.IPMask(nil), ipn.Mask...)}
-}
-
-// UnmappedNetwork is Network, but makes one of IPv4 out of one in the form of
-// IPv6, such as ::ffff:10.9.0.0/112.
-func UnmappedNetwork(ipn *net.IPNet) *net.IPNet {
-	network := Network(ipn)
-	if network == nil {
-		return nil
-	}
-	if v4 := network.IP.To4(); v4 != nil && len(network.Mask) == net.IPv6len {
-		return &net.IPNet{IP: v4, Mask: network.Mask[net.IPv6len-net.IPv4len:]}
-	}
-	return network
-}
+func Network(ipn *net.IPNet) *net.IPNet { return subnet.Of(ipn) }

@@ -94,27 +94,9 @@ var _ = Describe("arithmetic", func() {
 		Expect(of.String()).To(Equal("10.1.2.3/24"))
 	})
 
-	DescribeTable("UnmappedNetwork",
-		func(of, want string) {
-			address, network, err := net.ParseCIDR(of)
-			Expect(err).NotTo(HaveOccurred())
-			got := ip.UnmappedNetwork(&net.IPNet{IP: address, Mask: network.Mask})
-			_, expected, err := net.ParseCIDR(want)
-			Expect(err).NotTo(HaveOccurred())
-			Expect(got).To(Equal(expected))
-		},
-		Entry(nil, "10.1.2.3/20", "10.1.0.0/20"),
-		Entry(nil, "fd00:1::9/36", "fd00:1::/36"),
-		Entry(nil, "::ffff:10.9.1.2/112", "10.9.0.0/16"),
-		Entry(nil, "::ffff:10.9.1.2/128", "10.9.1.2/32"),
-		Entry("of all of IPv4", "::ffff:10.9.1.2/96", "0.0.0.0/0"),
-		Entry("of more than IPv4", "::ffff:10.9.1.2/88", "::ff00:0:0/88"),
-	)
-
 	DescribeTable("Network of what is none",
 		func(of *net.IPNet) {
 			Expect(ip.Network(of)).To(BeNil())
-			Expect(ip.UnmappedNetwork(of)).To(BeNil())
 		},
 		Entry("nothing", nil),
 		Entry("the zero value", &net.IPNet{}),

@@ -9,7 +9,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/safchain/ethtool"
 	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/plugins/pkg/link"
@@ -95,40 +94,7 @@ func globalAddresses(l netlink.Link) ([]*net.IPNet, error) {
 
 // GetVethPeerIfindex returns the veth called ifName and the index of its peer,
 // which means something only in the peer's network namespace.
-func GetVethPeerIfindex(ifName string) (netlink.Link, int, error) {
-	l, err := link.Find(ifName)
-	if err != nil {
-		return nil, -1, err
-	}
-	if l.Type() != "veth" {
-		return nil, -1, fmt.Errorf("link %q is of type %s, not veth", ifName, l.Type())
-	}
-	if peer := l.Attrs().ParentIndex; peer > 0 {
-		return l, peer, nil
-	}
-	peer, err := peerFromStatistics(ifName)
-	if err != nil {
-		return nil, -1, err
-	}
-	return l, peer, nil
-}
-
-// peerFromStatistics asks the driver of a veth for its peer. The link message
-// leaves it out on old kernels when both ends, in different namespaces, have the
-// same index.
-func peerFromStatistics(ifName string) (int, error) {
-	const name, last = "peer_ifindex", 1<<15 - 1
-	statistics, err := ethtool.Stats(ifName)
-	if err != nil {
-		return 0, fmt.Errorf("driver statistics of %q: %w", ifName, err)
-	}
-	// Statistics of other drivers, and garbage, are 64 bits wide.
-	peer, ok := statistics[name]
-	if !ok || peer == 0 || peer > last {
-		return 0, fmt.Errorf("driver statistics of %q: %s is %d, expected 1 to %d", ifName, name, peer, last)
-	}
-	return int(peer), nil
-}
+func GetVethPeerIfindex(ifName string) (netlink.Link, int, error) { return link.FindVeth(ifName) }
 
 // SettleAddresses waits at most timeout until the IPv6 addresses of the link
 // called ifName are usable, that is, known to be nobody else's. On a link

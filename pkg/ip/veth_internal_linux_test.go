@@ -71,24 +71,6 @@ var _ = Describe("host names of veth pairs that are taken", func() {
 	})
 })
 
-var _ = Describe("the statistics of a veth's driver", func() {
-	It("name its peer, and nobody else's do", func() {
-		if os.Geteuid() != 0 {
-			Skip("needs root to make network namespaces")
-		}
-		Expect(tempNS().Do(func(ns.NetNS) error {
-			_, container, err := link.CreateVeth(link.VethSpec{Host: link.VethEnd{Name: "left"}, Container: link.VethEnd{Name: "right"}})
-			Expect(err).NotTo(HaveOccurred())
-			Expect(peerFromStatistics("left")).To(Equal(container.Attrs().Index))
-			_, err = peerFromStatistics("lo")
-			Expect(err).To(MatchError(ContainSubstring("lo")))
-			_, err = peerFromStatistics("nothing")
-			Expect(err).To(MatchError(unix.ENODEV))
-			return nil
-		})).To(Succeed())
-	})
-})
-
 func tempNS() ns.NetNS {
 	GinkgoHelper()
 	netns, err := ns.TempNetNS()

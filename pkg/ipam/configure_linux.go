@@ -19,8 +19,8 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
-	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
@@ -231,7 +231,7 @@ func routeChanges(l netlink.Link, routes []netlink.Route) []link.Change {
 
 func kernelRoute(route *types.Route, gateways gatewayPair) (netlink.Route, error) {
 	// DHCP servers send host bits (option 33), which the kernel refuses.
-	network := ip.UnmappedNetwork(&route.Dst)
+	network := subnet.Unmapped(&route.Dst)
 	if network == nil {
 		return netlink.Route{}, fmt.Errorf("dst: %q is not a network", route.Dst.String())
 	}

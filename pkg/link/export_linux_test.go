@@ -11,6 +11,9 @@ func FindPair(spec VethSpec) (host, container netlink.Link, err error) {
 	return findPair(spec.Host, spec.Container)
 }
 
+// PeerFromStatistics is what FindVeth does where the link message has no peer.
+func PeerFromStatistics(name string) (int, error) { return peerFromStatistics(name) }
+
 // CreateAndRename is what CreateIn does where the kernel looks for the name in
 // the wrong namespace.
 func CreateAndRename(container Netns, l netlink.Link, name string) (netlink.Link, error) {

@@ -156,6 +156,32 @@ var _ = Describe("links", func() {
 		})
 	})
 
+	Describe("FindVeth", func() {
+		It("says the index of the peer, as the statistics of the driver do", func() {
+			inside(host, func() {
+				_, containerEnd := create()
+				found, peer, err := link.FindVeth("veth0")
+				Expect(err).NotTo(HaveOccurred())
+				expectSame(mustFind("veth0"), found)
+				Expect(peer).To(Equal(containerEnd.Attrs().Index))
+				Expect(link.PeerFromStatistics("veth0")).To(Equal(peer))
+			})
+		})
+
+		It("finds nothing for what is no veth, or not there", func() {
+			inside(host, func() {
+				_, _, err := link.FindVeth("lo")
+				Expect(err).To(MatchError(ContainSubstring("not veth")))
+				_, _, err = link.FindVeth("nothing")
+				Expect(err).To(MatchError(link.ErrNotFound))
+				_, err = link.PeerFromStatistics("lo")
+				Expect(err).To(MatchError(ContainSubstring("lo")))
+				_, err = link.PeerFromStatistics("nothing")
+				Expect(err).To(MatchError(unix.ENODEV))
+			})
+		})
+	})
+
 	Describe("Delete", func() {
 		It("deletes by name and by index, and does not mind when there is nothing", func() {
 			inside(host, func() {

@@ -11,7 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/containernetworking/plugins/pkg/ip"
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
 // plan is what an attachment should look like.
@@ -26,8 +26,8 @@ func (c *Config) plan() plan {
 		ingress: newShaper(l.IngressRate, l.IngressBurst),
 		egress:  newShaper(l.EgressRate, l.EgressBurst),
 	}
-	for _, subnet := range append(l.ShapedSubnets, l.UnshapedSubnets...) {
-		if network := ip.UnmappedNetwork((*net.IPNet)(&subnet)); network != nil {
+	for _, given := range append(l.ShapedSubnets, l.UnshapedSubnets...) {
+		if network := subnet.Unmapped((*net.IPNet)(&given)); network != nil {
 			p.traffic.subnets = append(p.traffic.subnets, *network)
 		}
 	}

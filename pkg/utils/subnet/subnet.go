@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package subnet is arithmetic with subnets for what pkg/ip is too heavy for: it
+// brings masquerading, and with that two netfilter libraries, into an executable.
+package subnet
+
+import "net"
+
+// Of returns the network of ipn, that is, a copy without host bits, or nil when
+// ipn is not valid.
+func Of(ipn *net.IPNet) *net.IPNet {
+	if ipn == nil {
+		return nil
+	}
+	first := ipn.IP.Mask(ipn.Mask)
+	if len(first) == 0 {
+		return nil
+	}
+	return &net.IPNet{IP: first, Mask: append(net.IPMask(nil), ipn.Mask...)}
+}
+
+// Unmapped is Of, but makes one of IPv4 out of one in the form of IPv6, such as
+// ::ffff:10.9.0.0/112.
+func Unmapped(ipn *net.IPNet) *net.IPNet {
+	network := Of(ipn)
+	if network == nil {
+		return nil
+	}
+	if v4 := network.IP.To4(); v4 != nil && len(network.Mask) == net.IPv6len {
+		return &net.IPNet{IP: v4, Mask: network.Mask[net.IPv6len-net.IPv4len:]}
+	}
+	return network
+}
