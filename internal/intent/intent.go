@@ -71,7 +71,7 @@ func New(req *plugin.Request, content any) (Intent, error) {
 	netns, err := absolute(req.Netns.Path())
 	return Intent{
 		Version: version, Network: req.Network, Container: req.ContainerID, Interface: req.IfName,
-		Netns: netns, Inode: inode(netns), Boot: boot(), Content: encoded,
+		Netns: netns, Inode: ns.InodeAt(netns), Boot: boot(), Content: encoded,
 	}, err
 }
 
@@ -95,7 +95,7 @@ func (i Intent) Gone() bool {
 	if i.Boot != boot() {
 		return true
 	}
-	return i.Netns != "" && i.Inode != 0 && inode(i.Netns) != i.Inode
+	return i.Netns != "" && i.Inode != 0 && ns.InodeAt(i.Netns) != i.Inode
 }
 
 // Enters tells whether the request is for the namespace that the intent is about,
@@ -103,15 +103,6 @@ func (i Intent) Gone() bool {
 func (i Intent) Enters(req *plugin.Request) bool {
 	var stat unix.Stat_t
 	return req.Netns.Present() && i.Boot == boot() && unix.Fstat(int(req.Netns.NS().Fd()), &stat) == nil && stat.Ino == i.Inode
-}
-
-// inode returns the number of a network namespace, or 0 if there is none at path.
-func inode(path string) uint64 {
-	var stat unix.Stat_t
-	if path == "" || ns.IsNSorErr(path) != nil || unix.Stat(path, &stat) != nil {
-		return 0
-	}
-	return stat.Ino
 }
 
 func boot() string {
@@ -144,7 +135,7 @@ func (s Store) host() string {
 	if s.pinned != "" {
 		return s.pinned
 	}
-	return fmt.Sprint(inode("/proc/thread-self/ns/net")) + ":"
+	return fmt.Sprint(ns.InodeAt("/proc/thread-self/ns/net")) + ":"
 }
 
 // file returns where the intent of the owner with a comment is.

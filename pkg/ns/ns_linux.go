@@ -106,6 +106,16 @@ func SameAsCurrent(path string) (bool, error) {
 	return current.Dev == other.Dev && current.Ino == other.Ino, nil
 }
 
+// InodeAt returns the inode number of the network namespace at path, or 0 if there
+// is none.
+func InodeAt(path string) uint64 {
+	var stat unix.Stat_t
+	if path == "" || IsNSorErr(path) != nil || unix.Stat(path, &stat) != nil {
+		return 0
+	}
+	return stat.Ino
+}
+
 func (n *netNS) Path() string { return n.path }
 
 func (n *netNS) Fd() uintptr { return n.file.Fd() }

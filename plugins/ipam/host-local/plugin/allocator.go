@@ -73,11 +73,17 @@ func (a *allocator) exactly(n int, set RangeSet, ip netip.Addr) (assignment, err
 	if isGateway(ip, r, a.sets) {
 		return assignment{}, fmt.Errorf("requested ip %s is subnet's gateway", ip)
 	}
-	reserved, err := a.reserve(n, ip)
-	if err == nil && !reserved {
+	found, err := a.orReclaimed(func() (assignment, error) {
+		reserved, err := a.reserve(n, ip)
+		if !reserved {
+			return assignment{}, err
+		}
+		return assignment{ip, r}, err
+	})
+	if err == nil && !found.ip.IsValid() {
 		err = fmt.Errorf("requested IP address %s is not available in range set %s", ip, set)
 	}
-	return assignment{ip, r}, err
+	return found, err
 }
 
 // next reserves the first free address behind the one the set gave out last.
@@ -86,17 +92,25 @@ func (a *allocator) next(n int, set RangeSet) (assignment, error) {
 	if err != nil {
 		logf("Error retrieving last reserved ip: %v", err)
 	}
-	found, err := a.search(n, set, last)
-	if err != nil || found.ip.IsValid() {
-		return found, err
-	}
-	// Perhaps some addresses are only blocked by what a crash left.
-	freed, err := a.store.scan(none)
-	if err == nil && freed > 0 {
-		found, err = a.search(n, set, last)
-	}
+	found, err := a.orReclaimed(func() (assignment, error) { return a.search(n, set, last) })
 	if err == nil && !found.ip.IsValid() {
 		err = plugin.WithCode(types.ErrTryAgainLater, noneAvailable(set, a.store.directory))
+	}
+	return found, err
+}
+
+// orReclaimed tries again what found no address as long as some can be freed that
+// nobody has.
+func (a *allocator) orReclaimed(try func() (assignment, error)) (assignment, error) {
+	found, err := try()
+	for _, reclaim := range a.store.reclaims() {
+		if err != nil || found.ip.IsValid() {
+			break
+		}
+		var freed int
+		if freed, err = reclaim(); err == nil && freed > 0 {
+			found, err = try()
+		}
 	}
 	return found, err
 }

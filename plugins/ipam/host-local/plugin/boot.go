@@ -38,9 +38,10 @@ type boot struct {
 	machine string // empty: not known
 }
 
-func (h host) boot() boot {
-	return boot{id: firstLine(h.bootID), machine: h.machine()}
-}
+func (h host) boot() boot { return boot{id: h.runningID(), machine: h.machine()} }
+
+// runningID returns the id of the boot that is going on, or nothing.
+func (h host) runningID() string { return firstLine(h.bootID) }
 
 // machine returns the machine's id, or its name where it has none (Alpine Linux).
 // An image that is to get an id when it is first started may have a certain word in
@@ -55,9 +56,6 @@ func (h host) machine() string {
 	}
 	return "name:" + name
 }
-
-// running tells whether b is the boot that is going on; or neither is known.
-func (h host) running(b boot) bool { return firstLine(h.bootID) == b.id }
 
 func parseBoot(record string) boot {
 	id, machine, _ := strings.Cut(record, " ")

@@ -190,8 +190,7 @@ var _ = Describe("reservations of earlier boots", func() {
 		if !now.certain() {
 			Skip("this system has no boot id or no machine id")
 		}
-		Expect(thisHost().running(now)).To(BeTrue())
-		Expect(thisHost().running(boot{})).To(BeFalse())
+		Expect(thisHost().runningID()).To(Equal(now.id))
 		Expect(now.restartOf(boot{"x", now.machine})).To(BeTrue())
 		started, ok := thisHost().started(time.Now())
 		Expect(ok).To(BeTrue())

@@ -35,6 +35,16 @@
 // when something else makes the index be rebuilt, as every GC does. Only reading
 // all files would show it, for each container that is new.
 //
+// # Containers without a DEL
+//
+// ADD notes the inode number of CNI_NETNS and the boot id in the owner's link, in front
+// of the files. Only what was noted in this boot, that is, on this machine, counts.
+// When there is no other address, those of owners whose namespace is gone are freed:
+// one in which no thread of the machine is, which is mounted in no mount namespace,
+// and of which no process has a descriptor. The number of a namespace may be used again.
+// Then it is alive, as far as can be told, and the addresses stay. A reservation
+// that is younger than the link is not what the link is about.
+//
 // # Cooldown
 //
 // With "cooldown", an address that DEL or GC has released is not assigned again for

@@ -46,6 +46,7 @@ func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, er
 		return nil, err
 	}
 	defer s.Close()
+	s.home = homeAt(req.Raw.Netns, s.bootID)
 	a := allocator{
 		store:     s,
 		undo:      req.Undo,

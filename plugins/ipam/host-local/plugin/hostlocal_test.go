@@ -178,7 +178,7 @@ var _ = Describe("host-local", func() {
 
 			It("takes requests of all kinds", func() {
 				conf := config(`"ranges":[[{"subnet":"10.1.2.0/24"}],[{"subnet":"2001:db8:1::/64"}]]`, `"runtimeConfig":{"ips":["2001:db8:1::5/64"]}`)
-				result := mustAdd(attachment{"a", "eth0", "IgnoreUnknown=1;IP=10.1.2.9/16;K8S_POD_NAME=x"}, conf)
+				result := mustAdd(attachment{id: "a", ifName: "eth0", args: "IgnoreUnknown=1;IP=10.1.2.9/16;K8S_POD_NAME=x"}, conf)
 				Expect(addressesOf(result)).To(Equal([]string{"10.1.2.9", "2001:db8:1::5"}))
 				Expect(result.IPs[0].Address.String()).To(Equal("10.1.2.9/24"))
 			})
@@ -269,7 +269,7 @@ var _ = Describe("host-local", func() {
 		func(change func(string) string) {
 			conf := single()
 			mustAdd(a, conf)
-			Expect(call("DEL", attachment{"a", "eth0", "IP=x;=;y"}, change(conf))).To(BeEmpty())
+			Expect(call("DEL", attachment{id: "a", ifName: "eth0", args: "IP=x;=;y"}, change(conf))).To(BeEmpty())
 			Expect(reservationsIn(dir)).To(BeEmpty())
 		},
 		Entry("other ranges", func(conf string) string { return strings.ReplaceAll(conf, "10.1.2.0/24", "10.9.0.0/16") }),

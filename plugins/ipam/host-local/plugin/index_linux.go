@@ -25,7 +25,7 @@ const (
 
 	// maxTarget is what every file system takes as the target of a link; XFS has
 	// the lowest limit, 1024.
-	maxTarget = 1000
+	maxTarget = 900 // and a home
 
 	// stampAge puts stamps into the past, further than the coarsest time stamps
 	// of file systems in use, so that they never equal the present.
@@ -73,15 +73,35 @@ func (x index) files(owner string) ([]string, error) {
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case target == manyFiles:
+	case strings.HasSuffix(target, manyFiles):
 		return nil, errNotIndexed
 	}
-	return strings.Split(target, "/"), nil
+	_, names := parseTarget(target)
+	return names, nil
 }
 
-// set records the names of owner's files.
-func (x index) set(owner string, names []string) error {
-	return replaceLink(x.link(owner), linkTarget(names))
+// set records the names of owner's files, and their home unless it is empty.
+func (x index) set(owner string, names []string, home string) error {
+	target := linkTarget(names)
+	if home != "" && target != "" {
+		target = home + "/" + target
+	}
+	return replaceLink(x.link(owner), target)
+}
+
+// home returns the home that owner's files were written for, and when that was
+// noted; an empty one if it is not known.
+func (x index) home(owner string) (string, time.Time) {
+	info, err := os.Lstat(x.link(owner))
+	if err != nil {
+		return "", time.Time{}
+	}
+	target, err := os.Readlink(x.link(owner))
+	if err != nil {
+		return "", time.Time{}
+	}
+	home, _ := parseTarget(target)
+	return home, info.ModTime()
 }
 
 func (x index) link(owner string) string { return filepath.Join(x.dir, linkName(owner)) }
@@ -97,6 +117,15 @@ func linkTarget(names []string) string {
 		return manyFiles
 	}
 	return target
+}
+
+// parseTarget is the inverse of what set writes.
+func parseTarget(target string) (home string, names []string) {
+	names = strings.Split(target, "/")
+	if isHome(names[0]) {
+		return names[0], names[1:]
+	}
+	return "", names
 }
 
 // replaceLink makes path a symbolic link to target, or removes it if there is
@@ -151,7 +180,7 @@ func (x index) rebuild(now boot, files map[string][]string) error {
 		if name == bootLink {
 			continue
 		}
-		if target, err := os.Readlink(path); err == nil && target == want[name] {
+		if target, err := os.Readlink(path); err == nil && saysSame(target, want[name]) {
 			delete(want, name)
 		} else if err := os.RemoveAll(path); err != nil {
 			return err
@@ -163,6 +192,13 @@ func (x index) rebuild(now boot, files map[string][]string) error {
 		}
 	}
 	return nil
+}
+
+// saysSame tells whether a link lists the files that it should. What their home is
+// cannot be found out any more.
+func saysSame(target, want string) bool {
+	_, names := parseTarget(target)
+	return strings.Join(names, "/") == want
 }
 
 // remove removes the index as a whole. Whoever is about to write to it, because

@@ -4,7 +4,10 @@
 
 package hostlocal
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 var errNotIndexed = errors.New("not in the index")
 
@@ -20,6 +23,7 @@ func (index) stamp() error                            { return nil }
 func (index) remove() error                           { return nil }
 func (index) files(string) ([]string, error)          { return nil, errNotIndexed }
 func (index) lists(reservation) bool                  { return false }
-func (index) set(string, []string) error              { return nil }
+func (index) set(string, []string, string) error      { return nil }
+func (index) home(string) (string, time.Time)         { return "", time.Time{} }
 func (index) rebuild(boot, map[string][]string) error { return nil }
 func (index) boot() boot                              { return boot{} }

@@ -4,6 +4,7 @@ package hostlocal
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -45,7 +46,7 @@ func (b executable) spec(verb string, a attachment, conf string) killpoint.Spec 
 		Path: string(b),
 		Env: []string{
 			"CNI_COMMAND=" + verb, "CNI_CONTAINERID=" + a.id, "CNI_IFNAME=" + a.ifName, "CNI_ARGS=" + a.args,
-			"CNI_NETNS=/some/where", "CNI_PATH=/nowhere",
+			"CNI_NETNS=" + cmp.Or(a.netns, "/some/where"), "CNI_PATH=/nowhere",
 		},
 		Stdin: []byte(conf),
 	}

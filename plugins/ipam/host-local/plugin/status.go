@@ -21,18 +21,27 @@ func (d directory) full(sets []RangeSet) ([]RangeSet, error) {
 	if full := fullSets(sets, addresses(names)); len(full) == 0 {
 		return nil, nil
 	}
-	// An ADD would free what a crash or an earlier boot has left. A runtime that
-	// hears that we are full may never send that ADD.
+	// An ADD would free what nobody has. A runtime that hears that we are full may
+	// never send that ADD.
 	s, err := d.open()
 	if err != nil {
 		return nil, ignoreAbsent(err)
 	}
 	defer s.Close()
-	if _, err := s.scan(none); err != nil {
-		return nil, err
+	full := sets
+	for _, reclaim := range s.reclaims() {
+		if _, err := reclaim(); err != nil {
+			return nil, err
+		}
+		taken, err := s.taken()
+		if err != nil {
+			return nil, err
+		}
+		if full = fullSets(sets, taken); len(full) == 0 {
+			return nil, nil
+		}
 	}
-	taken, err := s.taken()
-	return fullSets(sets, taken), err
+	return full, nil
 }
 
 func fullSets(sets []RangeSet, taken map[netip.Addr]bool) []RangeSet {

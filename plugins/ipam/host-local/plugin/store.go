@@ -26,6 +26,8 @@ type store struct {
 	directory
 	lock     *os.File
 	readOnly bool
+	bootID   string // of the boot that is going on; empty: not known
+	home     string // of the container that addresses are reserved for
 	index    index
 	indexed  bool                // the index says what is in the directory
 	changed  bool                // the index has to be stamped
@@ -44,7 +46,8 @@ func (s *store) Close() {
 // boots are gone.
 func (s *store) settle() error {
 	recorded := s.index.boot()
-	if s.indexed && s.host.running(recorded) {
+	s.bootID = s.host.runningID()
+	if s.indexed && recorded.id == s.bootID {
 		return nil
 	}
 	_, err := s.scan(s.leftover(recorded, s.host.boot()))
@@ -223,14 +226,15 @@ func (s *store) record(owner, name string, reserved bool) {
 	s.changed = true
 	names, err := s.filesOf(owner)
 	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
+	var home string
 	if reserved {
-		names = append(names, name)
+		names, home = append(names, name), s.home
 	}
 	if s.scanned != nil {
 		s.scanned[owner] = names
 	}
 	if err == nil && s.indexed {
-		err = s.index.set(owner, names)
+		err = s.index.set(owner, names, home)
 	}
 	s.indexed = s.indexed && err == nil
 	s.note(err)

@@ -4,6 +4,7 @@ package hostlocal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,6 +46,7 @@ func TestHostLocal(t *testing.T) {
 type attachment struct {
 	id, ifName string
 	args       string // CNI_ARGS
+	netns      string // none, if it is not said
 }
 
 func container(id string) attachment { return attachment{id: id, ifName: "eth0"} }
@@ -59,7 +61,7 @@ func call(verb string, a attachment, conf string) (string, error) {
 func (a attachment) cmdArgs(conf string) *skel.CmdArgs {
 	return &skel.CmdArgs{
 		ContainerID: a.id,
-		Netns:       "/some/where",
+		Netns:       cmp.Or(a.netns, "/some/where"),
 		IfName:      a.ifName,
 		Args:        a.args,
 		Path:        "/nowhere",

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostlocal
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+)
+
+// reclaims returns what frees addresses that nobody has, for when there is no
+// other, the cheap first. Each says how many it has freed.
+func (s *store) reclaims() []func() (int, error) {
+	return []func() (int, error){
+		func() (int, error) { return s.scan(none) }, // what a crash has left empty
+		s.reclaim,
+	}
+}
+
+// reclaim frees the addresses of containers that no DEL came for: those whose
+// network namespace does not exist any more. All files have been read.
+func (s *store) reclaim() (freed int, err error) {
+	homes := map[string]uint64{}
+	for owner := range s.scanned {
+		if netns := s.netnsOf(owner); netns != 0 {
+			homes[owner] = netns
+		}
+	}
+	lost, err := homeless(homes)
+	if err != nil {
+		logf("network %s: addresses of containers that are gone, if there are any, stay reserved: %v", s.network, err)
+		return 0, nil
+	}
+	var errs []error
+	for _, owner := range lost {
+		containerID, ifName, _ := parseOwner(owner)
+		for _, name := range slices.Clone(s.scanned[owner]) {
+			logf("network %s: freed %s, which interface %s of container %s had: there is no network namespace of it any more", s.network, name, ifName, containerID)
+			errs = append(errs, s.retire(name, owner))
+			freed++
+		}
+	}
+	return freed, errors.Join(errs...)
+}
+
+// netnsOf returns the number of the network namespace that owner's addresses were
+// reserved for, or 0. What somebody has written since, who does not note it, may
+// be for another one.
+func (s *store) netnsOf(owner string) uint64 {
+	home, noted := s.index.home(owner)
+	netns := netnsIn(home, s.bootID)
+	if netns == 0 || !(reservation{owner: owner}).ofContainer() {
+		return 0
+	}
+	for _, name := range s.scanned[owner] {
+		info, err := os.Lstat(s.file(name))
+		if err != nil || info.ModTime().After(noted) {
+			return 0
+		}
+	}
+	return netns
+}
+
+// homeless returns the owners whose network namespaces do not exist.
+func homeless(homes map[string]uint64) ([]string, error) {
+	mounted, err := mountedNetns("self")
+	if err != nil {
+		return nil, err
+	}
+	// Most runtimes mount the namespaces of containers, so that this is mostly all.
+	maps.DeleteFunc(homes, func(_ string, netns uint64) bool { return mounted[netns] })
+	if len(homes) == 0 {
+		return nil, nil
+	}
+	live, err := liveNetns()
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(homes, func(_ string, netns uint64) bool { return live[netns] })
+	return slices.Sorted(maps.Keys(homes)), nil
+}
+
+// A home is the network namespace that CNI_NETNS names in an ADD, in a boot of one
+// machine: machines may share the directory. It is written "net:[<inode>]@<boot id>".
+const homePrefix = "net:["
+
+func isHome(text string) bool { return strings.HasPrefix(text, homePrefix) }
+
+// homeAt returns the home at a path, or nothing if there is none.
+func homeAt(path, bootID string) string {
+	netns := ns.InodeAt(path)
+	if netns == 0 || bootID == "" {
+		return ""
+	}
+	return homePrefix + strconv.FormatUint(netns, 10) + "]@" + bootID
+}
+
+// netnsIn returns the inode number in a home of this boot, or 0.
+func netnsIn(home, bootID string) uint64 {
+	netns, ok := strings.CutSuffix(home, "@"+bootID)
+	if !ok {
+		return 0
+	}
+	return parseNetns(netns)
+}
+
+// parseNetns returns the inode number in "net:[<inode>]", as /proc has it, too; 0 is none.
+func parseNetns(text string) uint64 {
+	number, named := strings.CutPrefix(text, homePrefix)
+	number, ok := strings.CutSuffix(number, "]")
+	netns, err := strconv.ParseUint(number, 10, 64)
+	if !named || !ok || err != nil {
+		return 0
+	}
+	return netns
+}

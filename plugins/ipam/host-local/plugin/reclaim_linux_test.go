@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostlocal
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+var _ = Describe("a range that is full", func() {
+	var dataDir, conf string // 10.1.2.2 and 10.1.2.3
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), "root")
+		if _, err := liveNetns(); err != nil {
+			Skip("needs to see all processes: " + err.Error())
+		}
+		dataDir = GinkgoT().TempDir()
+		conf = configOf("1.1.0", dataDir, `"subnet":"10.1.2.0/29","rangeEnd":"10.1.2.3"`)
+	})
+
+	// alive makes a container with a network namespace that is mounted at a path.
+	alive := func(id string) attachment {
+		GinkgoHelper()
+		netns, err := testutils.NewNS()
+		Expect(err).NotTo(HaveOccurred())
+		path := netns.Path()
+		Expect(netns.Close()).To(Succeed())
+		DeferCleanup(func() { forget(path) })
+		return attachment{id: id, ifName: "eth0", netns: path}
+	}
+	fill := func() (a, b attachment) {
+		GinkgoHelper()
+		a, b = alive("a"), alive("b")
+		Expect(addressesOf(mustAdd(a, conf))).To(Equal([]string{"10.1.2.2"}))
+		Expect(addressesOf(mustAdd(b, conf))).To(Equal([]string{"10.1.2.3"}))
+		return a, b
+	}
+	expectFull := func() {
+		GinkgoHelper()
+		_, err := addTo(container("another"), conf)
+		Expect(err).To(MatchError(ContainSubstring("no IP addresses available in range set: 10.1.2.1-10.1.2.3")))
+		Expect(code(err)).To(Equal(uint(11)))
+		_, err = call("STATUS", attachment{}, conf)
+		Expect(code(err)).To(Equal(uint(50)))
+	}
+	expectReclaimed := func(address string) {
+		GinkgoHelper()
+		Expect(addressesOf(mustAdd(container("new"), conf))).To(Equal([]string{address}))
+	}
+
+	It("has the address of a container whose network namespace is gone", func() {
+		a, b := fill()
+		expectFull()
+		forget(a.netns)
+		said := captureStderr(func() { expectReclaimed("10.1.2.2") })
+		Expect(said).To(Equal("host-local: network net: freed 10.1.2.2, which interface eth0 of container a had: there is no network namespace of it any more\n"))
+		Expect(reservationsIn(filepath.Join(dataDir, "net"))).To(Equal([]string{"10.1.2.2 new\r\neth0", "10.1.2.3 b\r\neth0"}))
+		expectFull()
+		Expect(call("DEL", a, conf)).To(BeEmpty())
+		Expect(call("DEL", b, conf)).To(BeEmpty())
+		Expect(reservationsIn(filepath.Join(dataDir, "net"))).To(Equal([]string{"10.1.2.2 new\r\neth0"}))
+	})
+
+	It("leaves such a container alone as long as there is another address", func() {
+		a := alive("a")
+		mustAdd(a, conf)
+		forget(a.netns)
+		expectReclaimed("10.1.2.3")
+		Expect(reservationsIn(filepath.Join(dataDir, "net"))).To(ContainElement("10.1.2.2 a\r\neth0"))
+	})
+
+	It("has the one that is asked for", func() {
+		_, b := fill()
+		forget(b.netns)
+		Expect(addressesOf(mustAdd(attachment{id: "new", ifName: "eth0", args: "IP=10.1.2.3"}, conf))).To(Equal([]string{"10.1.2.3"}))
+	})
+
+	It("is not full to STATUS", func() {
+		a, _ := fill()
+		forget(a.netns)
+		Expect(call("STATUS", attachment{}, conf)).To(BeEmpty())
+		expectReclaimed("10.1.2.2")
+	})
+
+	It("has all addresses of such a container", func() {
+		conf = configOf("1.1.0", dataDir, `"ranges":[[{"subnet":"10.1.2.0/29","rangeEnd":"10.1.2.3"}],[{"subnet":"fd00::/64"}]]`)
+		a, b := alive("a"), alive("b")
+		mustAdd(a, conf)
+		mustAdd(b, conf)
+		forget(a.netns)
+		Expect(addressesOf(mustAdd(container("new"), conf))).To(Equal([]string{"10.1.2.2", "fd00::4"}))
+		Expect(reservationsIn(filepath.Join(dataDir, "net"))).To(ConsistOf(
+			"10.1.2.2 new\r\neth0", "10.1.2.3 b\r\neth0", "fd00::3 b\r\neth0", "fd00::4 new\r\neth0"))
+	})
+
+	It("keeps what is known when the index is made anew", func() {
+		a, _ := fill()
+		write("somebody\r\neth0", dataDir, "net", "10.9.9.9")
+		forget(a.netns)
+		expectReclaimed("10.1.2.2")
+	})
+
+	DescribeTable("leaves a container alone whose network namespace is kept",
+		func(keep func(netns string) (drop func())) {
+			a, _ := fill()
+			drop := keep(a.netns)
+			forget(a.netns)
+			expectFull()
+			drop()
+			expectReclaimed("10.1.2.2")
+		},
+		Entry("by a process", func(netns string) func() { return start("nsenter", "--net="+netns, "sleep", "1000") }),
+		Entry("by a mount elsewhere", func(netns string) func() {
+			kept := filepath.Join(dataDir, "kept")
+			write("", kept)
+			return start("unshare", "--mount", "--propagation", "private", "sh", "-c", "mount --bind "+netns+" "+kept+" && exec sleep 1000")
+		}),
+		Entry("by a thread", keepInThread),
+		Entry("by a descriptor", func(netns string) func() {
+			file, err := os.Open(netns)
+			Expect(err).NotTo(HaveOccurred())
+			return func() { Expect(file.Close()).To(Succeed()) }
+		}),
+	)
+
+	DescribeTable("leaves a container alone of which it is not sure",
+		func(change func(a attachment)) {
+			a, _ := fill()
+			change(a)
+			forget(a.netns)
+			expectFull()
+		},
+		Entry("since another program has reserved the address again", func(attachment) {
+			file := filepath.Join(dataDir, "net", "10.1.2.2")
+			Expect(os.Remove(file)).To(Succeed())
+			write("a\r\neth0", file)
+			age(-time.Second, file) // file systems tell the time in steps
+		}),
+		Entry("since it is on another machine", func(a attachment) {
+			index, owner := newIndex(dataDir, "net"), ownerOf(a.id, a.ifName)
+			home, _ := index.home(owner)
+			elsewhere := strings.Replace(home, thisHost().runningID(), "d0ff6f5c-1111-4222-8333-444455556666", 1)
+			Expect(elsewhere).NotTo(Equal(home))
+			Expect(index.set(owner, []string{"10.1.2.2"}, elsewhere)).To(Succeed())
+			Expect(index.stamp()).To(Succeed())
+		}),
+		Entry("since the index is gone", func(attachment) { Expect(os.RemoveAll(filepath.Join(dataDir, indexName))).To(Succeed()) }),
+		Entry("since it never had a namespace that is one", func(a attachment) {
+			Expect(call("DEL", a, conf)).To(BeEmpty())
+			a.netns = ""
+			mustAdd(a, conf)
+		}),
+		Entry("since it has a new one", func(a attachment) {
+			Expect(call("DEL", a, conf)).To(BeEmpty())
+			mustAdd(alive("a"), conf)
+		}),
+	)
+
+	It("frees nothing from where not all processes are seen", func() {
+		a, _ := fill()
+		forget(a.netns)
+		ours, err := os.Executable()
+		Expect(err).NotTo(HaveOccurred())
+		inside := executable(ours).command("ADD", container("new"), conf)
+		cmd := exec.Command("unshare", "--pid", "--fork", "--mount-proc", ours)
+		cmd.Env, cmd.Stdin = inside.Env, inside.Stdin
+		said, err := cmd.CombinedOutput()
+		Expect(err).To(HaveOccurred())
+		Expect(string(said)).To(And(ContainSubstring("not all processes of this machine can be seen"), ContainSubstring("no IP addresses available")))
+		expectReclaimed("10.1.2.2")
+	})
+})
+
+// forget takes a network namespace from its path.
+func forget(path string) {
+	GinkgoHelper()
+	if _, err := os.Stat(path); err == nil {
+		Expect(unix.Unmount(path, unix.MNT_DETACH)).To(Succeed())
+		Expect(os.Remove(path)).To(Succeed())
+	}
+}
+
+// start starts a program and waits until it has come to its sleep.
+func start(name string, args ...string) (stop func()) {
+	GinkgoHelper()
+	cmd := exec.Command(name, args...)
+	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	Expect(cmd.Start()).To(Succeed())
+	stop = func() {
+		_ = cmd.Process.Kill()
+		_, _ = cmd.Process.Wait()
+	}
+	DeferCleanup(stop)
+	Eventually(func() (string, error) {
+		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(cmd.Process.Pid), "comm"))
+		return string(text), err
+	}).Should(Equal("sleep\n"))
+	return stop
+}
+
+// keepInThread has one thread of this process enter a network namespace.
+func keepInThread(path string) func() {
+	GinkgoHelper()
+	entered, leave := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // and never unlock: it ends with the goroutine
+		netns, err := ns.GetNS(path)
+		if err == nil {
+			err = netns.Set()
+			netns.Close()
+		}
+		entered <- err
+		<-leave
+		close(entered)
+	}()
+	Expect(<-entered).To(Succeed())
+	return func() { close(leave); <-entered }
+}
