@@ -14,6 +14,9 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/internal/intent"
+	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
 // initialPIDNamespace is the inode number of the first of all (PROC_PID_INIT_INO).
@@ -139,3 +142,7 @@ func mountedNetns(pid string) (map[uint64]bool, error) {
 	}
 	return found, nil
 }
+
+// portsLeadTo tells whether portmap still has ports of the host for an attachment.
+// Whoever got its address would get what is sent to them.
+func portsLeadTo(owner plugin.Owner) bool { return intent.Of("portmap").Get(owner) != nil }

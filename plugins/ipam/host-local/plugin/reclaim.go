@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
 // reclaims returns what frees addresses that nobody has, for when there is no
@@ -39,6 +40,10 @@ func (s *store) reclaim() (freed int, err error) {
 	var errs []error
 	for _, owner := range lost {
 		containerID, ifName, _ := parseOwner(owner)
+		if portsLeadTo(plugin.Owner{Network: s.network, ContainerID: containerID, IfName: ifName}) {
+			logf("network %s: %v stay reserved for interface %s of container %s, which is gone: ports of this host still lead there", s.network, s.scanned[owner], ifName, containerID)
+			continue
+		}
 		for _, name := range slices.Clone(s.scanned[owner]) {
 			logf("network %s: freed %s, which interface %s of container %s had: there is no network namespace of it any more", s.network, name, ifName, containerID)
 			errs = append(errs, s.retire(name, owner))

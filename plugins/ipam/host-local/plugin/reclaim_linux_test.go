@@ -15,7 +15,9 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -155,6 +157,14 @@ var _ = Describe("a range that is full", func() {
 			Expect(elsewhere).NotTo(Equal(home))
 			Expect(index.set(owner, []string{"10.1.2.2"}, elsewhere)).To(Succeed())
 			Expect(index.stamp()).To(Succeed())
+		}),
+		Entry("since ports of the host lead to it", func(a attachment) {
+			req := &plugin.Request{Network: "net", ContainerID: a.id, IfName: a.ifName}
+			mappings, err := intent.New(req, "ports")
+			Expect(err).NotTo(HaveOccurred())
+			store := intent.Of("portmap")
+			Expect(store.Put(mappings)).To(Succeed())
+			DeferCleanup(func() { Expect(store.Delete(mappings.Owner())).To(Succeed()) })
 		}),
 		Entry("since the index is gone", func(attachment) { Expect(os.RemoveAll(filepath.Join(dataDir, indexName))).To(Succeed()) }),
 		Entry("since it never had a namespace that is one", func(a attachment) {
