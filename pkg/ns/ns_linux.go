@@ -106,6 +106,15 @@ func SameAsCurrent(path string) (bool, error) {
 	return current.Dev == other.Dev && current.Ino == other.Ino, nil
 }
 
+// Same tells whether two handles are of one network namespace.
+func Same(a, b NetNS) (bool, error) {
+	var first, second unix.Stat_t
+	if err := errors.Join(unix.Fstat(int(a.Fd()), &first), unix.Fstat(int(b.Fd()), &second)); err != nil {
+		return false, fmt.Errorf("compare network namespaces: %w", err)
+	}
+	return first.Dev == second.Dev && first.Ino == second.Ino, nil
+}
+
 // InodeAt returns the inode number of the network namespace at path, or 0 if there
 // is none.
 func InodeAt(path string) uint64 {

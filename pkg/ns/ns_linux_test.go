@@ -426,6 +426,106 @@ var _ = Describe("Ref", func() {
 			return nil
 		})).To(Succeed())
 	})
+
+	Describe("that knows home", func() {
+		var ref ns.Ref
+		var home, there ns.NetNS
+		BeforeEach(func() {
+			if !privileged() {
+				Skip("needs root (or unshare -rmn) to make and enter network namespaces")
+			}
+			var err error
+			home, err = ns.GetCurrentNS()
+			Expect(err).NotTo(HaveOccurred())
+			target := tempNS()
+			there, err = ns.GetNS(target.Path())
+			Expect(err).NotTo(HaveOccurred())
+			Expect(ns.Same(there, target)).To(BeTrue())
+			Expect(ns.Same(there, home)).To(BeFalse())
+			ref = ns.RefFrom(home, there, "somewhere")
+			DeferCleanup(func() { _ = ref.Close() })
+		})
+		expectIn := func(netns ns.NetNS) {
+			GinkgoHelper()
+			want, err := inodeOf(netns)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(currentInode()).To(Equal(want))
+		}
+
+		It("runs inside on the caller's thread, and comes back, time and again", func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			for range 3 {
+				thread := unix.Gettid()
+				failure := errors.New("failure")
+				Expect(ref.Do(func() error {
+					expectIn(there)
+					Expect(unix.Gettid()).To(Equal(thread))
+					return failure
+				})).To(BeIdenticalTo(failure))
+				expectIn(home)
+			}
+		})
+
+		It("comes back when it is nested", func() {
+			Expect(ref.Do(func() error {
+				Expect(ref.Do(func() error { expectIn(there); return nil })).To(Succeed())
+				expectIn(there)
+				return nil
+			})).To(Succeed())
+			expectIn(home)
+		})
+
+		It("serves many at once", func() {
+			var all sync.WaitGroup
+			for range 20 {
+				all.Go(func() {
+					defer GinkgoRecover()
+					for range 50 {
+						Expect(ref.Do(func() error { expectIn(there); return nil })).To(Succeed())
+						expectIn(home)
+					}
+				})
+			}
+			all.Wait()
+		})
+
+		It("comes back from a panic and from Goexit", func() {
+			Expect(func() { _ = ref.Do(func() error { panic("inside") }) }).To(PanicWith("inside"))
+			expectIn(home)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_ = ref.Do(func() error { runtime.Goexit(); return nil })
+			}()
+			<-ended
+			Expect(ref.Do(func() error { expectIn(there); return nil })).To(Succeed())
+			expectIn(home)
+		})
+
+		It("says that it is closed, and stays", func() {
+			Expect(there.Close()).To(Succeed())
+			Expect(ref.Do(func() error { panic("must not run") })).To(MatchError(os.ErrClosed))
+			expectIn(home)
+		})
+
+		It("closes both", func() {
+			Expect(ref.Close()).To(Succeed())
+			Expect(home.Set()).To(MatchError(os.ErrClosed))
+			Expect(there.Set()).To(MatchError(os.ErrClosed))
+		})
+
+		It("does not go on where it should not be", func() {
+			Expect(home.Close()).To(Succeed())
+			ended := make(chan any)
+			go func() { // whose thread ends with it, in the wrong namespace
+				defer func() { ended <- recover() }()
+				_ = ref.Do(func() error { return nil })
+				ended <- "came back"
+			}()
+			Expect(<-ended).To(MatchError(ContainSubstring("come back from the network namespace")))
+		})
+	})
 })
 
 // innerRun marks the run of this suite in a user namespace.

@@ -25,5 +25,8 @@ func TempNetNS() (NetNS, error) { return nil, errors.ErrUnsupported }
 // SameAsCurrent returns false.
 func SameAsCurrent(string) (bool, error) { return false, nil }
 
+// Same returns false.
+func Same(NetNS, NetNS) (bool, error) { return false, nil }
+
 // InodeAt returns 0.
 func InodeAt(string) uint64 { return 0 }

@@ -2,7 +2,12 @@
 
 package ns
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+)
 
 // ErrAbsent is what Ref.Do returns when there is no namespace to enter.
 var ErrAbsent = errors.New("the network namespace does not exist")
@@ -12,6 +17,7 @@ var ErrAbsent = errors.New("the network namespace does not exist")
 type Ref struct {
 	netns NetNS
 	path  string
+	trip  *trip // how to get there and back, if that is known
 }
 
 // OpenRef opens the namespace at path. An empty path, a path where nothing is
@@ -33,7 +39,13 @@ func OpenRef(path string) (Ref, error) {
 
 // RefTo returns a Ref to netns, which may be nil, as found at path. Closing
 // the Ref closes netns.
-func RefTo(netns NetNS, path string) Ref { return Ref{netns, path} }
+func RefTo(netns NetNS, path string) Ref { return Ref{netns: netns, path: path} }
+
+// RefFrom is RefTo for who knows home, the namespace that all threads of the process
+// are in: Do goes there and back on the caller's thread. Closing the Ref closes both.
+func RefFrom(home, netns NetNS, path string) Ref {
+	return Ref{netns: netns, path: path, trip: &trip{there: netns, home: home}}
+}
 
 // Present tells whether there is a namespace.
 func (r Ref) Present() bool { return r.netns != nil }
@@ -49,6 +61,9 @@ func (r Ref) Do(fn func() error) error {
 	if r.netns == nil {
 		return ErrAbsent
 	}
+	if r.trip != nil && r.trip.away.CompareAndSwap(false, true) {
+		return r.trip.do(fn)
+	}
 	if own, ok := r.netns.(interface{ inside(func() error) error }); ok {
 		return own.inside(fn)
 	}
@@ -60,5 +75,40 @@ func (r Ref) Close() error {
 	if r.netns == nil {
 		return nil
 	}
-	return r.netns.Close()
+	err := r.netns.Close()
+	if r.trip != nil {
+		err = errors.Join(err, r.trip.home.Close())
+	}
+	return err
+}
+
+// trip goes to a namespace and back on the calling goroutine's thread. That saves
+// the goroutine of NetNS.Do, whose stack has to grow first, and opening home.
+type trip struct {
+	there, home NetNS
+	away        atomic.Bool // somebody is there: perhaps the caller, whose home it is not
+}
+
+func (t *trip) do(fn func() error) error {
+	runtime.LockOSThread()
+	if err := t.there.Set(); err != nil {
+		t.end()
+		return err
+	}
+	defer t.comeBack()
+	return fn()
+}
+
+// comeBack panics rather than let its caller go on in the wrong namespace. The kernel
+// has no reason to refuse it.
+func (t *trip) comeBack() {
+	if err := t.home.Set(); err != nil {
+		panic(fmt.Errorf("come back from the network namespace %q: %w", t.there.Path(), err))
+	}
+	t.end()
+}
+
+func (t *trip) end() {
+	t.away.Store(false)
+	runtime.UnlockOSThread()
 }

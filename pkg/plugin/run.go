@@ -453,24 +453,31 @@ func (c command) openNetns(args *skel.CmdArgs, req *Request) error {
 		req.Netns = ns.RefTo(nil, args.Netns)
 		return nil
 	}
-	same, err := sameNetns(args)
-	if err != nil {
-		return err
-	}
-	if same {
-		return Errorf(types.ErrInvalidNetNS,
-			"CNI_NETNS: plugin's netns and netns from CNI_NETNS should not be the same (%s)", args.Netns)
-	}
-	args.NetnsOverride = "1" // skel asks the same question again, after the work is done
 	if c.IPAM == IsIPAM {
-		return nil
+		same, err := sameNetns(args)
+		return refuseOwn(args, same, err)
 	}
-	handle, err := ns.GetNS(args.Netns)
+	netns, err := ns.GetNS(args.Netns)
 	if err != nil {
 		return Errorf(types.ErrInvalidNetNS, "CNI_NETNS: open the network namespace %q: %w", args.Netns, err)
 	}
-	req.Netns = ns.RefTo(handle, args.Netns)
-	return nil
+	home, err := ns.GetCurrentNS()
+	if err != nil {
+		return errors.Join(err, netns.Close())
+	}
+	req.Netns = ns.RefFrom(home, netns, args.Netns)
+	same, err := ns.Same(home, netns)
+	return refuseOwn(args, same && !overridden(args), err)
+}
+
+// refuseOwn returns an error if the container's namespace is our own.
+func refuseOwn(args *skel.CmdArgs, same bool, err error) error {
+	if err == nil && same {
+		err = Errorf(types.ErrInvalidNetNS,
+			"CNI_NETNS: plugin's netns and netns from CNI_NETNS should not be the same (%s)", args.Netns)
+	}
+	args.NetnsOverride = "1" // skel asks the same question again, after the work is done
+	return err
 }
 
 // foreignNetns tells whether CNI_NETNS is not for us to open: the plugin says so,
@@ -493,10 +500,15 @@ func (c command) netnsToLeave(args *skel.CmdArgs) (ns.Ref, error) {
 }
 
 func sameNetns(args *skel.CmdArgs) (bool, error) {
-	if args.NetnsOverride == "1" || strings.EqualFold(args.NetnsOverride, "true") || args.Netns == "" {
+	if overridden(args) || args.Netns == "" {
 		return false, nil
 	}
 	return ns.SameAsCurrent(args.Netns)
+}
+
+// overridden tells whether the runtime says that the container's namespace may be our own.
+func overridden(args *skel.CmdArgs) bool {
+	return args.NetnsOverride == "1" || strings.EqualFold(args.NetnsOverride, "true")
 }
 
 // protect runs fn and turns a panic into an error: no input may end in a stack
