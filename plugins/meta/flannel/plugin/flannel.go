@@ -27,7 +27,8 @@ var Plugin = plugin.New(plugin.Definition[Config]{
 })
 
 // add has the delegate make the interface. The record of it is written before,
-// and taken back together with what the delegate did.
+// and taken back together with what the delegate did. The result is in the version
+// that the delegate is told, which may be one where the configuration has none.
 func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
 	env, err := readSubnetEnv(c.subnetFile())
 	if err != nil {
@@ -37,6 +38,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err != nil {
 		return nil, err
 	}
+	c.CNIVersion = text(wanted.config, "cniVersion")
 	if err := wanted.Locate(); err != nil {
 		return nil, err
 	}

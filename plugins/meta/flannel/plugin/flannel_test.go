@@ -5,6 +5,7 @@
 package flannel
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -69,16 +70,17 @@ func (n node) write(record, text string) {
 }
 
 // fake puts a delegate called "fake" among the plugins. It notes how it was
-// called and with what, and fails at the commands for which it was told to.
-func (n node) fake() {
+// called and with what, answers ADD with result, and fails at the commands for
+// which it was told to.
+func (n node) fake(result string) {
 	GinkgoHelper()
 	script := fmt.Sprintf(`#!/bin/sh
 cd '%s' || exit 3
 cat >"input.$CNI_COMMAND"
 echo "$CNI_COMMAND $CNI_CONTAINERID $CNI_IFNAME $CNI_NETNS" >>calls
 [ ! -e "fail.$CNI_COMMAND" ] || { echo '{"code": 123, "msg": "not today"}'; exit 1; }
-[ "$CNI_COMMAND" != ADD ] || echo '{"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", "sandbox": "/x"}]}'
-`, n.dir)
+[ "$CNI_COMMAND" != ADD ] || echo '%s'
+`, n.dir, result)
 	Expect(os.WriteFile(filepath.Join(n.dir, "fake"), []byte(script), 0o755)).To(Succeed())
 	GinkgoT().Setenv("CNI_PATH", n.dir)
 }
@@ -106,7 +108,20 @@ func (n node) input(verb string) string {
 	return string(text)
 }
 
-const overFake = `,"delegate":{"type":"fake"}`
+const (
+	overFake   = `,"delegate":{"type":"fake"}`
+	fakeResult = `{"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", "sandbox": "/x"}]}`
+)
+
+// versionOf returns the cniVersion of a configuration or result.
+func versionOf(text string) string {
+	GinkgoHelper()
+	var stated struct {
+		CNIVersion string `json:"cniVersion"`
+	}
+	Expect(json.Unmarshal([]byte(text), &stated)).To(Succeed())
+	return stated.CNIVersion
+}
 
 var _ = Describe("packets", func() {
 	DescribeTable("reach containers of the node and the host",
@@ -195,7 +210,7 @@ var _ = Describe("the delegate", func() {
 
 	BeforeEach(func() {
 		n = newNode(envV4 + rest)
-		n.fake()
+		n.fake(fakeResult)
 		one = n.Container("one")
 	})
 
@@ -223,6 +238,20 @@ var _ = Describe("the delegate", func() {
 		n.Del(one, n.config(""))
 		Expect(n.calls()).To(BeEmpty(), "there is nothing to remove")
 	})
+
+	DescribeTable("has its result printed in the version that it is told",
+		func(more, told, printed string) {
+			n.fake(`{"cniVersion": "1.1.0", "ips": [{"address": "10.244.7.2/24"}]}`)
+			stdout, err := n.Call("ADD", one, n.config(more))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(versionOf(n.input("ADD"))).To(Equal(told))
+			Expect(versionOf(stdout)).To(Equal(printed))
+		},
+		Entry("that of the configuration", `,"cniVersion":"0.4.0","delegate":{"type":"fake","cniVersion":"1.0.0"}`, "0.4.0", "0.4.0"),
+		Entry("its own", `,"delegate":{"type":"fake","cniVersion":"1.0.0"}`, "1.0.0", "1.0.0"),
+		Entry("its own, in whatever case", `,"cniVersion":"","delegate":{"type":"fake","CNIVersion":"0.3.1"}`, "0.3.1", "0.3.1"),
+		Entry("none", `,"cniVersion":"","delegate":{"type":"fake"}`, "", "0.1.0"),
+	)
 
 	It("is told to remove what it could not make", func() {
 		n.failOn("ADD")
@@ -313,7 +342,7 @@ var _ = Describe("a record", func() {
 
 	BeforeEach(func() {
 		n = newNode(envV4 + rest)
-		n.fake()
+		n.fake(fakeResult)
 		one = n.Container("one")
 	})
 
