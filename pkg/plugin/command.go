@@ -13,12 +13,13 @@ import (
 // command is a Definition whose configuration is of any type. What the chassis
 // does is so compiled once, and not for each plugin of an executable.
 type command struct {
-	Name         string
-	IPAM         IPAMUse
-	Chained      bool
-	TakesPrev    bool
-	Args         []string
-	ForeignNetns bool
+	Name          string
+	IPAM          IPAMUse
+	Chained       bool
+	TakesPrev     bool
+	Args          []string
+	ForeignNetns  bool
+	IgnoresIfName bool
 
 	newConfig func() any
 	Add       func(context.Context, *Request, any) (*current.Result, error)
@@ -30,7 +31,8 @@ type command struct {
 
 func (d Definition[C]) command() command {
 	c := command{
-		Name: d.Name, IPAM: d.IPAM, Chained: d.Chained, TakesPrev: d.TakesPrev, Args: d.Args, ForeignNetns: d.ForeignNetns,
+		Name: d.Name, IPAM: d.IPAM, Chained: d.Chained, TakesPrev: d.TakesPrev, Args: d.Args,
+		ForeignNetns: d.ForeignNetns, IgnoresIfName: d.IgnoresIfName,
 		newConfig: newConfig[C],
 		Del:       forget(d.Del),
 		Check:     forget(d.Check),

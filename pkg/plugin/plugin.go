@@ -56,6 +56,9 @@ type Definition[C any] struct {
 	// ForeignNetns is set for a plugin to which CNI_NETNS is something else than
 	// the path of a network namespace. It finds it in Request.Netns.Path().
 	ForeignNetns bool
+	// IgnoresIfName is set for a plugin that names no interface after CNI_IFNAME:
+	// it takes what no interface could be called.
+	IgnoresIfName bool
 
 	Add   func(context.Context, *Request, *C) (*current.Result, error)
 	Del   func(context.Context, *Request, *C) error

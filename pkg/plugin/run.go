@@ -55,7 +55,7 @@ func (c command) add(ctx context.Context, args *skel.CmdArgs, stdout io.Writer) 
 		return err
 	}
 	defer func() { err = errors.Join(err, req.close()) }()
-	if err := checkIfName(req.IfName); err != nil {
+	if err := c.checkIfName(req.IfName); err != nil {
 		return err
 	}
 	if err := c.checkConvertible(config, req); err != nil {
@@ -294,7 +294,10 @@ func (c command) own(ignored []conf.IgnoredKey) []conf.IgnoredKey {
 
 // checkIfName refuses a name that no interface can have. The library, which has
 // looked at it, too, does not know of all.
-func checkIfName(name string) error {
+func (c command) checkIfName(name string) error {
+	if c.IgnoresIfName {
+		return nil
+	}
 	var problems conf.Problems
 	conf.LinkName(&problems, "CNI_IFNAME", name)
 	return problems.Err()

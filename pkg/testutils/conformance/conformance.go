@@ -74,6 +74,8 @@ type Suite struct {
 	// An IPAM plugin may be, too, to have an interface to look at; it is not
 	// chained for all that.
 	Chained bool
+	// IgnoresIfName is as in the plugin's Definition.
+	IgnoresIfName bool
 	// Enters is set for an IPAM plugin that has something to do in the network
 	// namespace of the container.
 	Enters bool

@@ -33,12 +33,13 @@ type Config struct {
 
 // Plugin is the loopback plugin.
 var Plugin = plugin.New(plugin.Definition[Config]{
-	Name:      "loopback",
-	Versions:  version.All,
-	TakesPrev: true,
-	Add:       add,
-	Del:       del,
-	Check:     checkUp,
+	Name:          "loopback",
+	Versions:      version.All,
+	TakesPrev:     true,
+	IgnoresIfName: true,
+	Add:           add,
+	Del:           del,
+	Check:         checkUp,
 })
 
 func add(_ context.Context, req *plugin.Request, _ *Config) (*current.Result, error) {

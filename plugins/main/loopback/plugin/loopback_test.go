@@ -37,6 +37,19 @@ var _ = Describe("loopback", func() {
 		Expect(rig.Check(c, `{}`, result)).To(MatchError(ContainSubstring("lo: the interface is down")))
 	})
 
+	DescribeTable("does not look at CNI_IFNAME",
+		func(ifName string) {
+			c.IfName = ifName
+			result := rig.Add(c, `{}`)
+			Expect(result.Interfaces[0].Name).To(Equal("lo"))
+			Expect(rig.Check(c, `{}`, result)).To(Succeed())
+			rig.Del(c, `{}`)
+		},
+		Entry("which names the parameters of all interfaces", "all"),
+		Entry("which names those of new ones", "default"),
+		Entry("of which the kernel would make another", "net%d"),
+	)
+
 	It("passes the result of an earlier plugin on", func() {
 		stdout, err := rig.Call("ADD", c, `{"cniVersion":"0.4.0","prevResult":{"cniVersion":"0.4.0",
 			"interfaces":[{"name":"eth0","sandbox":"/x"}],"ips":[{"version":"4","address":"10.0.0.2/8","interface":0}]}}`)
