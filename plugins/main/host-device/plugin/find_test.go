@@ -226,7 +226,9 @@ var _ = Describe("a device", func() {
 		It("needs no addresses", func() {
 			sys.pci(card, "vfio-pci")
 			inUserspace.Sandbox = c.Path
-			Expect(rig.Add(c, `{"pciBusID":"0000:00:03.0"}`).Interfaces).To(Equal([]*current.Interface{inUserspace}))
+			result := rig.Add(c, `{"pciBusID":"0000:00:03.0","dns":{"nameservers":["10.0.0.2"]}}`)
+			Expect(result.Interfaces).To(Equal([]*current.Interface{inUserspace}))
+			Expect(result.DNS.IsEmpty()).To(BeTrue())
 			rig.Del(c, `{"pciBusID":"0000:00:03.0"}`)
 		})
 

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
 
@@ -48,6 +49,9 @@ func (root sysfs) add(ctx context.Context, req *plugin.Request, c *Config) (*cur
 	at, err := root.locate(c)
 	if err != nil {
 		return nil, err
+	}
+	if !req.IPAM.Configured() {
+		c.DNS = types.DNS{} // it replaces an IPAM plugin's, and is in no result without one
 	}
 	if root.isUserspace(at, c) {
 		return reserve(ctx, req, at, c)

@@ -79,6 +79,10 @@ var _ = Describe("an interface", func() {
 		begin()
 	})
 
+	It("has no DNS settings without addresses", func() {
+		Expect(rig.Add(c, `{"device":"nic0","dns":{"nameservers":["10.0.0.2"]}}`).DNS.IsEmpty()).To(BeTrue())
+	})
+
 	It("is lent and comes home as it was", func() {
 		result := rig.Add(c, wantsIt)
 		Expect(result.Interfaces).To(Equal([]*current.Interface{{Name: "net1", Mac: nicMAC, Mtu: 1400, Sandbox: c.Path}}))
