@@ -5,8 +5,6 @@
 package intent
 
 import (
-	"fmt"
-	"os"
 	"reflect"
 	"slices"
 
@@ -30,24 +28,24 @@ func (s Store) Holds(i Intent) bool {
 	return now != nil && reflect.DeepEqual(*now, i) && !i.Gone()
 }
 
-// Others are the live attachments beside the owner, whose ADD has found that somebody
-// has flushed the rules of all (netfilter.HealingFirst). restore puts back what they
-// have lost.
-func (s Store) Others(owner plugin.Owner, restore func([]Intent) error) *Others {
-	return &Others{store: s, owner: owner, restore: restore}
+// Others are the live attachments beside that of the request, whose ADD has found that
+// somebody has flushed the rules of all (netfilter.HealingFirst). restore puts back
+// what they have lost.
+func (s Store) Others(req *plugin.Request, restore func([]Intent) error) *Others {
+	return &Others{store: s, req: req, restore: restore}
 }
 
 // Others are what Store.Others has returned.
 type Others struct {
 	store   Store
-	owner   plugin.Owner
+	req     *plugin.Request
 	restore func([]Intent) error
 	found   []Intent
 }
 
 // Any tells whether there are any.
 func (o *Others) Any() bool {
-	o.found = slices.DeleteFunc(o.store.Alive(), func(i Intent) bool { return i.Owner() == o.owner })
+	o.found = slices.DeleteFunc(o.store.Alive(), func(i Intent) bool { return i.Owner() == o.req.Owner() })
 	return len(o.found) > 0
 }
 
@@ -55,7 +53,7 @@ func (o *Others) Any() bool {
 // for the ADD to fail, and said on standard error.
 func (o *Others) Heal() {
 	if err := o.restore(o.found); err != nil {
-		fmt.Fprintf(os.Stderr, "somebody has flushed rules of other attachments, and they were not put back: %v\n", err)
+		plugin.Logf(o.req.Plugin, "somebody has flushed rules of other attachments, and they were not put back: %v", err)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
@@ -35,7 +34,7 @@ func (m Mender[T]) Remember(req *plugin.Request, content T) error {
 		return err
 	}
 	if err := m.Store.Put(i); err != nil {
-		fmt.Fprintf(os.Stderr, "%s of %s cannot be put back when somebody flushes it: %v\n", m.What, req.Owner().Comment(), err)
+		plugin.Logf(req.Plugin, "%s of %s cannot be put back when somebody flushes it: %v", m.What, req.Owner().Comment(), err)
 	}
 	return nil
 }
@@ -51,9 +50,9 @@ func (m Mender[T]) Heal(ctx context.Context) ([]plugin.Owner, error) {
 	return m.restore(ctx, m.Store.Alive())
 }
 
-// Others are all but the owner, as Store.Others.
-func (m Mender[T]) Others(ctx context.Context, owner plugin.Owner) *Others {
-	return m.Store.Others(owner, func(all []Intent) error {
+// Others are all but that of the request, as Store.Others.
+func (m Mender[T]) Others(ctx context.Context, req *plugin.Request) *Others {
+	return m.Store.Others(req, func(all []Intent) error {
 		_, err := m.restore(ctx, all)
 		return err
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/containernetworking/cni/pkg/types"
 
+	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -27,6 +28,7 @@ var _ = Describe("a mender", func() {
 		owners = map[int]plugin.Owner{}
 		m = Mender[int]{
 			Store: Store{root: filepath.Join(GinkgoT().TempDir(), "cni", "intent"), plugin: "masquerade"},
+			What:  "the masquerading",
 			Lost: func(_ context.Context, _ plugin.Owner, address int) (bool, error) {
 				_, there := owners[address]
 				return !there, nil
@@ -54,6 +56,11 @@ var _ = Describe("a mender", func() {
 		GinkgoHelper()
 		Expect(m.Remove(context.Background(), i.Owner(), address)).To(Succeed())
 		Expect(m.Forget(i.Owner())).To(Succeed())
+	}
+
+	others := func(container string) *Others {
+		GinkgoHelper()
+		return m.Others(context.Background(), request("net", container, "eth0"))
 	}
 
 	It("puts back what is missing, of those that are there", func() {
@@ -112,13 +119,29 @@ var _ = Describe("a mender", func() {
 
 	It("heals all but the owner whose ADD has found the rules flushed", func() {
 		one := attach("one", 1)
-		Expect(m.Others(context.Background(), one.Owner()).Any()).To(BeFalse())
-		two := attach("two", 2)
+		Expect(others("one").Any()).To(BeFalse())
+		attach("two", 2)
 		clear(owners)
-		others := m.Others(context.Background(), two.Owner())
-		Expect(others.Any()).To(BeTrue())
-		others.Heal()
+		ofTwo := others("two")
+		Expect(ofTwo.Any()).To(BeTrue())
+		Expect(testrig.SaidDuring(ofTwo.Heal)).To(BeEmpty())
 		Expect(owners).To(Equal(map[int]plugin.Owner{1: one.Owner()}))
+	})
+
+	It("says in the name of the plugin what others do not get back", func() {
+		attach("one", 1)
+		clear(owners)
+		m.PutBack = func(context.Context, plugin.Owner, int) error { return errors.New("broken") }
+		ofTwo := others("two")
+		Expect(ofTwo.Any()).To(BeTrue())
+		Expect(testrig.SaidDuring(ofTwo.Heal)).To(Equal("ptp: somebody has flushed rules of other attachments, and they were not put back: broken\n"))
+	})
+
+	It("says in the name of the plugin what nobody could put back", func() {
+		m.Store.root = "/dev/null"
+		Expect(testrig.SaidDuring(func() {
+			Expect(m.Remember(request("net", "one", "eth0"), 1)).To(Succeed())
+		})).To(HavePrefix("ptp: the masquerading of net/one/eth0 cannot be put back when somebody flushes it: "))
 	})
 
 	It("collects what is not valid any more, and heals the others", func() {

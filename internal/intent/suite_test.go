@@ -31,7 +31,7 @@ func request(network, container, ifname string) *plugin.Request {
 	ref, err := ns.OpenRef("/proc/self/ns/net")
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(ref.Close)
-	return &plugin.Request{Network: network, ContainerID: container, IfName: ifname, Netns: ref}
+	return &plugin.Request{Plugin: "ptp", Network: network, ContainerID: container, IfName: ifname, Netns: ref}
 }
 
 var _ = Describe("a store", func() {

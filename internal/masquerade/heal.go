@@ -6,9 +6,7 @@ package masquerade
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"os"
 
 	"github.com/containernetworking/cni/pkg/types"
 
@@ -75,10 +73,10 @@ func (was intended) addresses() []*net.IPNet {
 	return addresses
 }
 
-// reportLost says on standard error when rules of nftables have been flushed; for
-// those of iptables, programs would have to be started. One attachment stands for
-// all: a table is flushed as a whole.
-func reportLost(ctx context.Context) {
+// reportLost says on standard error, in the name of a plugin, when rules of nftables
+// have been flushed; for those of iptables, programs would have to be started. One
+// attachment stands for all: a table is flushed as a whole.
+func reportLost(ctx context.Context, name string) {
 	m := mender()
 	backendOf := func(i intent.Intent) string {
 		was, _ := m.Content(i)
@@ -90,7 +88,7 @@ func reportLost(ctx context.Context) {
 			continue
 		}
 		if lost, err := m.Lost(ctx, i.Owner(), was); err == nil && lost {
-			fmt.Fprintf(os.Stderr, "masquerading was flushed, a GC of its networks puts it back: that of %s is missing\n", i.Owner().Comment())
+			plugin.Logf(name, "masquerading was flushed, a GC of its networks puts it back: that of %s is missing", i.Owner().Comment())
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (s *Settings) Masquerade(ctx context.Context, req *plugin.Request, ips []*c
 	if err := mender().Remember(req, intend(backend, addresses)); err != nil {
 		return err
 	}
-	return netfilter.HealingFirst(ctx, mender().Others(ctx, owner), func(ctx context.Context) error {
+	return netfilter.HealingFirst(ctx, mender().Others(ctx, req), func(ctx context.Context) error {
 		return backend.Masquerade(ctx, owner, addresses)
 	})
 }
@@ -78,7 +78,7 @@ func Prune(ctx context.Context, req *plugin.Request, known []*net.IPNet) error {
 }
 
 // MasqueradeStatus tells why masquerading would not work, if it is asked for.
-func (s *Settings) MasqueradeStatus(ctx context.Context) error {
+func (s *Settings) MasqueradeStatus(ctx context.Context, req *plugin.Request) error {
 	if !s.IPMasq {
 		return nil
 	}
@@ -86,7 +86,7 @@ func (s *Settings) MasqueradeStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reportLost(ctx)
+	reportLost(ctx, req.Plugin)
 	return backend.Available(ctx)
 }
 

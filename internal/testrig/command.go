@@ -52,6 +52,21 @@ func RecordStarts(programs ...string) (during func(call func()) []string) {
 	}
 }
 
+// SaidDuring returns what a call in this process writes to standard error.
+func SaidDuring(call func()) string {
+	ginkgo.GinkgoHelper()
+	file, err := os.Create(filepath.Join(ginkgo.GinkgoT().TempDir(), "stderr"))
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	defer file.Close()
+	before := os.Stderr
+	os.Stderr = file
+	defer func() { os.Stderr = before }()
+	call()
+	said, err := os.ReadFile(file.Name())
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return string(said)
+}
+
 // IP runs an ip command, which has to succeed, in a namespace.
 func IP(netns ns.NetNS, command string, args ...any) string {
 	ginkgo.GinkgoHelper()

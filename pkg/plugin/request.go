@@ -16,6 +16,7 @@ import (
 
 // Request is one call of a plugin, decoded.
 type Request struct {
+	Plugin      string // its name
 	Network     string
 	ContainerID string
 	IfName      string
@@ -71,8 +72,9 @@ func (r *Request) PrevInterface() (int, *current.Interface) {
 
 func (r *Request) close() error { return r.Netns.Close() }
 
-func newRequest(args *skel.CmdArgs, base *conf.Common) *Request {
+func (c command) newRequest(args *skel.CmdArgs, base *conf.Common) *Request {
 	return &Request{
+		Plugin:      c.Name,
 		Network:     base.Name,
 		ContainerID: args.ContainerID,
 		IfName:      args.IfName,

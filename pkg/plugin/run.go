@@ -164,7 +164,7 @@ func (c command) prepare(args *skel.CmdArgs, withPrev bool) (any, *Request, erro
 		return nil, nil, err
 	}
 	checkName(&problems, base(config).Name)
-	req := newRequest(args, base(config))
+	req := c.newRequest(args, base(config))
 	if c.Args != nil {
 		req.Args = conf.ParseEnvArgs(args.Args, c.Args, &problems)
 	}
@@ -202,7 +202,7 @@ func (c command) prepareRemoval(args *skel.CmdArgs, problems *conf.Problems) (an
 	if err := unnamed.Err(); err != nil {
 		return nil, nil, err
 	}
-	req := newRequest(args, base(config))
+	req := c.newRequest(args, base(config))
 	req.Undo = new(undo.Stack)
 	if c.Args != nil {
 		req.Args = conf.ParseEnvArgs(args.Args, c.Args, problems)
@@ -244,7 +244,7 @@ func (c command) lint(data []byte) error {
 	if err != nil {
 		return edgeError(c.Name, types.ErrDecodingFailure, err)
 	}
-	req := newRequest(&skel.CmdArgs{StdinData: data}, base(config))
+	req := c.newRequest(&skel.CmdArgs{StdinData: data}, base(config))
 	c.validate(config, req, &problems)
 	for _, key := range c.own(ignored) {
 		problems.Add(key.Path, "%s", key.Problem())

@@ -84,10 +84,10 @@ func del(ctx context.Context, req *plugin.Request, _ *Config) error {
 	return errors.Join(err, req.IPAM.Del(ctx), vethpair.Delete(req), rulesRemoved(), masquerade.Prune(ctx, req, known))
 }
 
-func status(ctx context.Context, _ *plugin.Request, c *Config) error {
+func status(ctx context.Context, req *plugin.Request, c *Config) error {
 	errs := []error{link.Supported("veth"), bridgeStatus(c)}
 	if c.layer3() {
-		errs = append(errs, c.MasqueradeStatus(ctx))
+		errs = append(errs, c.MasqueradeStatus(ctx, req))
 	}
 	return errors.Join(errs...)
 }

@@ -63,7 +63,7 @@ func guardMAC(ctx context.Context, req *plugin.Request, c *Config, pair *vethpai
 	if err := guards().Remember(req, guarded{port, mac.String()}); err != nil {
 		return err
 	}
-	return netfilter.HealingFirst(ctx, guards().Others(ctx, owner), func(ctx context.Context) error {
+	return netfilter.HealingFirst(ctx, guards().Others(ctx, req), func(ctx context.Context) error {
 		return netfilter.GuardMAC(ctx, owner, port, mac)
 	})
 }

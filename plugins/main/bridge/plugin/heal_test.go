@@ -94,7 +94,12 @@ var _ = Describe("rules that somebody has flushed", func() {
 		outside := rig.Outside([]string{"192.0.2.1/24", "2001:db8::1/64"}, []string{"192.0.2.9/24", "2001:db8::9/64"})
 		config := `{"type":"bridge","bridge":"br0","isDefaultGateway":true,"ipMasq":true,"ipMasqBackend":"nftables","macspoofchk":true,` + rig.HostLocal("", "10.1.2.0/24", "fd00:1:2::/64") + `}`
 		result := rig.Add(one, config)
+		status := func() string {
+			return testrig.SaidDuring(func() { Expect(rig.Call("STATUS", one, config)).To(BeEmpty()) })
+		}
+		Expect(status()).To(BeEmpty())
 		flush()
+		Expect(status()).To(HavePrefix("bridge: masquerading was flushed, "))
 		rig.Add(two, config)
 		Expect(rig.Check(one, config, result)).To(Succeed())
 		Expect(testrig.Reach(one.Netns, outside, "192.0.2.9")).To(Equal("192.0.2.1"))

@@ -83,8 +83,8 @@ func del(ctx context.Context, req *plugin.Request, _ *Config) error {
 	return errors.Join(err, req.IPAM.Del(ctx), vethpair.Delete(req), rulesRemoved(), masquerade.Prune(ctx, req, known))
 }
 
-func status(ctx context.Context, _ *plugin.Request, c *Config) error {
-	return errors.Join(link.Supported("veth"), c.MasqueradeStatus(ctx))
+func status(ctx context.Context, req *plugin.Request, c *Config) error {
+	return errors.Join(link.Supported("veth"), c.MasqueradeStatus(ctx, req))
 }
 
 func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {

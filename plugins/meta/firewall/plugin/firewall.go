@@ -50,7 +50,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := remember(req, intended{gate.Name(), c.Backend == "", c.zone(), passage, time.Now().UTC()}); err != nil {
 		return nil, err
 	}
-	err = netfilter.HealingAfter(ctx, othersToHeal(ctx, req.Owner()), func(ctx context.Context) error {
+	err = netfilter.HealingAfter(ctx, othersToHeal(ctx, req), func(ctx context.Context) error {
 		return gate.Open(ctx, req.Owner(), passage)
 	})
 	if err != nil {

@@ -146,21 +146,6 @@ func (l *lab) world() *attached {
 	return &attached{Container: &testrig.Container{ID: "outside", Netns: l.outside}, v4: "192.0.2.9", v6: "2001:db8::9"}
 }
 
-// saidDuring returns what a call writes to standard error.
-func saidDuring(call func()) string {
-	GinkgoHelper()
-	file, err := os.Create(filepath.Join(GinkgoT().TempDir(), "stderr"))
-	Expect(err).NotTo(HaveOccurred())
-	defer file.Close()
-	before := os.Stderr
-	os.Stderr = file
-	defer func() { os.Stderr = before }()
-	call()
-	said, err := os.ReadFile(file.Name())
-	Expect(err).NotTo(HaveOccurred())
-	return string(said)
-}
-
 // rules are all that can be seen of the host, its packet filter included.
 func (l *lab) rules() string {
 	GinkgoHelper()

@@ -299,10 +299,10 @@ var _ = Describe("packets", func() {
 			}
 			l = newLab()
 			preferring(variant)
-			Expect(saidDuring(func() { l.add(l.one, backend) })).To(BeEmpty())
+			Expect(testrig.SaidDuring(func() { l.add(l.one, backend) })).To(BeEmpty())
 			gets(l.one, l.world())
 			within(l.Host, drop)
-			said := saidDuring(func() { l.add(l.one, backend) })
+			said := testrig.SaidDuring(func() { l.add(l.one, backend) })
 			if usual {
 				Expect(said).To(ContainSubstring("firewall: " + named + " drops everything, and what another table accepts, too: accept the traffic of containers there"))
 			}
@@ -315,7 +315,7 @@ var _ = Describe("packets", func() {
 			within(l.Host, accept)
 			gets(l.one, l.world())
 			Expect(l.check(l.one, backend)).To(Succeed(), "the owner has thought of it")
-			Expect(saidDuring(func() {
+			Expect(testrig.SaidDuring(func() {
 				_, err = l.Call("STATUS", l.one.Container, withoutPrev(backend))
 				Expect(err).NotTo(HaveOccurred())
 			})).To(ContainSubstring(named + " drops what its rules do not accept"))
@@ -340,10 +340,10 @@ var _ = Describe("packets", func() {
 		l = newLab()
 		within(l.Host, "ip6tables -P FORWARD DROP")
 		onlyV4 := strings.Replace(l.one.config(`,"backend":"nftables"`), `,{"address":"`+l.one.v6+`/64","interface":2}`, "", 1)
-		Expect(saidDuring(func() { l.Add(l.one.Container, onlyV4) })).To(BeEmpty())
+		Expect(testrig.SaidDuring(func() { l.Add(l.one.Container, onlyV4) })).To(BeEmpty())
 		_, err := l.Call("CHECK", l.one.Container, onlyV4)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(saidDuring(func() {
+		Expect(testrig.SaidDuring(func() {
 			_, err = l.Call("STATUS", l.one.Container, withoutPrev(`,"backend":"nftables"`))
 			Expect(err).NotTo(HaveOccurred(), "IPv4 passes")
 		})).To(ContainSubstring("chain FORWARD of table ip6 filter drops everything"))

@@ -28,10 +28,10 @@ func healNetwork(ctx context.Context, valid plugin.Attachments) error {
 	return err
 }
 
-// othersToHeal are those beside the owner, whose ADD may find that all have lost their
-// mappings.
-func othersToHeal(ctx context.Context, owner plugin.Owner) *intent.Others {
-	return store().Others(owner, func(all []intent.Intent) error {
+// othersToHeal are those beside that of the request, whose ADD may find that all have
+// lost their mappings.
+func othersToHeal(ctx context.Context, req *plugin.Request) *intent.Others {
+	return store().Others(req, func(all []intent.Intent) error {
 		_, err := restore(ctx, all)
 		return err
 	})

@@ -58,7 +58,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := remember(req, wanted); err != nil {
 		return nil, err
 	}
-	err = netfilter.HealingFirst(ctx, othersToHeal(ctx, req.Owner()), func(ctx context.Context) error {
+	err = netfilter.HealingFirst(ctx, othersToHeal(ctx, req), func(ctx context.Context) error {
 		return backend.MapPorts(ctx, req.Owner(), ports, holders{})
 	})
 	if err != nil {
