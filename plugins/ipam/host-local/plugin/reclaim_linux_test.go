@@ -65,6 +65,7 @@ var _ = Describe("a range that is full", func() {
 	It("has the address of a container whose network namespace is gone", func() {
 		a, b := fill()
 		expectFull()
+		start("sh", "-c", "true & exec sleep 1000") // leaves a zombie, which is in no namespace
 		forget(a.netns)
 		said := captureStderr(func() { expectReclaimed("10.1.2.2") })
 		Expect(said).To(Equal("host-local: network net: freed 10.1.2.2, which interface eth0 of container a had: there is no network namespace of it any more\n"))
