@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils"
 )
 
 // portTable is the table that maps ports of the host for one family:
@@ -67,6 +68,10 @@ import (
 // half as long again.) Mappings with conditions are in maps of their own, one
 // pair for each set of conditions ("ports-" and "addresses-" and a hash), which
 // rules ahead of the others look into.
+//
+// Two networks can have the same subnet, and containers with the same address. What
+// masquerades for the first is then in the set of all, and for the next in a set of
+// its network ("sources16-" and a hash), so that each has what goes with it.
 type portTable struct {
 	*registry
 	family
@@ -122,6 +127,12 @@ func specific(hostIP netip.Addr) bool { return hostIP.IsValid() && !hostIP.IsUns
 func sourceEntry(source netip.Prefix, container netip.Addr, proto byte, containerPort uint16) entry {
 	key := concat(container.AsSlice(), []byte{proto}, port(containerPort), source.Addr().AsSlice())
 	return entry{item: item{sourcesOf + strconv.Itoa(source.Bits()), key}}
+}
+
+// placed is an element where it is or belongs, with what the kernel has there.
+type placed struct {
+	mapped
+	there *element
 }
 
 // sources returns whom the host masquerades for a container's address.
@@ -208,7 +219,7 @@ func putPorts(c *conn, owner plugin.Owner, ports HostPorts, holders Holders) err
 // put queues the owner's elements. It queues only what differs from the kernel,
 // and deletes nothing as a rule: see registry.put.
 func (t portTable) put(c *conn, comment string, ports HostPorts, holders Holders) error {
-	entries, err := t.entries(ports)
+	entries, err := t.placedEntries(c, comment, ports, holders)
 	if err != nil || len(entries) == 0 {
 		return err
 	}
@@ -216,6 +227,74 @@ func (t portTable) put(c *conn, comment string, ports HostPorts, holders Holders
 		return err
 	}
 	return t.queueEntries(c, comment, entries, holders)
+}
+
+// placedEntries returns the elements of an attachment where they are or belong.
+func (t portTable) placedEntries(c *conn, comment string, ports HostPorts, holders Holders) ([]placed, error) {
+	places, err := t.places(c, comment, ports)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]placed, len(places))
+	for i, of := range places {
+		entries[i] = t.place(comment, of, holders)
+	}
+	return entries, nil
+}
+
+// place returns where the owner has an element, or else the first place that is not
+// another's, or the last.
+func (t portTable) place(comment string, places []placed, holders Holders) placed {
+	if i := slices.IndexFunc(places, func(p placed) bool { return p.isOf(comment) }); i >= 0 {
+		return places[i]
+	}
+	for _, p := range places {
+		if p.there == nil || t.isGone(comment, p.there, p.mapped, holders) {
+			return p
+		}
+	}
+	return places[len(places)-1]
+}
+
+func (p placed) isOf(comment string) bool { return p.there != nil && p.there.comment == comment }
+
+// places returns for each element of an attachment where it may be, with what is
+// there: what masquerades, also apart from that of other networks.
+func (t portTable) places(c *conn, comment string, ports HostPorts) ([][]placed, error) {
+	entries, err := t.entries(ports)
+	if err != nil {
+		return nil, err
+	}
+	all := make([][]placed, len(entries))
+	apart := utils.MustFormatHashWithPrefix(17, "-", networkIn(comment))
+	exists := map[string]bool{} // of sets apart: the kernel is asked about each once
+	for i, e := range entries {
+		there, err := c.element(t.set(e.set), []byte(e.key))
+		all[i] = []placed{{e, there}}
+		if err == nil && e.value == "" {
+			e.set += apart
+			there, err = t.elementApart(c, e.item, exists)
+			all[i] = append(all[i], placed{e, there})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (t portTable) elementApart(c *conn, at item, exists map[string]bool) (*element, error) {
+	if _, asked := exists[at.set]; !asked {
+		there, err := c.hasSet(t.set(at.set))
+		if err != nil {
+			return nil, err
+		}
+		exists[at.set] = there
+	}
+	if !exists[at.set] {
+		return nil, nil
+	}
+	return c.element(t.set(at.set), []byte(at.key))
 }
 
 // queueRemoval queues the deletion of what the owner with a comment has of ports,
@@ -241,18 +320,14 @@ func (t portTable) ownItems(c *conn, comment string, ports *HostPorts) ([]item, 
 	if ports == nil {
 		return t.itemsOf(c, func(other string) bool { return other == comment })
 	}
-	entries, err := t.entries(*ports)
+	places, err := t.places(c, comment, *ports)
 	if err != nil {
 		return nil, err
 	}
 	var items []item
-	for _, e := range entries {
-		there, err := c.element(t.set(e.set), []byte(e.key))
-		if err != nil {
-			return nil, err
-		}
-		if there != nil && there.comment == comment {
-			items = append(items, e.item)
+	for _, p := range slices.Concat(places...) {
+		if p.isOf(comment) {
+			items = append(items, p.item)
 		}
 	}
 	return items, nil
@@ -260,24 +335,21 @@ func (t portTable) ownItems(c *conn, comment string, ports *HostPorts) ([]item, 
 
 // queueEntries queues elements with the owner's comment, as far as nobody's are
 // there that do as well. What is in the way of a holder that is gone goes first.
-func (t portTable) queueEntries(c *conn, comment string, entries []mapped, holders Holders) error {
+func (t portTable) queueEntries(c *conn, comment string, entries []placed, holders Holders) error {
 	removed := map[string]bool{}
 	missing := map[string][]nftables.SetElement{} // by set
 	for _, e := range entries {
-		there, err := c.element(t.set(e.set), []byte(e.key))
-		if err != nil {
-			return err
-		}
-		switch {
+		var err error
+		switch there := e.there; {
 		case there == nil:
 		case there.comment == comment && there.value == e.value:
 			continue
 		case there.comment == comment:
 			err = c.deleteElement(t.set(e.set), e.key)
-		case t.serves(comment, there, e, holders):
+		case t.serves(comment, there, e.mapped, holders):
 			continue
 		default:
-			err = t.queueEviction(c, comment, there, e, removed, holders)
+			err = t.queueEviction(c, comment, there, e.mapped, removed, holders)
 		}
 		if err != nil {
 			return err
@@ -313,10 +385,9 @@ func (t portTable) queueEviction(c *conn, comment string, there *element, e mapp
 
 // serves tells whether an element of a holder that is not gone serves the owner
 // with the comment, too: one of another interface of the same container, of which
-// the first has the port, or one that masquerades. (Two networks can have the same
-// subnet.)
+// the first has the port.
 func (t portTable) serves(comment string, there *element, e mapped, holders Holders) bool {
-	return (e.value == "" || containerIn(there.comment) == containerIn(comment)) && !t.isGone(comment, there, e, holders)
+	return containerIn(there.comment) == containerIn(comment) && !t.isGone(comment, there, e, holders)
 }
 
 // isGone tells whether the holder of an element provably is gone.
@@ -355,7 +426,7 @@ func (nftBackend) CheckPorts(ctx context.Context, owner plugin.Owner, ports Host
 }
 
 func (t portTable) portDifferences(c *conn, comment string, ports HostPorts, holders Holders) ([]string, error) {
-	entries, err := t.entries(ports)
+	entries, err := t.placedEntries(c, comment, ports, holders)
 	if err != nil || len(entries) == 0 {
 		return nil, err
 	}
@@ -364,13 +435,10 @@ func (t portTable) portDifferences(c *conn, comment string, ports HostPorts, hol
 		return nil, err
 	}
 	for _, e := range entries {
-		there, err := c.element(t.set(e.set), []byte(e.key))
-		switch {
-		case err != nil:
-			return nil, err
+		switch there := e.there; {
 		case there == nil:
 			differences = append(differences, e.describe()+" is missing")
-		case there.comment != comment && t.serves(comment, there, e, holders):
+		case there.comment != comment && t.serves(comment, there, e.mapped, holders):
 		case there.comment != comment:
 			differences = append(differences, e.describe()+" belongs to "+there.comment)
 		case there.value != e.value:
@@ -438,7 +506,7 @@ func (t portTable) sharedChains(mappings, masquerading [][]expr.Any) []sharedCha
 	toMasquerading := append(isTranslated(), jumpTo(masqueradingChain))
 	return []sharedChain{
 		{nftables.Chain{Name: mappingsChain}, append(slices.Clip(mappings), t.lookups(nil)...)},
-		{nftables.Chain{Name: masqueradingChain}, append(slices.Clip(masquerading), t.sourceLookup(0))},
+		{nftables.Chain{Name: masqueradingChain}, append(slices.Clip(masquerading), t.sourceLookup(sourcesOf+"0", 0))},
 		hook("prerouting", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, toMappings),
 		hook("output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest, toMappings),
 		hook("postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, toMasquerading),
@@ -493,19 +561,20 @@ func (t portTable) lookups(conditions []expr.Any) [][]expr.Any {
 	}
 }
 
-// sourceLookup returns the rule that masquerades for sources of one length.
-func (t portTable) sourceLookup(bits int) []expr.Any {
+// sourceLookup returns the rule that masquerades for the sources in a set, which
+// are of one length.
+func (t portTable) sourceLookup(set string, bits int) []expr.Any {
 	address := t.address.Bytes / 4
 	return slices.Concat(
 		[]expr.Any{t.load(t.daddr, word(0)), &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: word(address)}, loadPort16(word(address + 1))},
 		t.prefixOf(t.saddr, word(address+2), bits),
-		[]expr.Any{lookup(sourcesOf + strconv.Itoa(bits)), &expr.Masq{}})
+		[]expr.Any{lookup(set), &expr.Masq{}})
 }
 
 // queueBase queues what the shared chains lack for an attachment: an "nft
 // flush" is mended by the next ADD. Of two first ADDs at once one fails, because
 // the table is there when it commits, and finds the chains when it tries again.
-func (t portTable) queueBase(c *conn, ports HostPorts, entries []mapped) error {
+func (t portTable) queueBase(c *conn, ports HostPorts, entries []placed) error {
 	exists, err := c.hasTable(&t.registry.table) // before the chains are read
 	if err != nil {
 		return err
@@ -524,7 +593,7 @@ func (t portTable) queueBase(c *conn, ports HostPorts, entries []mapped) error {
 	})
 }
 
-func (t portTable) baseDifferences(c *conn, ports HostPorts, entries []mapped) ([]string, error) {
+func (t portTable) baseDifferences(c *conn, ports HostPorts, entries []placed) ([]string, error) {
 	var differences []string
 	err := t.eachChain(c, ports, entries, func(chain sharedChain, there []*nftables.Rule) error {
 		if !sameRules(there, chain.rules) {
@@ -536,7 +605,7 @@ func (t portTable) baseDifferences(c *conn, ports HostPorts, entries []mapped) (
 }
 
 // eachChain calls f with each shared chain as it should be and as it is.
-func (t portTable) eachChain(c *conn, ports HostPorts, entries []mapped, f func(sharedChain, []*nftables.Rule) error) error {
+func (t portTable) eachChain(c *conn, ports HostPorts, entries []placed, f func(sharedChain, []*nftables.Rule) error) error {
 	there := map[string][]*nftables.Rule{}
 	for _, chain := range t.sharedChains(nil, nil) {
 		rules, err := c.GetRules(&t.registry.table, t.chain(chain.Name))
@@ -583,14 +652,13 @@ func (t portTable) conditional(there []*nftables.Rule, conditions []expr.Any) []
 	return rules
 }
 
-// sourceLookups returns the lookups for the lengths that are there or needed,
-// but for 0, which every chain has.
-func (t portTable) sourceLookups(there []*nftables.Rule, entries []mapped) [][]expr.Any {
-	lengths := map[int]bool{}
+// sourceLookups returns the lookups in the sets that are there or needed, but for
+// the one of length 0, which every chain has.
+func (t portTable) sourceLookups(there []*nftables.Rule, entries []placed) [][]expr.Any {
+	lengths := map[string]int{} // by set
 	note := func(set string) {
-		bits, err := strconv.Atoi(strings.TrimPrefix(set, sourcesOf))
-		if err == nil && strings.HasPrefix(set, sourcesOf) && bits > 0 && bits <= int(t.address.Bytes)*8 {
-			lengths[bits] = true
+		if bits, ok := t.lengthIn(set); ok && set != sourcesOf+"0" {
+			lengths[set] = bits
 		}
 	}
 	for _, rule := range there {
@@ -599,11 +667,20 @@ func (t portTable) sourceLookups(there []*nftables.Rule, entries []mapped) [][]e
 	for _, e := range entries {
 		note(e.set)
 	}
+	shortestFirst := func(a, b string) int { return cmp.Or(cmp.Compare(lengths[a], lengths[b]), cmp.Compare(a, b)) }
 	var rules [][]expr.Any
-	for _, bits := range slices.Sorted(maps.Keys(lengths)) {
-		rules = append(rules, t.sourceLookup(bits))
+	for _, set := range slices.SortedFunc(maps.Keys(lengths), shortestFirst) {
+		rules = append(rules, t.sourceLookup(set, lengths[set]))
 	}
 	return rules
+}
+
+// lengthIn returns the length of the sources in a set, if it has any.
+func (t portTable) lengthIn(set string) (bits int, ok bool) {
+	rest, ok := strings.CutPrefix(set, sourcesOf)
+	length, _, _ := strings.Cut(rest, "-")
+	bits, err := strconv.Atoi(length)
+	return bits, ok && err == nil && bits >= 0 && bits <= int(t.address.Bytes)*8
 }
 
 // queueChain queues a chain with the sets that its rules look into. The rules

@@ -272,6 +272,13 @@ func (c *conn) hasChain(table *nftables.Table, chain string) (bool, error) {
 	return found(err)
 }
 
+// hasSet tells whether a set exists.
+func (c *conn) hasSet(set *nftables.Set) (bool, error) {
+	_, err := c.get(unix.NFT_MSG_GETSET, 0, set.Table.Family,
+		cstring(unix.NFTA_SET_TABLE, set.Table.Name), cstring(unix.NFTA_SET_NAME, set.Name))
+	return found(err)
+}
+
 // found sorts the errors of a get: absent is no error.
 func found(err error) (bool, error) {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ERANGE) { // longer than any name can be

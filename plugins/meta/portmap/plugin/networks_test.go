@@ -5,6 +5,7 @@
 package portmap
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -84,18 +85,94 @@ func networksWith(backend string) {
 		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
 	})
 
-	It("with the same addresses do not take each other's ports", func() {
-		first, second := in("test", one, mapping(8080, 80, "tcp")), in("other", late, mapping(9090, 80, "tcp"))
-		l.number[late] = l.number[one]
-		second = in("other", late, mapping(9090, 80, "tcp"))
-		l.add(one, first)
-		l.add(late, second)
-		Expect(l.check(one, first)).To(Succeed())
-		Expect(l.check(late, second)).To(Succeed())
-		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
-		l.Del(late, second)
-		Expect(l.check(one, first)).To(Succeed())
-		l.Del(one, first)
-		Expect(left()).To(BeEmpty())
+	Context("with the same addresses", func() {
+		var first, second string
+		BeforeEach(func() {
+			l.number[late] = l.number[one]
+			first, second = in("test", one, mapping(8080, 80, "tcp")), in("other", late, mapping(9090, 80, "tcp"))
+			l.add(one, first)
+			l.add(late, second)
+		})
+		// leads tells that a port leads to the container, for others and for itself.
+		leads := func(c *testrig.Container, config string, port int) {
+			GinkgoHelper()
+			Expect(l.check(c, config)).To(Succeed())
+			Expect(reach(l.outside, "tcp", "192.0.2.1", port)).To(Equal("192.0.2.9"))
+			Expect(reach(one.Netns, "tcp", "10.88.0.1", port)).To(Equal("10.88.0.1"))
+			Expect(reach(one.Netns, "tcp", "fd88::1", port)).To(Equal("fd88::1"))
+		}
+		bothLead := func() {
+			GinkgoHelper()
+			leads(one, first, 8080)
+			leads(late, second, 9090)
+		}
+
+		It("do not take each other's ports", func() {
+			bothLead()
+			l.Del(late, second)
+			leads(one, first, 8080)
+			l.Del(one, first)
+			Expect(left()).To(BeEmpty())
+		})
+
+		It("do not need each other", func() {
+			l.Del(one, first)
+			leads(late, second, 9090)
+			l.add(one, first)
+			l.add(late, second)
+			bothLead()
+			l.Del(late, second)
+			leads(one, first, 8080)
+			l.Del(one, first)
+			Expect(left()).To(BeEmpty())
+		})
+
+		It("lose nothing when GC collects the other", func() {
+			_, err := l.Call("GC", &testrig.Container{}, `{"cni.dev/valid-attachments":[]}`)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(left()).NotTo(ContainSubstring("test"))
+			leads(late, second, 9090)
+			l.Del(late, second)
+			Expect(left()).To(BeEmpty())
+		})
+
+		It("are healed, each for itself", func() {
+			l.sh("nft flush ruleset")
+			l.OnHost(func() { Expect(Heal(context.Background())).To(HaveLen(2)) })
+			bothLead()
+			l.Del(late, second) // the first to be healed
+			leads(one, first, 8080)
+		})
+
+		It("lose nothing to who evicts one that is gone", func() {
+			l.Del(one, first)
+			die := mortal(one)
+			first = in("test", one, mapping(8080, 80, "tcp"))
+			l.add(one, first)
+			die()
+			next := l.attach("next")
+			third := in("third", next, mapping(8080, 80, "tcp"))
+			l.add(next, third)
+			Expect(left()).NotTo(ContainSubstring("one"))
+			leads(late, second, 9090)
+			l.Del(next, third)
+			l.Del(late, second)
+			Expect(left()).To(BeEmpty())
+		})
+
+		It("shared the elements that masquerade, until GC gives each its own", func() {
+			if !strings.Contains(backend, netfilter.NFTables) {
+				Skip("is about nftables")
+			}
+			l.sh(`for family in ip ip6; do
+				for set in $(nft list table $family cni_portmap | sed -nE 's/^\tset (sources[0-9]+-[^ ]*) .*/\1/p'); do nft flush set $family cni_portmap $set; done
+			done`)
+			Expect(l.check(late, second)).To(MatchError(ContainSubstring("the masquerading in set sources")))
+			_, err := l.Call("GC", &testrig.Container{}, `{"name":"other","cni.dev/valid-attachments":[{"containerID":"late","ifname":"eth0"}]}`)
+			Expect(err).NotTo(HaveOccurred())
+			bothLead()
+			l.Del(one, first)
+			leads(late, second, 9090)
+		})
 	})
 }
