@@ -208,23 +208,61 @@ func (b nftBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports Host
 }
 
 func putPorts(c *conn, owner plugin.Owner, ports HostPorts, holders Holders) error {
+	var all []written
 	for _, f := range families() {
-		if err := f.portTable().put(c, owner.Comment(), ports, holders); err != nil {
+		items, err := f.portTable().put(c, owner.Comment(), ports, holders)
+		if err != nil {
 			return f.portTable().wrap(err)
 		}
+		for _, i := range items {
+			all = append(all, written{f.portTable(), i})
+		}
 	}
-	return c.commit()
+	if err := c.commit(); err != nil {
+		return err
+	}
+	return confirm(c, owner.Comment(), all)
 }
 
-// put queues the owner's elements. It queues only what differs from the kernel,
-// and deletes nothing as a rule: see registry.put.
-func (t portTable) put(c *conn, comment string, ports HostPorts, holders Holders) error {
-	entries, err := t.placedEntries(c, comment, ports, holders)
-	if err != nil || len(entries) == 0 {
+// written is an element that a transaction has added.
+type written struct {
+	portTable
+	item item
+}
+
+// confirm returns EEXIST, as the kernel should have, if another has added an element
+// after we had looked: to add one that is there is a success unless the values
+// differ, and a set has none. If there was one transaction since c was opened, it was
+// ours or, when all that we wanted to add was there, another's.
+func confirm(c *conn, comment string, all []written) error {
+	after, err := c.generation()
+	if err != nil {
 		return err
 	}
+	if after == c.opened+1 {
+		all = all[:min(1, len(all))]
+	}
+	for _, w := range all {
+		there, err := c.element(w.set(w.item.set), []byte(w.item.key))
+		if err != nil {
+			return w.wrap(err)
+		}
+		if there == nil || there.comment != comment {
+			return w.wrap(unix.EEXIST)
+		}
+	}
+	return nil
+}
+
+// put queues the owner's elements and returns them. It queues only what differs
+// from the kernel, and deletes nothing as a rule: see registry.put.
+func (t portTable) put(c *conn, comment string, ports HostPorts, holders Holders) ([]item, error) {
+	entries, err := t.placedEntries(c, comment, ports, holders)
+	if err != nil || len(entries) == 0 {
+		return nil, err
+	}
 	if err := t.queueBase(c, ports, entries); err != nil {
-		return err
+		return nil, err
 	}
 	return t.queueEntries(c, comment, entries, holders)
 }
@@ -334,12 +372,12 @@ func (t portTable) ownItems(c *conn, comment string, ports *HostPorts) ([]item, 
 }
 
 // queueEntries queues elements with the owner's comment, as far as nobody's are
-// there that do as well. What is in the way of a holder that is gone goes first.
-func (t portTable) queueEntries(c *conn, comment string, entries []placed, holders Holders) error {
+// there that do as well, and returns them. What is in the way of a holder that is
+// gone goes first.
+func (t portTable) queueEntries(c *conn, comment string, entries []placed, holders Holders) (queued []item, err error) {
 	removed := map[string]bool{}
 	missing := map[string][]nftables.SetElement{} // by set
 	for _, e := range entries {
-		var err error
 		switch there := e.there; {
 		case there == nil:
 		case there.comment == comment && there.value == e.value:
@@ -352,11 +390,12 @@ func (t portTable) queueEntries(c *conn, comment string, entries []placed, holde
 			err = t.queueEviction(c, comment, there, e.mapped, removed, holders)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		missing[e.set] = append(missing[e.set], nftables.SetElement{Key: []byte(e.key), Val: []byte(e.value), Comment: comment})
+		queued = append(queued, e.item)
 	}
-	return t.queueMissing(c, missing)
+	return queued, t.queueMissing(c, missing)
 }
 
 func (t portTable) queueMissing(c *conn, bySet map[string][]nftables.SetElement) error {

@@ -26,8 +26,9 @@ import (
 // it gets.
 type conn struct {
 	*nftables.Conn
-	nl  *netlink.Conn
-	ctx context.Context // of the command
+	nl     *netlink.Conn
+	ctx    context.Context // of the command
+	opened uint32          // the generation when it was
 }
 
 // dial opens a conn, and makes sure that nf_tables is at the other end: what is
@@ -47,7 +48,7 @@ func dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	if _, err := c.generation(); err != nil {
+	if c.opened, err = c.generation(); err != nil {
 		c.close()
 		return nil, err
 	}
