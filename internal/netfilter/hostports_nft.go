@@ -257,7 +257,8 @@ func confirm(c *conn, comment string, all []written) error {
 // put queues the owner's elements and returns them. It queues only what differs
 // from the kernel, and deletes nothing as a rule: see registry.put.
 func (t portTable) put(c *conn, comment string, ports HostPorts, holders Holders) ([]item, error) {
-	entries, err := t.placedEntries(c, comment, ports, holders)
+	free := func(there *element) bool { return there == nil || there.comment == comment }
+	entries, err := t.placedEntries(c, comment, ports, holders, free)
 	if err != nil || len(entries) == 0 {
 		return nil, err
 	}
@@ -267,9 +268,10 @@ func (t portTable) put(c *conn, comment string, ports HostPorts, holders Holders
 	return t.queueEntries(c, comment, entries, holders)
 }
 
-// placedEntries returns the elements of an attachment where they are or belong.
-func (t portTable) placedEntries(c *conn, comment string, ports HostPorts, holders Holders) ([]placed, error) {
-	places, err := t.places(c, comment, ports)
+// placedEntries returns the elements of an attachment where they are or belong, see
+// places.
+func (t portTable) placedEntries(c *conn, comment string, ports HostPorts, holders Holders, enough func(*element) bool) ([]placed, error) {
+	places, err := t.places(c, comment, ports, enough)
 	if err != nil {
 		return nil, err
 	}
@@ -297,8 +299,9 @@ func (t portTable) place(comment string, places []placed, holders Holders) place
 func (p placed) isOf(comment string) bool { return p.there != nil && p.there.comment == comment }
 
 // places returns for each element of an attachment where it may be, with what is
-// there: what masquerades, also apart from that of other networks.
-func (t portTable) places(c *conn, comment string, ports HostPorts) ([][]placed, error) {
+// there: what masquerades, also apart from that of other networks, unless what is in
+// the first place is enough.
+func (t portTable) places(c *conn, comment string, ports HostPorts, enough func(*element) bool) ([][]placed, error) {
 	entries, err := t.entries(ports)
 	if err != nil {
 		return nil, err
@@ -309,7 +312,7 @@ func (t portTable) places(c *conn, comment string, ports HostPorts) ([][]placed,
 	for i, e := range entries {
 		there, err := c.element(t.set(e.set), []byte(e.key))
 		all[i] = []placed{{e, there}}
-		if err == nil && e.value == "" {
+		if err == nil && e.value == "" && !enough(there) {
 			e.set += apart
 			there, err = t.elementApart(c, e.item, exists)
 			all[i] = append(all[i], placed{e, there})
@@ -358,7 +361,8 @@ func (t portTable) ownItems(c *conn, comment string, ports *HostPorts) ([]item, 
 	if ports == nil {
 		return t.itemsOf(c, func(other string) bool { return other == comment })
 	}
-	places, err := t.places(c, comment, *ports)
+	never := func(*element) bool { return false } // a second ADD may have found the first place free
+	places, err := t.places(c, comment, *ports, never)
 	if err != nil {
 		return nil, err
 	}
@@ -465,7 +469,8 @@ func (nftBackend) CheckPorts(ctx context.Context, owner plugin.Owner, ports Host
 }
 
 func (t portTable) portDifferences(c *conn, comment string, ports HostPorts, holders Holders) ([]string, error) {
-	entries, err := t.placedEntries(c, comment, ports, holders)
+	ours := func(there *element) bool { return there != nil && there.comment == comment }
+	entries, err := t.placedEntries(c, comment, ports, holders, ours)
 	if err != nil || len(entries) == 0 {
 		return nil, err
 	}
