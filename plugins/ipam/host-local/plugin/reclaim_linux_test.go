@@ -3,10 +3,13 @@
 package hostlocal
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,7 +68,7 @@ var _ = Describe("a range that is full", func() {
 	It("has the address of a container whose network namespace is gone", func() {
 		a, b := fill()
 		expectFull()
-		start("sh", "-c", "true & exec sleep 1000") // leaves a zombie, which is in no namespace
+		start("sh", "-c", "true & exec sleep 100") // leaves a zombie, which is in no namespace
 		forget(a.netns)
 		said := captureStderr(func() { expectReclaimed("10.1.2.2") })
 		Expect(said).To(Equal("host-local: network net: freed 10.1.2.2, which interface eth0 of container a had: there is no network namespace of it any more\n"))
@@ -115,28 +118,55 @@ var _ = Describe("a range that is full", func() {
 		expectReclaimed("10.1.2.2")
 	})
 
+	// keepers are what may keep a network namespace; each returns how to let go of it.
+	keepers := map[string]func(netns string) (drop func()){
+		"a process": func(netns string) func() { return start("nsenter", "--net="+netns, "sleep", "100") },
+		"a mount elsewhere": func(netns string) func() {
+			kept := filepath.Join(GinkgoT().TempDir(), "kept")
+			write("", kept)
+			return start("unshare", "--mount", "--propagation", "private", "sh", "-c", "mount --bind "+netns+" "+kept+" && exec sleep 100")
+		},
+		"a thread": keepInThread,
+		"a descriptor": func(netns string) func() {
+			file, err := os.Open(netns)
+			Expect(err).NotTo(HaveOccurred())
+			return func() { Expect(file.Close()).To(Succeed()) }
+		},
+	}
+
 	DescribeTable("leaves a container alone whose network namespace is kept",
-		func(keep func(netns string) (drop func())) {
+		func(by string) {
 			a, _ := fill()
-			drop := keep(a.netns)
+			drop := keepers[by](a.netns)
 			forget(a.netns)
 			expectFull()
 			drop()
 			expectReclaimed("10.1.2.2")
 		},
-		Entry("by a process", func(netns string) func() { return start("nsenter", "--net="+netns, "sleep", "1000") }),
-		Entry("by a mount elsewhere", func(netns string) func() {
-			kept := filepath.Join(dataDir, "kept")
-			write("", kept)
-			return start("unshare", "--mount", "--propagation", "private", "sh", "-c", "mount --bind "+netns+" "+kept+" && exec sleep 1000")
-		}),
-		Entry("by a thread", keepInThread),
-		Entry("by a descriptor", func(netns string) func() {
-			file, err := os.Open(netns)
-			Expect(err).NotTo(HaveOccurred())
-			return func() { Expect(file.Close()).To(Succeed()) }
-		}),
+		Entry(nil, "a process"), Entry(nil, "a mount elsewhere"), Entry(nil, "a thread"), Entry(nil, "a descriptor"),
 	)
+
+	It("never has the address of a container that lives, whatever keeps it", func() {
+		conf = configOf("1.1.0", dataDir, `"subnet":"10.1.2.0/28","rangeEnd":"10.1.2.11"`)
+		ours, live := buildOurs(filepath.Join(dataDir, "host-local")), newLeases()
+		const workers = 4 // each has two containers at most, and there are ten addresses
+		inParallel(workers, func(worker int) {
+			drop := func() {}
+			for i := range 20 {
+				a := alive(fmt.Sprintf("c%d-%d", worker, i))
+				release := keepers[slices.Sorted(maps.Keys(keepers))[(worker+i)%len(keepers)]](a.netns)
+				result := parseResult(ours.mustRun("ADD", a, conf))
+				live.take(addressesOf(result)[0], a.id)
+				forget(a.netns)
+				drop() // the one before, which nothing but its keeper has kept meanwhile
+				drop = func() {
+					live.drop(a.id)
+					release()
+				}
+			}
+			drop()
+		})
+	})
 
 	DescribeTable("leaves a container alone of which it is not sure",
 		func(change func(a attachment)) {
@@ -207,7 +237,6 @@ func forget(path string) {
 func start(name string, args ...string) (stop func()) {
 	GinkgoHelper()
 	cmd := exec.Command(name, args...)
-	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	Expect(cmd.Start()).To(Succeed())
 	stop = func() {
 		_ = cmd.Process.Kill()
