@@ -235,12 +235,15 @@ type written struct {
 // differ, and a set has none. If there was one transaction since c was opened, it was
 // ours or, when all that we wanted to add was there, another's.
 func confirm(c *conn, comment string, all []written) error {
+	if len(all) == 0 {
+		return nil
+	}
 	after, err := c.generation()
 	if err != nil {
 		return err
 	}
 	if after == c.opened+1 {
-		all = all[:min(1, len(all))]
+		all = all[:1]
 	}
 	for _, w := range all {
 		there, err := c.element(w.set(w.item.set), []byte(w.item.key))

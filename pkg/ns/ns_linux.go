@@ -103,8 +103,10 @@ func SameAsCurrent(path string) (bool, error) {
 	if err := unix.Stat(path, &other); err != nil {
 		return false, nil
 	}
-	return current.Dev == other.Dev && current.Ino == other.Ino, nil
+	return sameFile(current, other), nil
 }
+
+func sameFile(a, b unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
 
 // Same tells whether two handles are of one network namespace.
 func Same(a, b NetNS) (bool, error) {
@@ -112,7 +114,7 @@ func Same(a, b NetNS) (bool, error) {
 	if err := errors.Join(unix.Fstat(int(a.Fd()), &first), unix.Fstat(int(b.Fd()), &second)); err != nil {
 		return false, fmt.Errorf("compare network namespaces: %w", err)
 	}
-	return first.Dev == second.Dev && first.Ino == second.Ino, nil
+	return sameFile(first, second), nil
 }
 
 // InodeAt returns the inode number of the network namespace at path, or 0 if there

@@ -69,6 +69,13 @@ var _ = Describe("opening a namespace", func() {
 		Expect(inodeOf(netns)).To(Equal(inode(own)))
 	})
 
+	It("is not needed to tell its number", func() {
+		Expect(ns.InodeAt(own)).To(Equal(inode(own)))
+		for _, path := range []string{"", "/tmp/IDoNotExist", "/etc/hostname"} {
+			Expect(ns.InodeAt(path)).To(BeZero())
+		}
+	})
+
 	DescribeTable("returns a plain NSPathNotExistErr where nothing is",
 		func(path string) {
 			for _, err := range openErrors(path) {
