@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -250,21 +249,24 @@ func start(name string, args ...string) (stop func()) {
 	return stop
 }
 
-// keepInThread has one thread of this process enter a network namespace.
-func keepInThread(path string) func() {
+// keepInThread has one thread of this process in a network namespace, which has no
+// descriptor of it. It is back when leave returns.
+func keepInThread(path string) (leave func()) {
 	GinkgoHelper()
-	entered, leave := make(chan error), make(chan struct{})
+	netns, err := ns.GetNS(path)
+	Expect(err).NotTo(HaveOccurred())
+	said, stay := make(chan error), make(chan struct{})
 	go func() {
-		runtime.LockOSThread() // and never unlock: it ends with the goroutine
-		netns, err := ns.GetNS(path)
-		if err == nil {
-			err = netns.Set()
-			netns.Close()
-		}
-		entered <- err
-		<-leave
-		close(entered)
+		said <- netns.Do(func(ns.NetNS) error {
+			said <- netns.Close()
+			<-stay
+			return nil
+		})
 	}()
-	Expect(<-entered).To(Succeed())
-	return func() { close(leave); <-entered }
+	Expect(<-said).To(Succeed())
+	return func() {
+		GinkgoHelper()
+		close(stay)
+		Expect(<-said).To(Succeed())
+	}
 }
