@@ -36,9 +36,11 @@ type allocator struct {
 }
 
 // allocate reserves one address of every range set: one of those requested, if
-// any is in the set, or else the next free one.
+// any is in the set, or the one the attachment had in a former life, or else the
+// next free one.
 func (a *allocator) allocate(requested []netip.Addr) ([]assignment, error) {
-	if err := a.refuseSecond(); err != nil {
+	former, err := a.refuseSecond()
+	if err != nil {
 		return nil, err
 	}
 	var assigned []assignment
@@ -49,6 +51,8 @@ func (a *allocator) allocate(requested []netip.Addr) ([]assignment, error) {
 			ip := pending[i]
 			pending = slices.Delete(pending, i, i+1)
 			assign = func() (assignment, error) { return a.exactly(n, set, ip) }
+		} else if i := slices.IndexFunc(former, set.contains); i >= 0 {
+			assign = func() (assignment, error) { return a.again(n, set, former[i]) }
 		}
 		one, err := assign()
 		if err != nil {
@@ -84,6 +88,14 @@ func (a *allocator) exactly(n int, set RangeSet, ip netip.Addr) (assignment, err
 		err = fmt.Errorf("requested IP address %s is not available in range set %s", ip, set)
 	}
 	return found, err
+}
+
+// again reserves ip, which has just been freed, unless it is a gateway's by now.
+func (a *allocator) again(n int, set RangeSet, ip netip.Addr) (assignment, error) {
+	if r, _ := set.find(ip); isGateway(ip, r, a.sets) {
+		return a.next(n, set)
+	}
+	return a.exactly(n, set, ip)
 }
 
 // next reserves the first free address behind the one the set gave out last.
@@ -174,27 +186,35 @@ func (a *allocator) reserve(n int, ip netip.Addr) (bool, error) {
 
 // refuseSecond makes sure that the attachment has no address yet, whatever range
 // or request that was for: the DEL that follows when our caller fails would free
-// it, too. Releases before 0.8.0 did not write for which of the container's
-// interfaces an address is; it counts if it is of a range set.
-func (a *allocator) refuseSecond() error {
+// it, too. Where it had some in a network namespace that is gone, as a container
+// that is started again after a crash, those are freed and returned. Releases before
+// 0.8.0 did not write for which of the container's interfaces an address is; it
+// counts if it is of a range set.
+func (a *allocator) refuseSecond() (former []netip.Addr, err error) {
 	held, err := a.held(a.owner)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if len(held) > 0 && a.store.lost(a.owner) {
+		if _, err := a.store.releaseAll(a.owner); err != nil {
+			return nil, err
+		}
+		held, former = nil, held
 	}
 	legacy, err := a.held(legacyOwner(a.container))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	held = append(held, slices.DeleteFunc(legacy, func(ip netip.Addr) bool { return a.setOf(ip) < 0 })...)
 	if len(held) == 0 {
-		return nil
+		return former, nil
 	}
 	ip := slices.MinFunc(held, a.bySet)
 	refusal := plugin.Errorf(ipam.ErrHasAddress, "%s has been allocated to %s, duplicate allocation is not allowed", ip, a.container)
 	if n := a.setOf(ip); n >= 0 {
-		return inRange(n, refusal)
+		return nil, inRange(n, refusal)
 	}
-	return refusal
+	return nil, refusal
 }
 
 // held returns the addresses that are reserved for owner.

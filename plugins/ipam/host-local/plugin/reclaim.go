@@ -27,8 +27,8 @@ func (s *store) reclaims() []func() (int, error) {
 // network namespace does not exist any more. All files have been read.
 func (s *store) reclaim() (freed int, err error) {
 	homes := map[string]uint64{}
-	for owner := range s.scanned {
-		if netns := s.netnsOf(owner); netns != 0 {
+	for owner, names := range s.scanned {
+		if netns := s.netnsOf(owner, names); netns != 0 {
 			homes[owner] = netns
 		}
 	}
@@ -53,16 +53,28 @@ func (s *store) reclaim() (freed int, err error) {
 	return freed, errors.Join(errs...)
 }
 
-// netnsOf returns the number of the network namespace that owner's addresses were
-// reserved for, or 0. What somebody has written since, who does not note it, may
-// be for another one.
-func (s *store) netnsOf(owner string) uint64 {
+// lost tells whether the network namespace that owner's addresses were reserved for
+// does not exist any more.
+func (s *store) lost(owner string) bool {
+	names, err := s.owned(owner)
+	netns := s.netnsOf(owner, names)
+	if err != nil || netns == 0 {
+		return false
+	}
+	gone, err := homeless(map[string]uint64{owner: netns})
+	return err == nil && len(gone) > 0
+}
+
+// netnsOf returns the number of the network namespace that owner's addresses, in
+// files called names, were reserved for, or 0. What somebody has written since, who
+// does not note it, may be for another one.
+func (s *store) netnsOf(owner string, names []string) uint64 {
 	home, noted := s.index.home(owner)
 	netns := netnsIn(home, s.bootID)
 	if netns == 0 || !(reservation{owner: owner}).ofContainer() {
 		return 0
 	}
-	for _, name := range s.scanned[owner] {
+	for _, name := range names {
 		info, err := os.Lstat(s.file(name))
 		if err != nil || info.ModTime().After(noted) {
 			return 0

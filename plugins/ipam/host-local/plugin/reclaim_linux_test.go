@@ -26,24 +26,11 @@ import (
 var _ = Describe("a range that is full", func() {
 	var dataDir, conf string // 10.1.2.2 and 10.1.2.3
 	BeforeEach(func() {
-		testutils.Need(GinkgoT(), "root")
-		if _, err := liveNetns(); err != nil {
-			Skip("needs to see all processes: " + err.Error())
-		}
+		needAllProcesses()
 		dataDir = GinkgoT().TempDir()
 		conf = configOf("1.1.0", dataDir, `"subnet":"10.1.2.0/29","rangeEnd":"10.1.2.3"`)
 	})
 
-	// alive makes a container with a network namespace that is mounted at a path.
-	alive := func(id string) attachment {
-		GinkgoHelper()
-		netns, err := testutils.NewNS()
-		Expect(err).NotTo(HaveOccurred())
-		path := netns.Path()
-		Expect(netns.Close()).To(Succeed())
-		DeferCleanup(func() { forget(path) })
-		return attachment{id: id, ifName: "eth0", netns: path}
-	}
 	fill := func() (a, b attachment) {
 		GinkgoHelper()
 		a, b = alive("a"), alive("b")
@@ -222,6 +209,100 @@ var _ = Describe("a range that is full", func() {
 		expectReclaimed("10.1.2.2")
 	})
 })
+
+var _ = Describe("a container that is started again without a DEL", func() {
+	var dataDir, dir string
+	BeforeEach(func() {
+		needAllProcesses()
+		dataDir = GinkgoT().TempDir()
+		dir = filepath.Join(dataDir, "net")
+	})
+
+	// restart returns the ADD after a crash, from another network namespace.
+	restart := func(conf string) (again attachment) {
+		GinkgoHelper()
+		before := alive("a")
+		Expect(addressesOf(mustAdd(before, conf))).To(Equal([]string{"10.1.2.2", "fd00::2"}))
+		mustAdd(container("b"), conf)
+		again = alive("a")
+		forget(before.netns)
+		return again
+	}
+	config := func(ranges string) string { return configOf("1.1.0", dataDir, `"ranges":[`+ranges+`]`) }
+	const v4, v6 = `[{"subnet":"10.1.2.0/24"}]`, `[{"subnet":"fd00::/64"}]`
+
+	It("gets the addresses that it had", func() {
+		conf := config(v4 + "," + v6)
+		again := restart(conf)
+		Expect(addressesOf(mustAdd(again, conf))).To(Equal([]string{"10.1.2.2", "fd00::2"}))
+		Expect(addTo(again, conf)).Error().To(MatchError(ContainSubstring("duplicate allocation is not allowed")), "now in this one")
+		Expect(addressesOf(mustAdd(container("c"), conf))).To(Equal([]string{"10.1.2.4", "fd00::4"}), "the order goes on from where it was")
+		Expect(call("DEL", again, conf)).To(BeEmpty())
+		Expect(reservationsIn(dir)).To(ConsistOf("10.1.2.3 b\r\neth0", "fd00::3 b\r\neth0", "10.1.2.4 c\r\neth0", "fd00::4 c\r\neth0"))
+	})
+
+	It("does not have to wait for their cooldown", func() {
+		conf := strings.Replace(config(v4+","+v6), `"ranges"`, `"cooldown":"1h","ranges"`, 1)
+		Expect(addressesOf(mustAdd(restart(conf), conf))).To(Equal([]string{"10.1.2.2", "fd00::2"}))
+	})
+
+	DescribeTable("gets others where it must, and loses those it had",
+		func(ranges, args string, expected ...string) {
+			again := restart(config(v4 + "," + v6))
+			again.args = args
+			Expect(addressesOf(mustAdd(again, config(ranges)))).To(Equal(expected))
+			var left []string
+			for _, address := range expected {
+				left = append(left, address+" a\r\neth0")
+			}
+			Expect(reservationsIn(dir)).To(ConsistOf(append(left, "10.1.2.3 b\r\neth0", "fd00::3 b\r\neth0")))
+		},
+		Entry("that are asked for", v4+","+v6, "IP=10.1.2.9", "10.1.2.9", "fd00::2"),
+		Entry("of a range that is new", `[{"subnet":"10.1.3.0/24"}],`+v6, "", "10.1.3.2", "fd00::2"),
+		Entry("of fewer ranges", v6, "", "fd00::2"),
+		Entry("since one is the gateway's now", `[{"subnet":"10.1.2.0/24","gateway":"10.1.2.2"}],`+v6, "", "10.1.2.4", "fd00::2"),
+	)
+
+	It("keeps them and gets none while its former network namespace is kept", func() {
+		conf := config(v4 + "," + v6)
+		before, again := alive("a"), alive("a")
+		mustAdd(before, conf)
+		drop := keepInThread(before.netns)
+		forget(before.netns)
+		Expect(addTo(again, conf)).Error().To(MatchError(ContainSubstring("10.1.2.2 has been allocated to a, duplicate allocation is not allowed")))
+		drop()
+		Expect(addressesOf(mustAdd(again, conf))).To(Equal([]string{"10.1.2.2", "fd00::2"}))
+	})
+
+	It("has none when the ADD fails", func() {
+		conf := config(v4 + "," + v6)
+		again := restart(conf)
+		write("somebody else's", dir, "10.1.2.9")
+		again.args = "IP=10.1.2.9"
+		Expect(addTo(again, conf)).Error().To(MatchError(ContainSubstring("requested IP address 10.1.2.9 is not available")))
+		Expect(reservationsIn(dir)).To(ConsistOf("10.1.2.3 b\r\neth0", "fd00::3 b\r\neth0", "10.1.2.9 somebody else's"))
+	})
+})
+
+// needAllProcesses skips where the plugin reclaims nothing.
+func needAllProcesses() {
+	GinkgoHelper()
+	testutils.Need(GinkgoT(), "root")
+	if _, err := liveNetns(); err != nil {
+		Skip("needs to see all processes: " + err.Error())
+	}
+}
+
+// alive makes a container with a network namespace that is mounted at a path.
+func alive(id string) attachment {
+	GinkgoHelper()
+	netns, err := testutils.NewNS()
+	Expect(err).NotTo(HaveOccurred())
+	path := netns.Path()
+	Expect(netns.Close()).To(Succeed())
+	DeferCleanup(func() { forget(path) })
+	return attachment{id: id, ifName: "eth0", netns: path}
+}
 
 // forget takes a network namespace from its path.
 func forget(path string) {
