@@ -40,15 +40,41 @@ func (notFoundError) Is(target error) bool { return target == ErrNotFound }
 
 // Find returns the link called name.
 func Find(name string) (netlink.Link, error) {
+	message, err := messageOf(name)
+	if err != nil {
+		return nil, err
+	}
+	return netlink.LinkDeserialize(nil, message)
+}
+
+// FindWithIPv6 is Find, and returns the link's parameters of IPv6, too.
+func FindWithIPv6(name string) (netlink.Link, IPv6, error) {
+	message, err := messageOf(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := netlink.LinkDeserialize(nil, message)
+	if err != nil {
+		return nil, nil, err
+	}
+	parameters, err := ipv6In(message)
+	return found, parameters, err
+}
+
+// messageOf returns the kernel's message about the link called name.
+func messageOf(name string) ([]byte, error) {
 	attribute := nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name))
 	if len(name) >= unix.IFNAMSIZ {
 		attribute.Type = unix.IFLA_ALT_IFNAME
 	}
-	found, err := get(0, attribute)
+	message, err := ask(0, attribute)
 	if errors.Is(err, unix.EINVAL) { // a kernel that finds links by index only
-		found, err = netlinksafe.LinkByName(name)
+		var found netlink.Link
+		if found, err = netlinksafe.LinkByName(name); err == nil {
+			message, err = ask(found.Attrs().Index)
+		}
 	}
-	return found, describeError(fmt.Sprintf("%q", name), err)
+	return message, describeError(fmt.Sprintf("%q", name), err)
 }
 
 // FindByIndex returns the link with the given index.

@@ -22,9 +22,9 @@ import (
 // ensureBridge returns the bridge, created or brought in line with the
 // configuration, and up.
 func ensureBridge(c *Config) (*netlink.Bridge, error) {
-	found, err := link.Find(c.Bridge)
+	found, ipv6, err := link.FindWithIPv6(c.Bridge)
 	if errors.Is(err, link.ErrNotFound) {
-		found, err = createBridge(c)
+		found, ipv6, err = createBridge(c)
 	}
 	if err != nil {
 		return nil, err
@@ -33,6 +33,7 @@ func ensureBridge(c *Config) (*netlink.Bridge, error) {
 		return nil, err
 	}
 	bridge := found.(*netlink.Bridge)
+	refuseAdvertisements(bridge, ipv6)
 	if err := reconcile(c, bridge); err != nil {
 		return nil, fmt.Errorf("bridge %s: %w", c.Bridge, err)
 	}
@@ -44,7 +45,7 @@ func ensureBridge(c *Config) (*netlink.Bridge, error) {
 // which would let it follow the lowest one of the ports, and to udev, which
 // replaces random ones a little later. An MTU that is given at creation follows
 // those of the ports: it is the smallest (br_mtu_auto_adjust).
-func createBridge(c *Config) (netlink.Link, error) {
+func createBridge(c *Config) (netlink.Link, link.IPv6, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = c.Bridge
 	attrs.HardwareAddr = link.RandomMAC()
@@ -55,10 +56,10 @@ func createBridge(c *Config) (netlink.Link, error) {
 		bridge.VlanFiltering = ptr(true)
 	}
 	if err := netlink.LinkAdd(bridge); err != nil && !errors.Is(err, unix.EEXIST) {
-		return nil, fmt.Errorf("create bridge %s: %w", c.Bridge, err)
+		return nil, nil, fmt.Errorf("create bridge %s: %w", c.Bridge, err)
 	}
 	silenceIPv6(c, c.Bridge)
-	return link.Find(c.Bridge)
+	return link.FindWithIPv6(c.Bridge)
 }
 
 // silenceIPv6 configures a device that the plugin has made. It takes no router
@@ -76,9 +77,9 @@ func silenceIPv6(c *Config, device string) {
 // from giving the host addresses and a default route through that container. It is
 // for a device that was there before: where somebody has set 2, with which they
 // count on a router, too, the host gets its own from them.
-func refuseAdvertisements(device string) {
-	if value, err := sysctl.Sysctl(acceptRA(device)); err == nil && value == "1" {
-		_ = sysctl.Write(acceptRA(device), "0")
+func refuseAdvertisements(device netlink.Link, ipv6 link.IPv6) {
+	if ipv6.AcceptRA() == 1 {
+		_ = sysctl.Write(acceptRA(device.Attrs().Name), "0")
 	}
 }
 
@@ -87,7 +88,6 @@ func acceptRA(device string) string { return "net/ipv6/conf/" + device + "/accep
 // reconcile changes what differs from the configuration on a bridge that was
 // there before, or says why it cannot.
 func reconcile(c *Config, bridge *netlink.Bridge) error {
-	refuseAdvertisements(bridge.Name)
 	if c.filtersVLANs() && !isTrue(bridge.VlanFiltering) {
 		// The ports keep their untagged traffic: each is a member of VLAN 1.
 		if err := link.SetVLANFiltering(bridge.Index, true); err != nil {
@@ -211,9 +211,9 @@ func pinMAC(device netlink.Link) error {
 // not come to an end.
 func ensureVLANGateway(c *Config, bridge *netlink.Bridge) (netlink.Link, error) {
 	name := c.vlanGateway()
-	device, err := link.Find(name)
+	device, ipv6, err := link.FindWithIPv6(name)
 	if errors.Is(err, link.ErrNotFound) {
-		device, err = createVLANGateway(c, name, bridge)
+		device, ipv6, err = createVLANGateway(c, name, bridge)
 	}
 	if err != nil {
 		return nil, err
@@ -221,7 +221,7 @@ func ensureVLANGateway(c *Config, bridge *netlink.Bridge) (netlink.Link, error) 
 	if device.Type() != "veth" {
 		return nil, fmt.Errorf("%s exists and is no veth but of type %s; it should be the gateway device of VLAN %d", name, device.Type(), c.VLAN)
 	}
-	refuseAdvertisements(device.Attrs().Name)
+	refuseAdvertisements(device, ipv6)
 	port, err := link.FindByIndex(device.Attrs().ParentIndex)
 	if err != nil {
 		return nil, fmt.Errorf("find the other end of %s: %w", name, err)
@@ -232,10 +232,10 @@ func ensureVLANGateway(c *Config, bridge *netlink.Bridge) (netlink.Link, error) 
 	return device, nil
 }
 
-func createVLANGateway(c *Config, name string, bridge *netlink.Bridge) (netlink.Link, error) {
+func createVLANGateway(c *Config, name string, bridge *netlink.Bridge) (netlink.Link, link.IPv6, error) {
 	peer, err := ip.RandomVethName()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
@@ -243,10 +243,10 @@ func createVLANGateway(c *Config, name string, bridge *netlink.Bridge) (netlink.
 	attrs.HardwareAddr = link.RandomMAC()
 	pair := &netlink.Veth{LinkAttrs: attrs, PeerName: peer, PeerMTU: uint32(bridge.MTU), PeerHardwareAddr: link.RandomMAC()}
 	if err := netlink.LinkAdd(pair); err != nil && !errors.Is(err, unix.EEXIST) {
-		return nil, fmt.Errorf("create the VLAN gateway device %s: %w", name, err)
+		return nil, nil, fmt.Errorf("create the VLAN gateway device %s: %w", name, err)
 	}
 	silenceIPv6(c, name)
-	return link.Find(name)
+	return link.FindWithIPv6(name)
 }
 
 func attachVLANGateway(c *Config, bridge *netlink.Bridge, device, port netlink.Link) error {
