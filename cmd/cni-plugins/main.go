@@ -23,11 +23,13 @@ import (
 
 	_ "github.com/containernetworking/plugins/internal/oneprocessor"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
 )
 
 const usage = `usage: cni-plugins install DIRECTORY   give it the names of the plugins in DIRECTORY
        cni-plugins list                list these names
        cni-plugins heal                put back rules of nftables and iptables that somebody has flushed
+       cni-plugins gc                  take back what containers have left that are gone without a DEL
 It is a CNI plugin when it is called by one of them.
 `
 
@@ -89,6 +91,8 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return 0
 	case len(args) == 1 && args[0] == "heal":
 		return heal(context.Background(), stdout, stderr)
+	case len(args) == 1 && args[0] == "gc":
+		return gc(context.Background(), hostlocal.DefaultDataDir, stdout, stderr)
 	case len(args) == 2 && args[0] == "install":
 		if err := install("/proc/self/exe", args[1]); err != nil {
 			fmt.Fprintln(stderr, "cni-plugins: install:", err)

@@ -23,9 +23,12 @@ func (s Store) AliveIn(valid plugin.Attachments) []Intent {
 
 // Holds tells whether an intent that was read earlier is still what its owner has,
 // and the owner not gone: others run between a listing and what follows from it.
-func (s Store) Holds(i Intent) bool {
+func (s Store) Holds(i Intent) bool { return s.Has(i) && !i.Gone() }
+
+// Has tells whether an intent that was read earlier is still what its owner has.
+func (s Store) Has(i Intent) bool {
 	now := s.Get(i.Owner())
-	return now != nil && reflect.DeepEqual(*now, i) && !i.Gone()
+	return now != nil && reflect.DeepEqual(*now, i)
 }
 
 // Others are the live attachments beside that of the request, whose ADD has found that

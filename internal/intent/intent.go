@@ -33,6 +33,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -96,6 +97,29 @@ func (i Intent) Gone() bool {
 		return true
 	}
 	return i.Netns != "" && i.Inode != 0 && ns.InodeAt(i.Netns) != i.Inode
+}
+
+// Lost returns the intents of attachments whose network namespace does not exist any
+// more, wherever it was: another mount namespace may have it at a path that leads
+// nowhere in this one. It fails where that cannot be told.
+func (s Store) Lost() ([]Intent, error) {
+	intents, netns := s.List(), map[int]uint64{}
+	for n, i := range intents {
+		if i.Inode != 0 {
+			netns[n] = i.Inode
+		}
+	}
+	gone, err := netnsalive.Gone(netns)
+	if err != nil {
+		return nil, err
+	}
+	var lost []Intent
+	for n, i := range intents {
+		if i.Boot != boot() || slices.Contains(gone, n) {
+			lost = append(lost, i)
+		}
+	}
+	return lost, nil
 }
 
 // Enters tells whether the request is for the namespace that the intent is about,

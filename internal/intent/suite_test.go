@@ -14,6 +14,7 @@ import (
 
 	"github.com/containernetworking/cni/pkg/types"
 
+	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -134,6 +135,29 @@ var _ = Describe("a store", func() {
 		Expect(s.ContainerGone("net", "c1")).To(BeTrue())
 		put("net", "c1", "eth1", "x")
 		Expect(s.ContainerGone("net", "c1")).To(BeFalse())
+	})
+
+	It("tells who is lost, wherever the namespace was", func() {
+		if err := netnsalive.CanTell(); err != nil {
+			Skip("needs to see all processes: " + err.Error())
+		}
+		alter := func(container string, change func(*Intent)) Intent {
+			GinkgoHelper()
+			i := put("net", container, "eth0", "x")
+			change(&i)
+			Expect(s.Put(i)).To(Succeed())
+			return i
+		}
+		put("net", "alive", "eth0", "x")
+		alter("elsewhere", func(i *Intent) { i.Netns = filepath.Join(GinkgoT().TempDir(), "none") })
+		alter("unknown", func(i *Intent) { i.Inode = 0 })
+		Expect(s.Lost()).To(BeEmpty())
+		gone := alter("gone", func(i *Intent) { i.Inode = 1 })
+		rebooted := alter("rebooted", func(i *Intent) { i.Boot = "another" })
+		Expect(s.Lost()).To(Equal([]Intent{gone, rebooted}))
+		Expect(s.Has(gone)).To(BeTrue())
+		put("net", "gone", "eth0", "x")
+		Expect(s.Has(gone)).To(BeFalse())
 	})
 
 	It("tells whether what was listed holds", func() {

@@ -16,7 +16,8 @@ import (
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
-const defaultDataDir = "/var/lib/cni/networks"
+// DefaultDataDir is the dataDir of a configuration that names none.
+const DefaultDataDir = "/var/lib/cni/networks"
 
 // Config is what host-local reads of the configuration of its caller.
 type Config struct {
@@ -92,7 +93,7 @@ func (c *Config) requireRanges() error {
 func (c *Config) directory() directory {
 	dataDir := c.IPAM.DataDir
 	if dataDir == "" {
-		dataDir = defaultDataDir
+		dataDir = DefaultDataDir
 	}
 	d := newDirectory(dataDir, c.Name)
 	d.rest, _ = parseCooldown(c.IPAM.Cooldown)

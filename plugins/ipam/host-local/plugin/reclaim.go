@@ -4,12 +4,12 @@ package hostlocal
 
 import (
 	"errors"
-	"maps"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
@@ -23,6 +23,36 @@ func (s *store) reclaims() []func() (int, error) {
 	}
 }
 
+// Reclaim frees the addresses of containers that no DEL came for, of all networks in
+// dataDir. What it frees, and what may not be freed, it says on standard error.
+func Reclaim(dataDir string) error {
+	entries, err := os.ReadDir(dataDir)
+	if err != nil {
+		return ignoreNotExist(err)
+	}
+	var errs []error
+	for _, entry := range entries {
+		if entry.IsDir() && entry.Name() != indexName {
+			errs = append(errs, newDirectory(dataDir, entry.Name()).reclaim())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d directory) reclaim() error {
+	s, err := d.open()
+	if err != nil {
+		return ignoreAbsent(err)
+	}
+	defer s.Close()
+	var errs []error
+	for _, reclaim := range s.reclaims() {
+		_, err := reclaim()
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // reclaim frees the addresses of containers that no DEL came for: those whose
 // network namespace does not exist any more. All files have been read.
 func (s *store) reclaim() (freed int, err error) {
@@ -32,7 +62,7 @@ func (s *store) reclaim() (freed int, err error) {
 			homes[owner] = netns
 		}
 	}
-	lost, err := homeless(homes)
+	lost, err := netnsalive.Gone(homes)
 	if err != nil {
 		logf("network %s: addresses of containers that are gone, if there are any, stay reserved: %v", s.network, err)
 		return 0, nil
@@ -61,7 +91,7 @@ func (s *store) lost(owner string) bool {
 	if err != nil || netns == 0 {
 		return false
 	}
-	gone, err := homeless(map[string]uint64{owner: netns})
+	gone, err := netnsalive.Gone(map[string]uint64{owner: netns})
 	return err == nil && len(gone) > 0
 }
 
@@ -81,25 +111,6 @@ func (s *store) netnsOf(owner string, names []string) uint64 {
 		}
 	}
 	return netns
-}
-
-// homeless returns the owners whose network namespaces do not exist.
-func homeless(homes map[string]uint64) ([]string, error) {
-	mounted, err := mountedNetns("self")
-	if err != nil {
-		return nil, err
-	}
-	// Most runtimes mount the namespaces of containers, so that this is mostly all.
-	maps.DeleteFunc(homes, func(_ string, netns uint64) bool { return mounted[netns] })
-	if len(homes) == 0 {
-		return nil, nil
-	}
-	live, err := liveNetns()
-	if err != nil {
-		return nil, err
-	}
-	maps.DeleteFunc(homes, func(_ string, netns uint64) bool { return live[netns] })
-	return slices.Sorted(maps.Keys(homes)), nil
 }
 
 // A home is the network namespace that CNI_NETNS names in an ADD, in a boot of one
@@ -123,16 +134,5 @@ func netnsIn(home, bootID string) uint64 {
 	if !ok {
 		return 0
 	}
-	return parseNetns(netns)
-}
-
-// parseNetns returns the inode number in "net:[<inode>]", as /proc has it, too; 0 is none.
-func parseNetns(text string) uint64 {
-	number, named := strings.CutPrefix(text, homePrefix)
-	number, ok := strings.CutSuffix(number, "]")
-	netns, err := strconv.ParseUint(number, 10, 64)
-	if !named || !ok || err != nil {
-		return 0
-	}
-	return netns
+	return netnsalive.Number(netns)
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/internal/intent"
+	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
@@ -288,7 +289,7 @@ var _ = Describe("a container that is started again without a DEL", func() {
 func needAllProcesses() {
 	GinkgoHelper()
 	testutils.Need(GinkgoT(), "root")
-	if _, err := liveNetns(); err != nil {
+	if err := netnsalive.CanTell(); err != nil {
 		Skip("needs to see all processes: " + err.Error())
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package hostlocal
+package netnsalive
 
 import (
 	"errors"
@@ -14,19 +14,13 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/containernetworking/plugins/internal/intent"
-	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
 // initialPIDNamespace is the inode number of the first of all (PROC_PID_INIT_INO).
 const initialPIDNamespace = 0xEFFFFFFC
 
-// liveNetns returns the numbers of the network namespaces that a thread is in, that
-// are mounted in any mount namespace, or of which a process has a descriptor. It
-// fails where not all of them can be seen. A namespace that only a socket keeps
-// alive is not among them: nothing can enter it.
-func liveNetns() (map[uint64]bool, error) {
+// all returns the numbers of the network namespaces that exist, see Gone.
+func all() (map[uint64]bool, error) {
 	var own unix.Stat_t
 	if err := unix.Stat("/proc/self/ns/pid", &own); err != nil {
 		return nil, err
@@ -54,17 +48,17 @@ func each(dir string, look func(name string) error) error {
 	const passes = 100 // each is about what is new; only a bomb goes on forking
 	seen := map[string]bool{}
 	for range passes {
-		names, err := readNames(dir)
+		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return ignoreEnded(err)
 		}
-		names = slices.DeleteFunc(names, func(name string) bool { return seen[name] })
-		if len(names) == 0 {
+		entries = slices.DeleteFunc(entries, func(entry fs.DirEntry) bool { return seen[entry.Name()] })
+		if len(entries) == 0 {
 			return nil
 		}
-		for _, name := range names {
-			seen[name] = true
-			if err := ignoreEnded(look(name)); err != nil {
+		for _, entry := range entries {
+			seen[entry.Name()] = true
+			if err := ignoreEnded(look(entry.Name())); err != nil {
 				return err
 			}
 		}
@@ -135,14 +129,10 @@ func mountedNetns(pid string) (map[uint64]bool, error) {
 	for line := range strings.Lines(string(content)) {
 		const root = 3
 		if fields := strings.Fields(line); len(fields) > root {
-			if netns := parseNetns(fields[root]); netns != 0 {
+			if netns := Number(fields[root]); netns != 0 {
 				found[netns] = true
 			}
 		}
 	}
 	return found, nil
 }
-
-// portsLeadTo tells whether portmap still has ports of the host for an attachment.
-// Whoever got its address would get what is sent to them.
-func portsLeadTo(owner plugin.Owner) bool { return intent.Of("portmap").Get(owner) != nil }

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/containernetworking/plugins/internal/intent"
+	"github.com/containernetworking/plugins/internal/netnsalive"
+	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/testutils"
+)
+
+var _ = Describe("gc", func() {
+	var rig *testrig.Rig
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), "root", "nftables-bridge", "nft-tool", "ifb")
+		if err := netnsalive.CanTell(); err != nil {
+			Skip("needs to see all processes: " + err.Error())
+		}
+		rig = testrig.New(plugins()["bridge"], testrig.BuildIPAM())
+		Expect(os.MkdirAll("/run/cni", 0o755)).To(Succeed())
+	})
+
+	// chain has the configuration of each plugin, in the order of ADD.
+	chain := func(hostPort string) [][2]string {
+		return [][2]string{
+			{"bridge", `{"type":"bridge","isGateway":true,"ipMasq":true,"ipMasqBackend":"nftables","macspoofchk":true,` + rig.HostLocal("", "10.1.2.0/24") + `}`},
+			{"portmap", `{"type":"portmap","backend":"nftables","runtimeConfig":{"portMappings":[{"hostPort":` + hostPort + `,"containerPort":80,"protocol":"tcp"}]}}`},
+			{"firewall", `{"type":"firewall","backend":"nftables"}`},
+			{"bandwidth", `{"type":"bandwidth","ingressRate":8000000,"ingressBurst":800000,"egressRate":8000000,"egressBurst":800000}`},
+		}
+	}
+	as := func(name string) *testrig.Rig {
+		rig.Plugin = plugins()[name]
+		return rig
+	}
+	add := func(c *testrig.Container, plugins [][2]string) {
+		GinkgoHelper()
+		var prev *current.Result
+		for _, one := range plugins {
+			config := one[1]
+			if prev != nil {
+				config = testrig.WithPrev(config, prev)
+			}
+			prev = as(one[0]).Add(c, config)
+		}
+	}
+	del := func(c *testrig.Container, plugins [][2]string) {
+		GinkgoHelper()
+		for _, one := range plugins {
+			as(one[0]).Del(c, one[1])
+		}
+	}
+	collect := func() (said, warned string) {
+		GinkgoHelper()
+		var stdout, stderr bytes.Buffer
+		var status int
+		warned = testrig.SaidDuring(func() {
+			rig.OnHost(func() { status = gc(context.Background(), rig.DataDir, &stdout, &stderr) })
+		})
+		Expect(status).To(BeZero(), stderr.String())
+		return stdout.String(), warned
+	}
+	rules := func() []string {
+		GinkgoHelper()
+		text, err := testrig.Run(rig.Host, "nft", "list", "ruleset")
+		Expect(err).NotTo(HaveOccurred())
+		return strings.Split(text, "\n")
+	}
+	links := func() string { return testrig.IP(rig.Host, "-br link") }
+	reserved := func() (addresses []string) {
+		found, err := filepath.Glob(filepath.Join(rig.DataDir, "test", "10.*"))
+		Expect(err).NotTo(HaveOccurred())
+		for _, file := range found {
+			addresses = append(addresses, filepath.Base(file))
+		}
+		return addresses
+	}
+
+	It("takes back what a container has left that is gone without a DEL", func() {
+		netns, err := testutils.NewNS()
+		Expect(err).NotTo(HaveOccurred())
+		lives, dies := rig.Container("lives"), &testrig.Container{ID: "dies", IfName: "eth0", Netns: netns, Path: netns.Path()}
+		add(lives, chain("8080"))
+		rulesBefore, linksBefore := rules(), links()
+		add(dies, chain("8081"))
+		Expect(rules()).NotTo(Equal(rulesBefore))
+		Expect(collect()).To(BeEmpty(), "as long as both live")
+
+		Expect(testutils.UnmountNS(dies.Netns)).To(Succeed())
+		Expect(collect()).To(BeEmpty(), "as long as we have a descriptor of it")
+		Expect(dies.Netns.Close()).To(Succeed())
+		said, warned := collect()
+		Expect(said).To(Equal("took back what test/dies/eth0 has left\n"))
+		Expect(warned).To(ContainSubstring("network test: freed 10.1.2.3, which interface eth0 of container dies had"))
+
+		Expect(rules()).To(ConsistOf(rulesBefore))
+		Eventually(links).Should(Equal(linksBefore))
+		Expect(reserved()).To(Equal([]string{"10.1.2.2"}))
+		rig.OnHost(func() {
+			for _, plugin := range []string{"portmap", "firewall", "bandwidth", "masquerade", "macspoofchk"} {
+				Expect(intent.Of(plugin).List()).To(HaveLen(1), plugin)
+			}
+		})
+		Expect(collect()).To(BeEmpty())
+		for _, c := range []*testrig.Container{dies, lives} {
+			c.Path = ""
+			del(c, chain("8080"))
+		}
+	})
+})

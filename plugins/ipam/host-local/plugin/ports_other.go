@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package hostlocal
+
+import "github.com/containernetworking/plugins/pkg/plugin"
+
+func portsLeadTo(plugin.Owner) bool { return false }
