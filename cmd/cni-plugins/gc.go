@@ -25,11 +25,22 @@ import (
 func gc(ctx context.Context, dataDir string, stdout, stderr io.Writer) (status int) {
 	var errs []error
 	for _, keeper := range []string{"portmap", "firewall", "bandwidth", "masquerade", "macspoofchk", "vrf"} {
-		owners, err := takeBack(ctx, intent.Of(keeper))
-		for _, owner := range owners {
-			fmt.Fprintf(stdout, "took back what %s has left\n", owner.Comment())
+		store := intent.Of(keeper)
+		lost, err := store.Lost()
+		if err != nil {
+			errs = append(errs, err)
+			break // with the others it would be the same
 		}
-		errs = append(errs, err)
+		for _, i := range lost {
+			if !store.Has(i) { // its DEL has come, or the container is started again
+				continue
+			}
+			if err := detach(ctx, i.Owner()); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", i.Owner().Comment(), err))
+				continue
+			}
+			fmt.Fprintf(stdout, "took back what %s has left\n", i.Owner().Comment())
+		}
 	}
 	// Last: no address is freed to which ports lead.
 	if err := errors.Join(append(errs, hostlocal.Reclaim(dataDir))...); err != nil {
@@ -37,24 +48,6 @@ func gc(ctx context.Context, dataDir string, stdout, stderr io.Writer) (status i
 		return 1
 	}
 	return 0
-}
-
-// takeBack calls DEL for the attachments in a store that are lost, and returns those
-// for which it succeeded.
-func takeBack(ctx context.Context, store intent.Store) (owners []plugin.Owner, err error) {
-	lost, err := store.Lost()
-	errs := []error{err}
-	for _, i := range lost {
-		if !store.Has(i) { // its DEL has come, or the container is started again
-			continue
-		}
-		if err := detach(ctx, i.Owner()); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		owners = append(owners, i.Owner())
-	}
-	return owners, errors.Join(errs...)
 }
 
 // detach is the DEL that nobody has sent, of all plugins that leave something on the

@@ -21,9 +21,12 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
 
+	"github.com/containernetworking/plugins/internal/intent"
+	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -118,6 +121,26 @@ var _ = Describe("the executable", Ordered, func() {
 		Expect(introduction(filepath.Join(dir, "bridge"))).To(HavePrefix("CNI bridge plugin "))
 		Expect(running.Process.Kill()).To(Succeed())
 		Expect(running.Wait()).To(MatchError(ContainSubstring("killed")))
+	})
+
+	It("takes nothing back from where not all processes are seen", func() {
+		testutils.Need(GinkgoT(), "root")
+		if err := netnsalive.CanTell(); err != nil {
+			Skip("needs to see all processes: " + err.Error())
+		}
+		ref, err := ns.OpenRef(namespace().Path())
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(ref.Close)
+		kept, err := intent.New(&plugin.Request{Network: "unseen", ContainerID: "c1", IfName: "eth0", Netns: ref}, "ports")
+		Expect(err).NotTo(HaveOccurred())
+		kept.Inode = 1
+		store := intent.Of("portmap")
+		Expect(store.Put(kept)).To(Succeed())
+		DeferCleanup(func() { Expect(store.Delete(kept.Owner())).To(Succeed()) })
+		out, err := exec.Command("unshare", "--pid", "--fork", "--mount-proc", executable, "gc").CombinedOutput()
+		Expect(err).To(HaveOccurred(), string(out))
+		Expect(string(out)).To(HaveSuffix("cni-plugins: gc: not all processes of this machine can be seen from this PID namespace\n"))
+		Expect(store.Has(kept)).To(BeTrue())
 	})
 
 	It("works through a symbolic link, too", func() {
