@@ -30,6 +30,7 @@ const usage = `usage: cni-plugins install DIRECTORY   give it the names of the p
        cni-plugins list                list these names
        cni-plugins heal                put back rules of nftables and iptables that somebody has flushed
        cni-plugins gc                  take back what containers have left that are gone without a DEL
+       cni-plugins lint [FILE ...]     say what is wrong with configurations, of /etc/cni/net.d unless named
 It is a CNI plugin when it is called by one of them.
 `
 
@@ -93,6 +94,8 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return heal(context.Background(), stdout, stderr)
 	case len(args) == 1 && args[0] == "gc":
 		return gc(context.Background(), hostlocal.DefaultDataDir, stdout, stderr)
+	case len(args) > 0 && args[0] == "lint":
+		return lint(args[1:], confDir, stdout, stderr)
 	case len(args) == 2 && args[0] == "install":
 		if err := install("/proc/self/exe", args[1]); err != nil {
 			fmt.Fprintln(stderr, "cni-plugins: install:", err)

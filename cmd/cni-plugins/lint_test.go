@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+var _ = Describe("lint", func() {
+	var dir string
+	BeforeEach(func() { dir = GinkgoT().TempDir() })
+
+	write := func(name, content string) (path string) {
+		GinkgoHelper()
+		path = filepath.Join(dir, name)
+		Expect(os.WriteFile(path, []byte(content), 0o600)).To(Succeed())
+		return path
+	}
+	run := func(files ...string) (status int, said, refused string) {
+		var stdout, stderr bytes.Buffer
+		status = lint(files, dir, &stdout, &stderr)
+		return status, strings.ReplaceAll(stdout.String(), dir+"/", ""), strings.ReplaceAll(stderr.String(), dir+"/", "")
+	}
+
+	DescribeTable("says what is wrong",
+		func(content string, wants ...string) {
+			status, said, refused := run(write("n.conflist", content))
+			Expect(status).To(Equal(1))
+			Expect(said).To(BeEmpty())
+			var lines []string
+			for _, want := range wants {
+				lines = append(lines, "n.conflist: "+want)
+			}
+			Expect(strings.Split(strings.TrimSpace(refused), "\n")).To(Equal(lines))
+		},
+		Entry("with plugins", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"bridge","isGatewayy":true,"mtu":"x"},{"type":"portmap","capabilities":{"portMappings":true},"snatt":true}]}`,
+			`plugins[0]: bridge: mtu: the string "x" where an integer is expected; isGatewayy: unknown key (did you mean "isGateway"?)`,
+			`plugins[1]: portmap: snatt: unknown key (did you mean "snat"?)`),
+		Entry("with an IPAM plugin", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"macvlan","ipam":{"type":"host-local","subnet":"10.0.0.0/35","rangeStrt":"10.0.0.9"}}]}`,
+			`plugins[0]: host-local: ipam.subnet: "10.0.0.0/35" is not CIDR notation, such as 10.1.0.0/16; ipam.rangeStrt: unknown key (did you mean "rangeStart"?)`),
+		Entry("with one plugin without a list", `{"cniVersion":"1.0.0","name":"pods","type":"vlan","vlanId":5000}`,
+			`vlan: master: missing; name the interface that carries the VLAN; vlanId: 5000 is outside 0-4094`),
+		Entry("with a plugin of no name", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"mtu":1500}]}`,
+			`plugins[0]: type: missing; it is the name of the plugin, such as bridge`),
+		Entry("with what is no plugin", `{"cniVersion":"1.0.0","name":"pods","plugins":[5,null]}`,
+			`plugins[0]: 5 where an object is expected`, `plugins[1]: null where an object is expected`),
+		Entry("with the protocol's version", `{"cniVersion":"9.9","name":"pods","plugins":[{"type":"loopback"}]}`,
+			`plugins[0]: loopback: cniVersion: "9.9" is none of 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0`),
+		Entry("with the name", `{"cniVersion":"1.0.0","name":"a/b","plugins":[{"type":"loopback"}]}`,
+			`name: "a/b": invalid characters found in network name`),
+		Entry("without a name or plugins", `{"cniVersion":"1.0.0"}`,
+			`plugins: missing; a network has a list of plugins, or the type of one`, `name: missing`),
+		Entry("with the list", `{"cniVersion":"1.0.0","name":"pods","plugins":{"type":"bridge"}}`, `plugins: unexpected object`),
+		Entry("with all of it", `[]`, `network: unexpected array`),
+		Entry("with the JSON", `{"name":`, `unexpected end of JSON input`),
+	)
+
+	It("has nothing to say of what is right", func() {
+		status, said, refused := run(write("pods.conflist", `{"cniVersion":"1.0.0","name":"pods","disableCheck":true,"plugins":[
+			{"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":true,"capabilities":{"mac":true},"ipam":{"type":"host-local","ranges":[[{"subnet":"10.1.0.0/16"}]]}},
+			{"type":"portmap","capabilities":{"portMappings":true}},
+			{"type":"firewall"},
+			{"type":"tuning","sysctl":{"net.core.somaxconn":"500"}}]}`))
+		Expect([]any{status, said, refused}).To(Equal([]any{0, "", ""}))
+	})
+
+	It("passes over plugins of others, and says so", func() {
+		status, said, refused := run(write("a.conf", `{"cniVersion":"1.0.0","name":"a","type":"calico","ipam":{"type":"calico-ipam"}}`))
+		Expect([]any{status, refused}).To(Equal([]any{0, ""}))
+		Expect(said).To(Equal("a.conf: calico: not looked at, as it is none of these plugins\n" +
+			"a.conf: calico-ipam: not looked at, as it is none of these plugins\n"))
+	})
+
+	It("looks at the files that runtimes look at", func() {
+		for _, name := range []string{"a.conf", "b.conflist", "c.json", "d.txt", "e.conf~"} {
+			write(name, "x")
+		}
+		_, _, refused := run()
+		Expect(refused).To(Equal("a.conf: invalid character 'x' looking for beginning of value\n" +
+			"b.conflist: invalid character 'x' looking for beginning of value\n" +
+			"c.json: invalid character 'x' looking for beginning of value\n"))
+	})
+
+	It("says which files it cannot read", func() {
+		status, _, refused := run(filepath.Join(dir, "none.conf"))
+		Expect([]any{status, refused}).To(Equal([]any{1, "none.conf: no such file or directory\n"}))
+		Expect(os.Remove(dir)).To(Succeed())
+		status, _, refused = run()
+		Expect([]any{status, refused}).To(Equal([]any{1, dir + ": no such file or directory\n"}))
+	})
+})
