@@ -14,8 +14,11 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 
 	"github.com/containernetworking/plugins/internal/intent"
+	"github.com/containernetworking/plugins/internal/masquerade"
+	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
+	bridge "github.com/containernetworking/plugins/plugins/main/bridge/plugin"
 )
 
 // gc is for runtimes that do not know the command GC. It takes back what containers
@@ -24,22 +27,23 @@ import (
 // which no plugin keeps a note. dataDir is that of host-local.
 func gc(ctx context.Context, dataDir string, stdout, stderr io.Writer) (status int) {
 	var errs []error
-	for _, keeper := range []string{"portmap", "firewall", "bandwidth", "masquerade", "macspoofchk", "vrf"} {
-		store := intent.Of(keeper)
-		lost, err := store.Lost()
-		if err != nil {
+	for _, left := range []struct {
+		name     string
+		takeBack func(context.Context) ([]plugin.Owner, error)
+	}{
+		{"portmap", byDEL("portmap")}, {"firewall", byDEL("firewall")}, {"bandwidth", byDEL("bandwidth")}, {"vrf", byDEL("vrf")},
+		{"masquerading", masquerade.TakeBack}, {"MAC spoof check", bridge.TakeBack},
+	} {
+		owners, err := left.takeBack(ctx)
+		for _, owner := range owners {
+			fmt.Fprintf(stdout, "%s: took back what %s has left\n", left.name, owner.Comment())
+		}
+		if errors.Is(err, netnsalive.ErrUnseen) {
 			errs = append(errs, err)
 			break // with the others it would be the same
 		}
-		for _, i := range lost {
-			if !store.Has(i) { // its DEL has come, or the container is started again
-				continue
-			}
-			if err := detach(ctx, i.Owner()); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", i.Owner().Comment(), err))
-				continue
-			}
-			fmt.Fprintf(stdout, "took back what %s has left\n", i.Owner().Comment())
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", left.name, err))
 		}
 	}
 	// Last: no address is freed to which ports lead.
@@ -50,18 +54,17 @@ func gc(ctx context.Context, dataDir string, stdout, stderr io.Writer) (status i
 	return 0
 }
 
-// detach is the DEL that nobody has sent, of all plugins that leave something on the
-// host. It needs no more than a name, and finds nothing where a plugin was not used;
-// that of bridge does for ptp, too.
-func detach(ctx context.Context, owner plugin.Owner) error {
-	all := plugins()
-	var errs []error
-	for _, name := range []string{"vrf", "bandwidth", "firewall", "portmap", "bridge"} {
-		conf, err := json.Marshal(map[string]string{"cniVersion": "1.0.0", "name": owner.Network, "type": name})
-		if err == nil {
-			err = all[name].Call(ctx, "DEL", &skel.CmdArgs{ContainerID: owner.ContainerID, IfName: owner.IfName, StdinData: conf}, io.Discard)
-		}
-		errs = append(errs, err)
+// byDEL returns what calls the DEL that nobody has sent, which needs no more than
+// names.
+func byDEL(name string) func(context.Context) ([]plugin.Owner, error) {
+	return func(ctx context.Context) ([]plugin.Owner, error) {
+		p := plugins()[name]
+		return intent.Of(name).TakeBack(func(i intent.Intent) error {
+			conf, err := json.Marshal(map[string]string{"cniVersion": "1.0.0", "name": i.Network, "type": name})
+			if err != nil {
+				return err
+			}
+			return p.Call(ctx, "DEL", &skel.CmdArgs{ContainerID: i.Container, IfName: i.Interface, StdinData: conf}, io.Discard)
+		})
 	}
-	return errors.Join(errs...)
 }

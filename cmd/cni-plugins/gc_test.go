@@ -89,10 +89,16 @@ var _ = Describe("gc", func() {
 		return addresses
 	}
 
-	It("takes back what a container has left that is gone without a DEL", func() {
+	// mortal is a container that dies before the spec ends.
+	mortal := func(id string) *testrig.Container {
+		GinkgoHelper()
 		netns, err := testutils.NewNS()
 		Expect(err).NotTo(HaveOccurred())
-		lives, dies := rig.Container("lives"), &testrig.Container{ID: "dies", IfName: "eth0", Netns: netns, Path: netns.Path()}
+		return &testrig.Container{ID: id, IfName: "eth0", Netns: netns, Path: netns.Path()}
+	}
+
+	It("takes back what a container has left that is gone without a DEL", func() {
+		lives, dies := rig.Container("lives"), mortal("dies")
 		add(lives, chain("8080"))
 		rulesBefore, linksBefore := rules(), links()
 		add(dies, chain("8081"))
@@ -103,7 +109,11 @@ var _ = Describe("gc", func() {
 		Expect(collect()).To(BeEmpty(), "as long as we have a descriptor of it")
 		Expect(dies.Netns.Close()).To(Succeed())
 		said, warned := collect()
-		Expect(said).To(Equal("took back what test/dies/eth0 has left\n"))
+		var expected string
+		for _, left := range []string{"portmap", "firewall", "bandwidth", "masquerading", "MAC spoof check"} {
+			expected += left + ": took back what test/dies/eth0 has left\n"
+		}
+		Expect(said).To(Equal(expected))
 		Expect(warned).To(ContainSubstring("network test: freed 10.1.2.3, which interface eth0 of container dies had"))
 
 		Expect(rules()).To(ConsistOf(rulesBefore))
@@ -119,5 +129,21 @@ var _ = Describe("gc", func() {
 			c.Path = ""
 			del(c, chain("8080"))
 		}
+	})
+
+	It("leaves a container alone that is started again", func() {
+		before := mortal("again")
+		add(before, chain("8080"))
+		after := rig.Container("again")
+		Expect(testutils.UnmountNS(before.Netns)).To(Succeed())
+		Expect(before.Netns.Close()).To(Succeed())
+		add(after, chain("8080"))
+		rulesBefore, linksBefore := rules(), links()
+		Expect(collect()).To(BeEmpty())
+		Expect(rules()).To(Equal(rulesBefore))
+		Expect(links()).To(Equal(linksBefore))
+		Expect(reserved()).To(Equal([]string{"10.1.2.2"}))
+		del(after, chain("8080"))
+		Expect(reserved()).To(BeEmpty())
 	})
 })

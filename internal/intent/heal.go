@@ -5,6 +5,8 @@
 package intent
 
 import (
+	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 
@@ -29,6 +31,28 @@ func (s Store) Holds(i Intent) bool { return s.Has(i) && !i.Gone() }
 func (s Store) Has(i Intent) bool {
 	now := s.Get(i.Owner())
 	return now != nil && reflect.DeepEqual(*now, i)
+}
+
+// TakeBack calls remove for the attachments that are lost, and forgets them. It
+// returns whose that was, and goes on after an error.
+func (s Store) TakeBack(remove func(Intent) error) (owners []plugin.Owner, err error) {
+	lost, err := s.Lost()
+	errs := []error{err}
+	for _, i := range lost {
+		if !s.Has(i) { // its DEL has come, or the container is started again
+			continue
+		}
+		err := remove(i)
+		if err == nil {
+			err = s.Delete(i.Owner())
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", i.Owner().Comment(), err))
+			continue
+		}
+		owners = append(owners, i.Owner())
+	}
+	return owners, errors.Join(errs...)
 }
 
 // Others are the live attachments beside that of the request, whose ADD has found that

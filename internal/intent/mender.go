@@ -76,6 +76,17 @@ func (m Mender[T]) GC(ctx context.Context, valid plugin.Attachments) error {
 	return errors.Join(collected, err)
 }
 
+// TakeBack removes what attachments have left that are lost, see Store.TakeBack.
+func (m Mender[T]) TakeBack(ctx context.Context) ([]plugin.Owner, error) {
+	return m.Store.TakeBack(func(i Intent) error {
+		content, err := m.Content(i)
+		if err != nil {
+			return err
+		}
+		return m.Remove(ctx, i.Owner(), content)
+	})
+}
+
 // Content returns what an intent contains.
 func (m Mender[T]) Content(i Intent) (content T, err error) {
 	if err := json.Unmarshal(i.Content, &content); err != nil {

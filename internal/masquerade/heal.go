@@ -49,6 +49,9 @@ func mender() intent.Mender[intended] {
 // intent.Mender.
 func Heal(ctx context.Context) ([]plugin.Owner, error) { return mender().Heal(ctx) }
 
+// TakeBack removes the rules of attachments that are lost, see intent.Store.
+func TakeBack(ctx context.Context) ([]plugin.Owner, error) { return mender().TakeBack(ctx) }
+
 // GC completes netfilter.GC: it forgets the attachments that are not valid any
 // more, and heals the others.
 func GC(ctx context.Context, valid plugin.Attachments) error { return mender().GC(ctx, valid) }

@@ -19,6 +19,9 @@ import (
 // initialPIDNamespace is the inode number of the first of all (PROC_PID_INIT_INO).
 const initialPIDNamespace = 0xEFFFFFFC
 
+// ErrUnseen is what Gone fails with where nothing can be told.
+var ErrUnseen = errors.New("not all processes of this machine can be seen from this PID namespace")
+
 // all returns the numbers of the network namespaces that exist, see Gone.
 func all() (map[uint64]bool, error) {
 	var own unix.Stat_t
@@ -26,7 +29,7 @@ func all() (map[uint64]bool, error) {
 		return nil, err
 	}
 	if own.Ino != initialPIDNamespace {
-		return nil, errors.New("not all processes of this machine can be seen from this PID namespace")
+		return nil, ErrUnseen
 	}
 	found := survey{nsfs: uint64(own.Dev), live: map[uint64]bool{}, mounts: map[string]bool{}} // 32 bits on MIPS
 	return found.live, each("/proc", func(name string) error {

@@ -52,6 +52,10 @@ func guards() intent.Mender[guarded] {
 // flushed, see intent.Mender.
 func Heal(ctx context.Context) ([]plugin.Owner, error) { return guards().Heal(ctx) }
 
+// TakeBack removes the MAC spoof checks of attachments that are lost, see
+// intent.Store.
+func TakeBack(ctx context.Context) ([]plugin.Owner, error) { return guards().TakeBack(ctx) }
+
 // guardMAC drops what the container sends from another MAC address than its
 // own.
 func guardMAC(ctx context.Context, req *plugin.Request, c *Config, pair *vethpair.Pair) error {
