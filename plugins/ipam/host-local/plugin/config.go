@@ -49,12 +49,14 @@ type IPAMConfig struct {
 	Cooldown    string          `json:"cooldown"`
 }
 
-// RangeConfig is a Range as it is written in the configuration.
+// RangeConfig is a Range as it is written in the configuration, or several: what is
+// excluded lies between them.
 type RangeConfig struct {
-	Subnet     string `json:"subnet"`
-	RangeStart string `json:"rangeStart"`
-	RangeEnd   string `json:"rangeEnd"`
-	Gateway    string `json:"gateway"`
+	Subnet     string   `json:"subnet"`
+	RangeStart string   `json:"rangeStart"`
+	RangeEnd   string   `json:"rangeEnd"`
+	Gateway    string   `json:"gateway"`
+	Exclude    []string `json:"exclude"` // addresses, or subnets of the subnet
 }
 
 // Validate implements conf.Validator. It also parses the ranges and requested
@@ -173,12 +175,44 @@ func (v validation) rangeSet(config setConfig) RangeSet {
 		if len(set) > 0 && set[0].Start.Is4() != r.Start.Is4() {
 			v.Add(config.paths[i], "mixed address families: a range set gives out one address, of one family")
 		}
-		if other, overlaps := set.overlapping(r); overlaps {
-			v.Add(config.paths[i], "subnets %s and %s overlap", other, r)
+		parts := v.exclude(config.paths[i]+".exclude", rangeConfig.Exclude, r)
+		for _, part := range parts {
+			if other, overlaps := set.overlapping(part); overlaps {
+				v.Add(config.paths[i], "subnets %s and %s overlap", other, part)
+			}
 		}
-		set = append(set, r)
+		set = append(set, parts...)
 	}
 	return set
+}
+
+// exclude returns what is left of a range without the addresses in texts.
+func (v validation) exclude(path string, texts []string, r Range) RangeSet {
+	parts, before := RangeSet{r}, v.Len()
+	for i, text := range texts {
+		excluded, ok := parseExcluded(text)
+		switch {
+		case !ok:
+			v.Add(fmt.Sprintf("%s[%d]", path, i), "%q is neither an address nor a subnet such as 10.1.2.0/24", text)
+		case excluded.Bits() < r.Subnet.Bits() || !r.Subnet.Contains(excluded.Addr()):
+			v.Add(fmt.Sprintf("%s[%d]", path, i), "%s is not in %s", text, r.Subnet)
+		default:
+			parts = parts.without(excluded)
+		}
+	}
+	if len(parts) == 0 && v.Len() == before {
+		v.Add(path, "nothing is left of %s", r)
+	}
+	return parts
+}
+
+// parseExcluded parses an address, or a subnet without host bits.
+func parseExcluded(text string) (netip.Prefix, bool) {
+	if ip, ok := parseAddress(text); ok {
+		return netip.PrefixFrom(ip, ip.BitLen()), true
+	}
+	prefix, err := netip.ParsePrefix(text)
+	return prefix, err == nil && prefix == prefix.Masked() && !prefix.Addr().Is4In6()
 }
 
 func (v validation) parseRange(path string, config RangeConfig) (Range, bool) {

@@ -60,6 +60,34 @@ var _ = Describe("Config", func() {
 		Expect(c.sets).To(HaveLen(1))
 	})
 
+	DescribeTable("leaves out what is excluded",
+		func(exclude string, want string) {
+			c, err := decode(configOf("1.0.0", "", `"subnet":"10.1.2.0/24","rangeStart":"10.1.2.8","rangeEnd":"10.1.2.23","exclude":[`+exclude+`]`), "")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(c.sets).To(HaveLen(1))
+			Expect(c.sets[0].String()).To(Equal(want))
+		},
+		Entry("nothing", ``, "10.1.2.8-10.1.2.23"),
+		Entry("an address", `"10.1.2.10"`, "10.1.2.8-10.1.2.9,10.1.2.11-10.1.2.23"),
+		Entry("the first", `"10.1.2.8"`, "10.1.2.9-10.1.2.23"),
+		Entry("the last", `"10.1.2.23"`, "10.1.2.8-10.1.2.22"),
+		Entry("a subnet", `"10.1.2.12/30"`, "10.1.2.8-10.1.2.11,10.1.2.16-10.1.2.23"),
+		Entry("a subnet past the beginning", `"10.1.2.0/28"`, "10.1.2.16-10.1.2.23"),
+		Entry("a subnet past the end", `"10.1.2.16/28"`, "10.1.2.8-10.1.2.15"),
+		Entry("what is not in the range", `"10.1.2.0/29","10.1.2.24/29","10.1.2.255"`, "10.1.2.8-10.1.2.23"),
+		Entry("several, in any order, which overlap", `"10.1.2.20","10.1.2.12/30","10.1.2.13","10.1.2.12","::ffff:10.1.2.9"`,
+			"10.1.2.8-10.1.2.8,10.1.2.10-10.1.2.11,10.1.2.16-10.1.2.19,10.1.2.21-10.1.2.23"),
+		Entry("all but one", `"10.1.2.8/30","10.1.2.12/30","10.1.2.16/30","10.1.2.20/31","10.1.2.22"`, "10.1.2.23-10.1.2.23"),
+	)
+
+	It("leaves out what a range of a set excludes, and no other", func() {
+		c, err := decode(`{"cniVersion":"1.0.0","name":"n","ipam":{"ranges":[
+			[{"subnet":"10.1.2.0/24","exclude":["10.1.2.128/25"]},{"subnet":"10.1.2.0/24","rangeStart":"10.1.2.200","rangeEnd":"10.1.2.201"}],
+			[{"subnet":"2001:db8::/64","exclude":["2001:db8::/65"]}]]}}`, "")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(fmt.Sprint(c.sets)).To(Equal("[10.1.2.1-10.1.2.127,10.1.2.200-10.1.2.201 2001:db8:0:0:8000::-2001:db8::ffff:ffff:ffff:ffff]"))
+	})
+
 	DescribeTable("adds up the requested addresses of all sources",
 		func(envArgs, outer string, want string) {
 			c, err := decode(configOf("0.3.1", "", `"subnet":"10.1.2.0/24"`, outer), envArgs)
@@ -100,6 +128,12 @@ var _ = Describe("Config", func() {
 			Expect(err).To(MatchError(problem))
 			Expect(code(err)).To(Equal(uint(7)))
 		},
+		Entry("an exclusion that is none", configOf("1.0.0", "", `"subnet":"10.1.2.0/24","exclude":["10.1.2.9-10.1.2.12"]`), `ipam.exclude[0]: "10.1.2.9-10.1.2.12" is neither an address nor a subnet such as 10.1.2.0/24`),
+		Entry("an exclusion with host bits", configOf("1.0.0", "", `"subnet":"10.1.2.0/24","exclude":["10.1.2.9/30"]`), `ipam.exclude[0]: "10.1.2.9/30" is neither an address nor a subnet such as 10.1.2.0/24`),
+		Entry("an exclusion of elsewhere", configOf("1.0.0", "", `"ranges":[[{"subnet":"10.1.2.0/24","exclude":["10.1.2.9","10.1.3.1"]}]]`), `ipam.ranges[0][0].exclude[1]: 10.1.3.1 is not in 10.1.2.0/24`),
+		Entry("an exclusion of the other family", configOf("1.0.0", "", `"subnet":"10.1.2.0/24","exclude":["2001:db8::1"]`), `ipam.exclude[0]: 2001:db8::1 is not in 10.1.2.0/24`),
+		Entry("an exclusion that is larger", configOf("1.0.0", "", `"subnet":"10.1.2.0/24","exclude":["10.1.0.0/16"]`), `ipam.exclude[0]: 10.1.0.0/16 is not in 10.1.2.0/24`),
+		Entry("an exclusion of everything", configOf("1.0.0", "", `"subnet":"10.1.2.0/24","exclude":["10.1.2.0/24"]`), `ipam.exclude: nothing is left of 10.1.2.1-10.1.2.254`),
 		Entry("no ipam", `{"name":"n"}`, "ipam: IPAM config missing 'ipam' key"),
 		Entry("null ipam", `{"name":"n","ipam":null,"runtimeConfig":{"ipRanges":[[{"subnet":"10.0.0.0/24"}]]}}`, "ipam: IPAM config missing 'ipam' key"),
 		Entry("no ranges", configOf("1.0.0", "", `"ranges":[]`), "ipam.ranges: no IP ranges specified"),

@@ -40,16 +40,16 @@ func FuzzConfig(f *testing.F) {
 }
 
 func FuzzRange(f *testing.F) {
-	f.Add("10.0.0.0/24", "10.0.0.5", "10.0.0.9", "10.0.0.1")
-	f.Add("10.0.0.0/30", "", "", "")
-	f.Add("255.255.255.252/30", "255.255.255.254", "255.255.255.255", "::1")
-	f.Add("::/0", "", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "")
-	f.Add("2001:db8::/126", "2001:db8::3", "2001:db8::2", "fe80::1%x")
-	f.Add("::ffff:10.0.0.0/120", "::ffff:10.0.0.5", "", "")
-	f.Fuzz(func(t *testing.T, subnet, start, end, gateway string) {
+	f.Add("10.0.0.0/24", "10.0.0.5", "10.0.0.9", "10.0.0.1", "10.0.0.4/30")
+	f.Add("10.0.0.0/30", "", "", "", "10.0.0.4/30")
+	f.Add("255.255.255.252/30", "255.255.255.254", "255.255.255.255", "::1", "255.255.255.254")
+	f.Add("::/0", "", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "", "8000::/1")
+	f.Add("2001:db8::/126", "2001:db8::3", "2001:db8::2", "fe80::1%x", "2001:db8::/127")
+	f.Add("::ffff:10.0.0.0/120", "::ffff:10.0.0.5", "", "", "10.0.0.4/30")
+	f.Fuzz(func(t *testing.T, subnet, start, end, gateway, exclude string) {
 		var problems conf.Problems
 		v := validation{Problems: &problems, decoded: true}
-		r, ok := v.parseRange("range", RangeConfig{subnet, start, end, gateway})
+		r, ok := v.parseRange("range", RangeConfig{Subnet: subnet, RangeStart: start, RangeEnd: end, Gateway: gateway})
 		if ok != (problems.Len() == 0) {
 			t.Fatalf("%v, but %v", ok, problems.Err())
 		}
@@ -60,6 +60,13 @@ func FuzzRange(f *testing.F) {
 			t.Errorf("%s of %s does not have its own ends", r, r.Subnet)
 		}
 		walk(t, RangeSet{r})
+		if parts := v.exclude("exclude", []string{exclude}, r); problems.Len() == 0 {
+			excluded, _ := parseExcluded(exclude)
+			if parts.contains(excluded.Addr()) || parts.contains(lastAddress(excluded)) {
+				t.Errorf("%s of %s has some of %s", parts, r, excluded)
+			}
+			walk(t, parts)
+		}
 	})
 }
 

@@ -101,6 +101,18 @@ var _ = Describe("host-local", func() {
 				Expect(reservationsIn(filepath.Join(dataDir, "other"))).To(HaveLen(1))
 			})
 
+			It("assigns nothing that is excluded", func() {
+				conf := config(`"subnet":"10.1.2.0/29","exclude":["10.1.2.2","10.1.2.4/31"]`)
+				Expect(addressesOf(mustAdd(a, conf))).To(Equal([]string{"10.1.2.3"}))
+				Expect(addressesOf(mustAdd(b, conf))).To(Equal([]string{"10.1.2.6"}))
+				_, err := addTo(attachment{id: "c", ifName: "eth0"}, conf)
+				Expect(err).To(MatchError(ContainSubstring("no IP addresses available in range set: 10.1.2.1-10.1.2.1,10.1.2.3-10.1.2.3,10.1.2.6-10.1.2.6")))
+				Expect(call("DEL", a, conf)).To(BeEmpty())
+				Expect(addTo(attachment{id: "a", ifName: "eth0", args: "IP=10.1.2.5"}, conf)).Error().
+					To(MatchError(ContainSubstring("failed to allocate all requested IPs: 10.1.2.5")))
+				Expect(addressesOf(mustAdd(a, conf))).To(Equal([]string{"10.1.2.3"}))
+			})
+
 			It("refuses a second ADD and leaves the first alone", func() {
 				conf := config(`"subnet":"10.1.2.0/24"`)
 				mustAdd(a, conf)

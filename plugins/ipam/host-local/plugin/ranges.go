@@ -74,6 +74,29 @@ func (s RangeSet) overlapping(r Range) (Range, bool) {
 	return Range{}, false
 }
 
+// without returns what is left of the ranges outside a subnet.
+func (s RangeSet) without(excluded netip.Prefix) RangeSet {
+	first, last := excluded.Addr(), lastAddress(excluded)
+	var left RangeSet
+	for _, r := range s {
+		if r.Start.Less(first) {
+			before := r
+			if first.Compare(r.End) <= 0 {
+				before.End = first.Prev()
+			}
+			left = append(left, before)
+		}
+		if last.Less(r.End) {
+			behind := r
+			if r.Start.Compare(last) <= 0 {
+				behind.Start = last.Next()
+			}
+			left = append(left, behind)
+		}
+	}
+	return left
+}
+
 // find returns the range that ip is in.
 func (s RangeSet) find(ip netip.Addr) (Range, bool) {
 	i := s.index(ip)

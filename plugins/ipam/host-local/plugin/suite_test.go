@@ -177,7 +177,7 @@ func setOf(texts ...string) RangeSet {
 	for _, text := range texts {
 		fields := append(strings.Fields(text), "", "")
 		start, end, _ := strings.Cut(fields[1], "-")
-		config = append(config, RangeConfig{fields[0], start, end, fields[2]})
+		config = append(config, RangeConfig{Subnet: fields[0], RangeStart: start, RangeEnd: end, Gateway: fields[2]})
 	}
 	sets := parse(Config{IPAM: IPAMConfig{Type: "host-local", Ranges: [][]RangeConfig{config}}})
 	return sets[0]
