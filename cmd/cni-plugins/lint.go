@@ -123,12 +123,15 @@ func (l *linter) name(where, name string) {
 
 // complete gives a plugin of the list what runtimes give it.
 func (list network) complete(one json.RawMessage) ([]byte, error) {
-	var conf map[string]any
+	var conf map[string]json.RawMessage
 	if err := json.Unmarshal(one, &conf); err != nil || conf == nil {
 		return nil, fmt.Errorf("%s where an object is expected", one)
 	}
-	conf["name"], conf["cniVersion"] = list.Name, list.Version
-	return json.Marshal(conf)
+	name, nameErr := json.Marshal(list.Name)
+	version, versionErr := json.Marshal(list.Version)
+	conf["name"], conf["cniVersion"] = name, version
+	complete, err := json.Marshal(conf)
+	return complete, errors.Join(nameErr, versionErr, err)
 }
 
 // plugin looks at the configuration of a plugin, and of its IPAM plugin.

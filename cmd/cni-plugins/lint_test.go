@@ -68,6 +68,7 @@ var _ = Describe("lint", func() {
 			{"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":true,"capabilities":{"mac":true},"ipam":{"type":"host-local","ranges":[[{"subnet":"10.1.0.0/16"}]]}},
 			{"type":"portmap","capabilities":{"portMappings":true}},
 			{"type":"firewall"},
+			{"type":"bandwidth","ingressRate":9007199254740993,"ingressBurst":34359738352},
 			{"type":"tuning","sysctl":{"net.core.somaxconn":"500"}}]}`))
 		Expect([]any{status, said, refused}).To(Equal([]any{0, "", ""}))
 	})
