@@ -56,6 +56,7 @@ type Intent struct {
 	// What tells whether the container still exists.
 	Netns string `json:"netns"`           // CNI_NETNS of the ADD, as an absolute path
 	Inode uint64 `json:"inode,omitempty"` // of that namespace
+	ID    uint64 `json:"id,omitempty"`    // of that namespace, since Linux 6.18
 	Boot  string `json:"boot"`            // id of the running kernel, from /proc
 
 	// Content is the plugin's own.
@@ -69,10 +70,11 @@ func New(req *plugin.Request, content any) (Intent, error) {
 	if err != nil {
 		return Intent{}, err
 	}
-	netns, err := absolute(req.Netns.Path())
+	path, err := absolute(req.Netns.Path())
+	netns := netnsalive.At(path)
 	return Intent{
 		Version: version, Network: req.Network, Container: req.ContainerID, Interface: req.IfName,
-		Netns: netns, Inode: ns.InodeAt(netns), Boot: boot(), Content: encoded,
+		Netns: path, Inode: netns.Inode, ID: netns.Unique, Boot: boot(), Content: encoded,
 	}, err
 }
 
@@ -103,10 +105,10 @@ func (i Intent) Gone() bool {
 // more, wherever it was: another mount namespace may have it at a path that leads
 // nowhere in this one. It fails where that cannot be told.
 func (s Store) Lost() ([]Intent, error) {
-	intents, netns := s.List(), map[int]uint64{}
+	intents, netns := s.List(), map[int]netnsalive.ID{}
 	for n, i := range intents {
 		if i.Inode != 0 {
-			netns[n] = i.Inode
+			netns[n] = netnsalive.ID{Inode: i.Inode, Unique: i.ID}
 		}
 	}
 	gone, err := netnsalive.Gone(netns)

@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/ns"
 )
 
 // initialPIDNamespace is the inode number of the first of all (PROC_PID_INIT_INO).
@@ -22,21 +25,68 @@ const initialPIDNamespace = 0xEFFFFFFC
 // ErrUnseen is what Gone fails with where nothing can be told.
 var ErrUnseen = errors.New("not all processes of this machine can be seen from this PID namespace")
 
-// all returns the numbers of the network namespaces that exist, see Gone.
-func all() (map[uint64]bool, error) {
+// At returns the ID of the network namespace at a path, or the zero ID.
+func At(path string) ID {
+	inode := ns.InodeAt(path)
+	if inode == 0 {
+		return ID{}
+	}
+	return ID{inode, uniqueAt(path, inode)}
+}
+
+// uniqueAt returns what tells a namespace from all others, or 0 if the kernel does
+// not, or another file is there by now.
+func uniqueAt(path string, inode uint64) uint64 {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	var stat unix.Stat_t
+	if unix.Fstat(fd, &stat) != nil || stat.Ino != inode {
+		return 0
+	}
+	var id uint64
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.NS_GET_ID, uintptr(unsafe.Pointer(&id))); errno != 0 {
+		return 0
+	}
+	return id
+}
+
+// survey gathers what keeps network namespaces alive.
+type survey struct {
+	nsfs       uint64          // device of the file system that namespaces are on
+	wanted     map[uint64]bool // the inodes that are asked for
+	alive      map[ID]bool
+	mountsSeen map[string]bool // mount namespaces that have been looked at
+}
+
+func newSurvey(wanted iter.Seq[ID]) (*survey, error) {
 	var own unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/pid", &own); err != nil {
+	if err := unix.Stat("/proc/self/ns/net", &own); err != nil {
 		return nil, err
 	}
-	if own.Ino != initialPIDNamespace {
-		return nil, ErrUnseen
+	s := survey{nsfs: uint64(own.Dev), wanted: map[uint64]bool{}, alive: map[ID]bool{}, mountsSeen: map[string]bool{}} // 32 bits on MIPS
+	for id := range wanted {
+		s.wanted[id.Inode] = true
 	}
-	found := survey{nsfs: uint64(own.Dev), live: map[uint64]bool{}, mounts: map[string]bool{}} // 32 bits on MIPS
-	return found.live, each("/proc", func(name string) error {
+	return &s, nil
+}
+
+// everywhere looks at all processes of the machine.
+func (s *survey) everywhere() error {
+	var own unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/pid", &own); err != nil {
+		return err
+	}
+	if own.Ino != initialPIDNamespace {
+		return ErrUnseen
+	}
+	return each("/proc", func(name string) error {
 		if _, err := strconv.Atoi(name); err != nil {
 			return nil
 		}
-		err := found.process(name)
+		err := s.process(name)
 		if name == "1" && errors.Is(err, fs.ErrPermission) {
 			return nil // where nobody may look at init: it is in no container
 		}
@@ -76,14 +126,7 @@ func ignoreEnded(err error) error {
 	return err
 }
 
-// survey gathers what keeps network namespaces alive.
-type survey struct {
-	nsfs   uint64          // device of the file system that namespaces are on
-	live   map[uint64]bool // with namespaces of other kinds, whose numbers differ
-	mounts map[string]bool // mount namespaces that have been looked at
-}
-
-func (s survey) process(pid string) error {
+func (s *survey) process(pid string) error {
 	threads, descriptors := filepath.Join("/proc", pid, "task"), filepath.Join("/proc", pid, "fd")
 	return errors.Join(
 		each(threads, func(name string) error { return s.file(filepath.Join(threads, name, "ns/net")) }),
@@ -92,50 +135,47 @@ func (s survey) process(pid string) error {
 	)
 }
 
-// file notes the file that a link in /proc leads to, if it is a namespace. What the
-// link says would not tell: of a namespace that is mounted it is the path. No server
-// is asked about a remote file, which might not answer.
-func (s survey) file(path string) error {
+// file notes the file that a link in /proc leads to, if it is a namespace that is
+// asked for. What the link says would not tell: of a namespace that is mounted it is
+// the path. No server is asked about a remote file, which might not answer.
+func (s *survey) file(path string) error {
 	var stat unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &stat); err != nil {
 		return err
 	}
 	if unix.Mkdev(stat.Dev_major, stat.Dev_minor) == s.nsfs {
-		s.live[stat.Ino] = true
+		s.found(stat.Ino, path)
 	}
 	return nil
+}
+
+func (s *survey) found(inode uint64, path string) {
+	if s.wanted[inode] {
+		s.alive[ID{inode, uniqueAt(path, inode)}] = true
+	}
 }
 
 // mounted notes what is mounted in the process's mount namespace, once for each.
-func (s survey) mounted(pid string) error {
+func (s *survey) mounted(pid string) error {
 	mounts, err := os.Readlink(filepath.Join("/proc", pid, "ns/mnt"))
-	if err != nil || s.mounts[mounts] {
+	if err != nil || s.mountsSeen[mounts] {
 		return err
 	}
-	netns, err := mountedNetns(pid)
+	content, err := os.ReadFile(filepath.Join("/proc", pid, "mountinfo"))
 	if err != nil {
-		return err
+		return fmt.Errorf("mounts of process %s: %w", pid, err)
 	}
-	s.mounts[mounts] = true
-	maps.Copy(s.live, netns)
+	for line := range strings.Lines(string(content)) {
+		const root, mountPoint = 3, 4 // proc_pid_mountinfo(5)
+		if fields := strings.Fields(line); len(fields) > mountPoint {
+			s.found(ParseID(fields[root]).Inode, filepath.Join("/proc", pid, "root")+unescape(fields[mountPoint]))
+		}
+	}
+	s.mountsSeen[mounts] = true
 	return nil
 }
 
-// mountedNetns returns the network namespaces that are mounted in the mount
-// namespace of a process. In proc_pid_mountinfo(5) they are the root of the mount.
-func mountedNetns(pid string) (map[uint64]bool, error) {
-	content, err := os.ReadFile(filepath.Join("/proc", pid, "mountinfo"))
-	if err != nil {
-		return nil, fmt.Errorf("mounts of process %s: %w", pid, err)
-	}
-	found := map[uint64]bool{}
-	for line := range strings.Lines(string(content)) {
-		const root = 3
-		if fields := strings.Fields(line); len(fields) > root {
-			if netns := Number(fields[root]); netns != 0 {
-				found[netns] = true
-			}
-		}
-	}
-	return found, nil
+// unescape returns a path that /proc has written without white space.
+func unescape(path string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(path)
 }

@@ -5,13 +5,14 @@
 package netnsalive
 
 import (
-	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -31,29 +32,66 @@ var _ = Describe("Gone", func() {
 	})
 
 	It("returns those whose namespace does not exist, sorted", func() {
-		mounted, err := testutils.NewNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(func() { Expect(testutils.UnmountNS(mounted)).To(Succeed()) })
-		own, other := ns.InodeAt("/proc/self/ns/net"), ns.InodeAt(mounted.Path())
-		Expect(mounted.Close()).To(Succeed())
-		const none = 1
-		asked := map[string]uint64{"b": none, "own": own, "mounted": other, "a": none, "c": ns.InodeAt("/proc/self/ns/uts") + 1<<32}
+		mounted := mountedAt(filepath.Join(GinkgoT().TempDir(), "with space"))
+		own := At("/proc/self/ns/net")
+		Expect(own.Inode).NotTo(BeZero())
+		asked := map[string]ID{"b": {Inode: 1}, "own": own, "mounted": mounted, "a": {Inode: 1}, "c": {Inode: own.Inode + 1<<32}}
 		Expect(Gone(asked)).To(Equal([]string{"a", "b", "c"}))
 		Expect(asked).To(HaveLen(5), "what was asked is not changed")
 	})
 
+	It("returns those whose number another namespace has by now", func() {
+		mounted := mountedAt(filepath.Join(GinkgoT().TempDir(), `with \040 space`))
+		for _, there := range []ID{At("/proc/self/ns/net"), mounted} {
+			if there.Unique == 0 {
+				Skip("needs a kernel that tells namespaces apart (Linux 6.18)")
+			}
+			former, uncertain := ID{there.Inode, there.Unique + 1}, ID{Inode: there.Inode}
+			Expect(Gone(map[int]ID{1: former, 2: there, 3: uncertain})).To(Equal([]int{1}))
+		}
+	})
+
 	It("returns nobody where nobody is gone", func() {
-		Expect(Gone(map[int]uint64{7: ns.InodeAt("/proc/self/ns/net")})).To(BeEmpty())
-		Expect(Gone(map[int]uint64{})).To(BeEmpty())
+		Expect(Gone(map[int]ID{7: At("/proc/self/ns/net")})).To(BeEmpty())
+		Expect(Gone(map[int]ID{})).To(BeEmpty())
 	})
 })
 
-var _ = DescribeTable("Number",
-	func(text string, expected uint64) { Expect(Number(text)).To(Equal(expected)) },
-	Entry("of a namespace", fmt.Sprintf("net:[%d]", 4026532281), uint64(4026532281)),
-	Entry("of another kind", "uts:[4026531838]", uint64(0)),
-	Entry("that is not closed", "net:[4026531838", uint64(0)),
-	Entry("that is none", "net:[]", uint64(0)),
-	Entry("that is negative", "net:[-1]", uint64(0)),
-	Entry("of a directory", "/", uint64(0)),
+// mountedAt makes a network namespace that is mounted at a path alone.
+func mountedAt(path string) ID {
+	GinkgoHelper()
+	netns, err := testutils.NewNS()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.WriteFile(path, nil, 0o600)).To(Succeed())
+	Expect(unix.Mount(netns.Path(), path, "", unix.MS_BIND, "")).To(Succeed())
+	DeferCleanup(func() { Expect(unix.Unmount(path, 0)).To(Succeed()) })
+	Expect(testutils.UnmountNS(netns)).To(Succeed())
+	Expect(netns.Close()).To(Succeed())
+	return At(path)
+}
+
+var _ = Describe("At", func() {
+	It("knows nothing of what is no network namespace", func() {
+		for _, path := range []string{"", "/none", "/dev/null", GinkgoT().TempDir()} {
+			Expect(At(path)).To(BeZero(), path)
+		}
+	})
+})
+
+var _ = DescribeTable("ParseID",
+	func(text string, expected ID) {
+		Expect(ParseID(text)).To(Equal(expected))
+		if expected != (ID{}) {
+			Expect(expected.String()).To(Equal(text))
+		}
+	},
+	Entry("of a namespace", "net:[4026532281]", ID{4026532281, 0}),
+	Entry("of one that is known better", "net:[4026532281]17", ID{4026532281, 17}),
+	Entry("of another kind", "uts:[4026531838]", ID{}),
+	Entry("that is not closed", "net:[4026531838", ID{}),
+	Entry("that is none", "net:[]", ID{}),
+	Entry("that is negative", "net:[-1]", ID{}),
+	Entry("that goes on", "net:[4026532281]17a", ID{}),
+	Entry("of a directory", "/", ID{}),
+	Entry("of nothing", "", ID{}),
 )

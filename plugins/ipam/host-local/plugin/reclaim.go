@@ -6,11 +6,9 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/containernetworking/plugins/internal/netnsalive"
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -56,9 +54,9 @@ func (d directory) reclaim() error {
 // reclaim frees the addresses of containers that no DEL came for: those whose
 // network namespace does not exist any more. All files have been read.
 func (s *store) reclaim() (freed int, err error) {
-	homes := map[string]uint64{}
+	homes := map[string]netnsalive.ID{}
 	for owner, names := range s.scanned {
-		if netns := s.netnsOf(owner, names); netns != 0 {
+		if netns := s.netnsOf(owner, names); netns.Inode != 0 {
 			homes[owner] = netns
 		}
 	}
@@ -88,51 +86,49 @@ func (s *store) reclaim() (freed int, err error) {
 func (s *store) lost(owner string) bool {
 	names, err := s.owned(owner)
 	netns := s.netnsOf(owner, names)
-	if err != nil || netns == 0 {
+	if err != nil || netns.Inode == 0 {
 		return false
 	}
-	gone, err := netnsalive.Gone(map[string]uint64{owner: netns})
+	gone, err := netnsalive.Gone(map[string]netnsalive.ID{owner: netns})
 	return err == nil && len(gone) > 0
 }
 
-// netnsOf returns the number of the network namespace that owner's addresses, in
-// files called names, were reserved for, or 0. What somebody has written since, who
-// does not note it, may be for another one.
-func (s *store) netnsOf(owner string, names []string) uint64 {
+// netnsOf returns the ID of the network namespace that owner's addresses, in files
+// called names, were reserved for, or the zero ID. What somebody has written since,
+// who does not note it, may be for another one.
+func (s *store) netnsOf(owner string, names []string) netnsalive.ID {
 	home, noted := s.index.home(owner)
 	netns := netnsIn(home, s.bootID)
-	if netns == 0 || !(reservation{owner: owner}).ofContainer() {
-		return 0
+	if netns.Inode == 0 || !(reservation{owner: owner}).ofContainer() {
+		return netnsalive.ID{}
 	}
 	for _, name := range names {
 		info, err := os.Lstat(s.file(name))
 		if err != nil || info.ModTime().After(noted) {
-			return 0
+			return netnsalive.ID{}
 		}
 	}
 	return netns
 }
 
 // A home is the network namespace that CNI_NETNS names in an ADD, in a boot of one
-// machine: machines may share the directory. It is written "net:[<inode>]@<boot id>".
-const homePrefix = "net:["
-
-func isHome(text string) bool { return strings.HasPrefix(text, homePrefix) }
+// machine: machines may share the directory. It is written "<ID>@<boot id>".
+func isHome(text string) bool { return strings.HasPrefix(text, "net:[") }
 
 // homeAt returns the home at a path, or nothing if there is none.
 func homeAt(path, bootID string) string {
-	netns := ns.InodeAt(path)
-	if netns == 0 || bootID == "" {
+	netns := netnsalive.At(path)
+	if netns.Inode == 0 || bootID == "" {
 		return ""
 	}
-	return homePrefix + strconv.FormatUint(netns, 10) + "]@" + bootID
+	return netns.String() + "@" + bootID
 }
 
-// netnsIn returns the inode number in a home of this boot, or 0.
-func netnsIn(home, bootID string) uint64 {
+// netnsIn returns the namespace of a home of this boot, or the zero ID.
+func netnsIn(home, bootID string) netnsalive.ID {
 	netns, ok := strings.CutSuffix(home, "@"+bootID)
 	if !ok {
-		return 0
+		return netnsalive.ID{}
 	}
-	return netnsalive.Number(netns)
+	return netnsalive.ParseID(netns)
 }

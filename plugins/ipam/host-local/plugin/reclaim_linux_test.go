@@ -66,6 +66,21 @@ var _ = Describe("a range that is full", func() {
 		Expect(reservationsIn(filepath.Join(dataDir, "net"))).To(Equal([]string{"10.1.2.2 new\r\neth0"}))
 	})
 
+	It("has the address of one whose network namespace's number another has by now", func() {
+		a, _ := fill()
+		index, owner := newIndex(dataDir, "net"), ownerOf(a.id, a.ifName)
+		home, _ := index.home(owner)
+		netns := netnsIn(home, thisHost().runningID())
+		if netns.Unique == 0 {
+			Skip("needs a kernel that tells namespaces apart (Linux 6.18)")
+		}
+		netns.Unique++
+		_, bootID, _ := strings.Cut(home, "@")
+		Expect(index.set(owner, []string{"10.1.2.2"}, netns.String()+"@"+bootID)).To(Succeed())
+		Expect(index.stamp()).To(Succeed())
+		expectReclaimed("10.1.2.2")
+	})
+
 	It("leaves such a container alone as long as there is another address", func() {
 		a := alive("a")
 		mustAdd(a, conf)
