@@ -7,9 +7,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -19,6 +25,7 @@ import (
 	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -146,4 +153,93 @@ var _ = Describe("gc", func() {
 		del(after, chain("8080"))
 		Expect(reserved()).To(BeEmpty())
 	})
+
+	It("takes nothing from those who live, whatever goes on meanwhile", func() {
+		const workers, turns = 3, 12
+		built := testrig.Build("main/bridge", "meta/portmap", "meta/firewall", "ipam/host-local")
+		run := func(verb string, c *testrig.Container, hostPort string) {
+			GinkgoHelper()
+			prev := ""
+			for _, one := range chain(hostPort)[:3] { // those that are built
+				config := testrig.Config(one[1])
+				if prev != "" {
+					config = testrig.WithPrev(one[1], testrig.Result(prev))
+				}
+				out, err := runPlugin(rig.Host, built, one[0], verb, c, config)
+				Expect(err).NotTo(HaveOccurred(), "%s %s: %s", one[0], verb, out)
+				if verb == "ADD" {
+					prev = out
+				}
+			}
+		}
+		var working, collecting sync.WaitGroup
+		done := make(chan struct{})
+		collecting.Go(func() {
+			defer GinkgoRecover()
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					collect()
+				}
+			}
+		})
+		live := make([]*testrig.Container, workers)
+		for worker := range workers {
+			working.Go(func() {
+				defer GinkgoRecover()
+				for turn := range turns {
+					hostPort := fmt.Sprint(9000 + worker*turns + turn)
+					c := mortal(fmt.Sprintf("c%d-%d", worker, turn))
+					run("ADD", c, hostPort)
+					live[worker] = c
+					if turn == turns-1 {
+						return
+					}
+					if rand.N(2) == 0 {
+						run("DEL", c, hostPort)
+					}
+					Expect(errors.Join(testutils.UnmountNS(c.Netns), c.Netns.Close())).To(Succeed())
+				}
+			})
+		}
+		working.Wait()
+		close(done)
+		collecting.Wait()
+		collect()
+
+		var stdout, stderr bytes.Buffer
+		rig.OnHost(func() { Expect(heal(context.Background(), &stdout, &stderr)).To(BeZero(), stderr.String()) })
+		Expect(stdout.String()).To(BeEmpty(), "nothing was missing")
+		Expect(reserved()).To(HaveLen(workers))
+		rig.OnHost(func() {
+			for _, plugin := range []string{"portmap", "firewall", "masquerade", "macspoofchk"} {
+				Expect(intent.Of(plugin).List()).To(HaveLen(workers), plugin)
+			}
+		})
+		for worker, c := range live {
+			run("DEL", c, fmt.Sprint(9000+worker*turns+turns-1))
+			Expect(errors.Join(testutils.UnmountNS(c.Netns), c.Netns.Close())).To(Succeed())
+		}
+	})
 })
+
+// runPlugin runs a plugin as a process on a host and returns what it printed. built is
+// what testrig.Build returned.
+func runPlugin(host ns.NetNS, built, name, verb string, c *testrig.Container, config string) (string, error) {
+	dirs := filepath.SplitList(built)
+	dir := dirs[max(0, slices.IndexFunc(dirs, func(dir string) bool { return exists(filepath.Join(dir, name)) }))]
+	cmd := exec.Command(filepath.Join(dir, name))
+	cmd.Env = append(os.Environ(), "CNI_COMMAND="+verb, "CNI_CONTAINERID="+c.ID, "CNI_NETNS="+c.Path, "CNI_IFNAME="+c.IfName, "CNI_PATH="+built)
+	cmd.Stdin = strings.NewReader(config)
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
+	err := host.Do(func(ns.NetNS) error { return cmd.Run() })
+	return stdout.String(), err
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -82,17 +82,26 @@ func (s *survey) everywhere() error {
 	if own.Ino != initialPIDNamespace {
 		return ErrUnseen
 	}
+	const patience = 50
+	denied := map[string]int{}
 	return each("/proc", func(name string) error {
 		if _, err := strconv.Atoi(name); err != nil {
 			return nil
 		}
 		err := s.process(name)
-		if name == "1" && errors.Is(err, fs.ErrPermission) {
+		switch {
+		case !errors.Is(err, fs.ErrPermission) || denied[name] == patience:
+			return err
+		case name == "1":
 			return nil // where nobody may look at init: it is in no container
 		}
-		return err
+		denied[name]++ // a child of such an init, until it has become another program
+		return errLater
 	})
 }
+
+// errLater is returned of what cannot be looked at yet.
+var errLater = errors.New("look again in the next pass")
 
 // each calls look for every name in a directory of /proc, and for those that come up
 // meanwhile: what is looked for may be passed on to a child by a parent that ends.
@@ -110,10 +119,11 @@ func each(dir string, look func(name string) error) error {
 			return nil
 		}
 		for _, entry := range entries {
-			seen[entry.Name()] = true
-			if err := ignoreEnded(look(entry.Name())); err != nil {
+			err := ignoreEnded(look(entry.Name()))
+			if err != nil && !errors.Is(err, errLater) {
 				return err
 			}
+			seen[entry.Name()] = err == nil
 		}
 	}
 	return fmt.Errorf("the content of %s changes too fast to be looked at", dir)

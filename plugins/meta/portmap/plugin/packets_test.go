@@ -259,6 +259,7 @@ var _ = Describe("packets from ::1", func() {
 		Expect(reach(l.Host, "tcp", "::1", 8080)).To(Equal("fd88::1"))
 		By("losing it with the device's state, and nothing else")
 		l.sh("ip link set br0 down; ip link set br0 up; ip -6 addr replace fd88::1/64 dev br0 nodad")
+		meet(l.Host, one.Netns, l.v6(one))
 		Expect(l.check(one, config)).To(MatchError(ContainSubstring("what answers ::1 has no route")))
 		_, err = ns.Call(l.Host, func() ([]plugin.Owner, error) { return Heal(context.Background()) })
 		Expect(err).NotTo(HaveOccurred())
