@@ -7,8 +7,8 @@
 // another name it is the one that the name is a symbolic link to.
 //
 // The plugins are the same code as their own executables. What is different is
-// that a delegate, which CNI_PATH leads to under another name of the same file,
-// is called and not started.
+// that a delegate, which CNI_PATH leads to under another name of the same file, or
+// as a copy of it, is called and not started.
 package main
 
 import (

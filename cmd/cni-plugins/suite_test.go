@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,6 +122,31 @@ var _ = Describe("the executable", Ordered, func() {
 		Expect(introduction(filepath.Join(dir, "bridge"))).To(HavePrefix("CNI bridge plugin "))
 		Expect(running.Process.Kill()).To(Succeed())
 		Expect(running.Wait()).To(MatchError(ContainSubstring("killed")))
+	})
+
+	It("calls a delegate that is a copy of it, and does not start that", func() {
+		testutils.Need(GinkgoT(), "root", "veth")
+		dir := GinkgoT().TempDir()
+		Expect(copyFile(executable, filepath.Join(dir, "ptp"))).To(Succeed())
+		Expect(copyFile(executable, filepath.Join(dir, "static"))).To(Succeed())
+		config := `{"cniVersion":"1.1.0","name":"n","type":"ptp","ipam":{"type":"static","addresses":[{"address":"10.1.2.3/24","gateway":"10.1.2.1"}]}}`
+		attach := func() (string, error) {
+			c := &testrig.Container{ID: "c1", IfName: "eth0", Path: namespace().Path()}
+			return runPlugin(namespace(), dir, "ptp", "ADD", c, config)
+		}
+
+		Expect(os.Chmod(filepath.Join(dir, "static"), 0o644)).To(Succeed()) // nobody can start it
+		Expect(attach()).To(ContainSubstring("10.1.2.3/24"))
+
+		file, err := os.OpenFile(filepath.Join(dir, "static"), os.O_RDWR, 0)
+		Expect(err).NotTo(HaveOccurred())
+		page := make([]byte, 4096)
+		Expect(file.ReadAt(page, 0)).To(Equal(len(page)))
+		_, err = file.WriteAt([]byte("another"), int64(bytes.Index(page, []byte("Go\x00\x00"))+4))
+		Expect(errors.Join(err, file.Close())).To(Succeed())
+		out, err := attach()
+		Expect(err).To(HaveOccurred(), "another build has to be started")
+		Expect(out).To(ContainSubstring("permission denied"))
 	})
 
 	It("takes nothing back from where not all processes are seen", func() {

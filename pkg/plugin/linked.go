@@ -41,10 +41,17 @@ func withLinked(ctx context.Context, all []Linked) context.Context {
 	})
 }
 
-// isAt tells whether the executable at path is this one, under another name, or
-// the plugin's own from the same build.
+// isAt tells whether the executable at path is this one, under another name, a copy
+// of it, or the plugin's own from the same build.
 func (l Linked) isAt(path string) bool {
-	return isSelf(path) || l.BuildID != "" && hasBuildID(path, l.BuildID)
+	if isSelf(path) {
+		return true
+	}
+	id := l.BuildID
+	if id == "" {
+		id = buildIDOf(head("/proc/self/exe"))
+	}
+	return id != "" && buildIDOf(head(path)) == id
 }
 
 func isSelf(path string) bool {
@@ -56,21 +63,28 @@ func isSelf(path string) bool {
 	return err == nil && os.SameFile(self, there)
 }
 
-// hasBuildID looks for the build ID where Go's linker puts it: in a note within
-// the first page of the file. The ID is a hash of everything that went into the
-// executable.
-func hasBuildID(path, id string) bool {
+// head returns the first page of a file, or what there is of it.
+func head(path string) []byte {
 	file, err := plainfile.Open(path, os.O_RDONLY, 0)
 	if err != nil {
-		return false
+		return nil
 	}
 	defer file.Close()
-	head := make([]byte, 4096)
-	n, err := file.ReadAt(head, 0)
+	page := make([]byte, 4096)
+	n, err := file.ReadAt(page, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return false
+		return nil
 	}
-	return bytes.Contains(head[:n], []byte("Go\x00\x00"+id))
+	return page[:n]
+}
+
+// buildIDOf returns the build ID of an executable, or "". Go's linker puts it into a
+// note within the first page of the file. It is a hash of everything that went into
+// the executable.
+func buildIDOf(page []byte) string {
+	_, note, _ := bytes.Cut(page, []byte("Go\x00\x00"))
+	id, _, _ := bytes.Cut(note, []byte{0})
+	return string(id)
 }
 
 // inProcess is an ipam.InProcess: it takes from the environment what skel takes
