@@ -5,8 +5,11 @@ package hostlocal
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/containernetworking/cni/pkg/utils"
 
 	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -30,11 +33,17 @@ func Reclaim(dataDir string) error {
 	}
 	var errs []error
 	for _, entry := range entries {
-		if entry.IsDir() && entry.Name() != indexName {
-			errs = append(errs, newDirectory(dataDir, entry.Name()).reclaim())
+		if d := newDirectory(dataDir, entry.Name()); d.exists() {
+			errs = append(errs, d.reclaim())
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// exists tells whether it is the directory of a network that was used.
+func (d directory) exists() bool {
+	_, err := os.Lstat(filepath.Join(d.path(), lockName))
+	return err == nil && utils.ValidateNetworkName(d.network) == nil
 }
 
 func (d directory) reclaim() error {

@@ -211,6 +211,30 @@ var _ = Describe("a range that is full", func() {
 		}),
 	)
 
+	It("loses it to Reclaim, which touches nothing but networks", func() {
+		conf = strings.Replace(conf, `"subnet"`, `"cooldown":"1h","subnet"`, 1)
+		a, b := fill()
+		Expect(call("DEL", b, conf)).To(BeEmpty())
+		for _, dir := range []string{"lost+found", "unused"} {
+			Expect(os.Mkdir(filepath.Join(dataDir, dir), 0o755)).To(Succeed())
+		}
+		write("somebody's", dataDir, "file")
+		files := func() []string {
+			GinkgoHelper()
+			out, err := exec.Command("find", dataDir, "-printf", "%P %l\n").Output()
+			Expect(err).NotTo(HaveOccurred())
+			return strings.Split(string(out), "\n")
+		}
+		before := files()
+		Expect(Reclaim(dataDir)).To(Succeed())
+		Expect(files()).To(ConsistOf(before), "as long as it lives")
+		forget(a.netns)
+		Expect(Reclaim(dataDir)).To(Succeed())
+		link := slices.IndexFunc(before, func(file string) bool { return strings.HasSuffix(file, "/10.1.2.2") && strings.Contains(file, "net:[") })
+		Expect(files()).To(ConsistOf(slices.DeleteFunc(slices.Delete(before, link, link+1), func(file string) bool { return file == "net/10.1.2.2 " })))
+		Expect(Reclaim(filepath.Join(dataDir, "none"))).To(Succeed())
+	})
+
 	It("frees nothing from where not all processes are seen", func() {
 		a, _ := fill()
 		forget(a.netns)
