@@ -13,17 +13,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/containernetworking/cni/pkg/invoke"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/intent"
-	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
@@ -32,10 +31,7 @@ import (
 var _ = Describe("gc", func() {
 	var rig *testrig.Rig
 	BeforeEach(func() {
-		testutils.Need(GinkgoT(), "root", "nftables-bridge", "nft-tool", "ifb")
-		if err := netnsalive.CanTell(); err != nil {
-			Skip("needs to see all processes: " + err.Error())
-		}
+		testutils.Need(GinkgoT(), "root", "initial-pid-namespace", "nftables-bridge", "nft-tool", "ifb")
 		rig = testrig.New(plugins()["bridge"], testrig.BuildIPAM())
 		Expect(os.MkdirAll("/run/cni", 0o755)).To(Succeed())
 	})
@@ -228,18 +224,15 @@ var _ = Describe("gc", func() {
 // runPlugin runs a plugin as a process on a host and returns what it printed. built is
 // what testrig.Build returned.
 func runPlugin(host ns.NetNS, built, name, verb string, c *testrig.Container, config string) (string, error) {
-	dirs := filepath.SplitList(built)
-	dir := dirs[max(0, slices.IndexFunc(dirs, func(dir string) bool { return exists(filepath.Join(dir, name)) }))]
-	cmd := exec.Command(filepath.Join(dir, name))
+	path, err := invoke.FindInPath(name, filepath.SplitList(built))
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command(path)
 	cmd.Env = append(os.Environ(), "CNI_COMMAND="+verb, "CNI_CONTAINERID="+c.ID, "CNI_NETNS="+c.Path, "CNI_IFNAME="+c.IfName, "CNI_PATH="+built)
 	cmd.Stdin = strings.NewReader(config)
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout
-	err := host.Do(func(ns.NetNS) error { return cmd.Run() })
+	err = host.Do(func(ns.NetNS) error { return cmd.Run() })
 	return stdout.String(), err
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

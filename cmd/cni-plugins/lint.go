@@ -127,11 +127,12 @@ func (list network) complete(one json.RawMessage) ([]byte, error) {
 	if err := json.Unmarshal(one, &conf); err != nil || conf == nil {
 		return nil, fmt.Errorf("%s where an object is expected", one)
 	}
-	name, nameErr := json.Marshal(list.Name)
-	version, versionErr := json.Marshal(list.Version)
-	conf["name"], conf["cniVersion"] = name, version
-	complete, err := json.Marshal(conf)
-	return complete, errors.Join(nameErr, versionErr, err)
+	complete := map[string]any{}
+	for key, value := range conf {
+		complete[key] = value
+	}
+	complete["name"], complete["cniVersion"] = list.Name, list.Version
+	return json.Marshal(complete)
 }
 
 // plugin looks at the configuration of a plugin, and of its IPAM plugin.

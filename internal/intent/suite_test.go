@@ -14,7 +14,6 @@ import (
 
 	"github.com/containernetworking/cni/pkg/types"
 
-	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -138,9 +137,7 @@ var _ = Describe("a store", func() {
 	})
 
 	It("tells who is lost, wherever the namespace was", func() {
-		if err := netnsalive.CanTell(); err != nil {
-			Skip("needs to see all processes: " + err.Error())
-		}
+		testutils.Need(GinkgoT(), "root", "initial-pid-namespace")
 		alter := func(container string, change func(*Intent)) Intent {
 			GinkgoHelper()
 			i := put("net", container, "eth0", "x")

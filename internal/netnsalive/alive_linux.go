@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,25 +52,8 @@ func uniqueAt(path string, inode uint64) uint64 {
 	return id
 }
 
-// survey gathers what keeps network namespaces alive.
-type survey struct {
-	nsfs       uint64          // device of the file system that namespaces are on
-	wanted     map[uint64]bool // the inodes that are asked for
-	alive      map[ID]bool
-	mountsSeen map[string]bool // mount namespaces that have been looked at
-}
-
-func newSurvey(wanted iter.Seq[ID]) (*survey, error) {
-	var own unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/net", &own); err != nil {
-		return nil, err
-	}
-	s := survey{nsfs: uint64(own.Dev), wanted: map[uint64]bool{}, alive: map[ID]bool{}, mountsSeen: map[string]bool{}} // 32 bits on MIPS
-	for id := range wanted {
-		s.wanted[id.Inode] = true
-	}
-	return &s, nil
-}
+// ownMounts looks at what is mounted in our own mount namespace.
+func (s *survey) ownMounts() error { return s.mounted("self") }
 
 // everywhere looks at all processes of the machine.
 func (s *survey) everywhere() error {
@@ -82,13 +64,14 @@ func (s *survey) everywhere() error {
 	if own.Ino != initialPIDNamespace {
 		return ErrUnseen
 	}
+	nsfs := uint64(own.Dev) // 32 bits on MIPS
 	const patience = 50
 	denied := map[string]int{}
 	return each("/proc", func(name string) error {
 		if _, err := strconv.Atoi(name); err != nil {
 			return nil
 		}
-		err := s.process(name)
+		err := s.process(name, nsfs)
 		switch {
 		case !errors.Is(err, fs.ErrPermission) || denied[name] == patience:
 			return err
@@ -136,11 +119,13 @@ func ignoreEnded(err error) error {
 	return err
 }
 
-func (s *survey) process(pid string) error {
+// process looks at one process. nsfs is the device of the file system that namespaces
+// are on.
+func (s *survey) process(pid string, nsfs uint64) error {
 	threads, descriptors := filepath.Join("/proc", pid, "task"), filepath.Join("/proc", pid, "fd")
 	return errors.Join(
-		each(threads, func(name string) error { return s.file(filepath.Join(threads, name, "ns/net")) }),
-		each(descriptors, func(name string) error { return s.file(filepath.Join(descriptors, name)) }),
+		each(threads, func(name string) error { return s.file(filepath.Join(threads, name, "ns/net"), nsfs) }),
+		each(descriptors, func(name string) error { return s.file(filepath.Join(descriptors, name), nsfs) }),
 		ignoreEnded(s.mounted(pid)),
 	)
 }
@@ -148,21 +133,15 @@ func (s *survey) process(pid string) error {
 // file notes the file that a link in /proc leads to, if it is a namespace that is
 // asked for. What the link says would not tell: of a namespace that is mounted it is
 // the path. No server is asked about a remote file, which might not answer.
-func (s *survey) file(path string) error {
+func (s *survey) file(path string, nsfs uint64) error {
 	var stat unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &stat); err != nil {
 		return err
 	}
-	if unix.Mkdev(stat.Dev_major, stat.Dev_minor) == s.nsfs {
-		s.found(stat.Ino, path)
+	if unix.Mkdev(stat.Dev_major, stat.Dev_minor) == nsfs && s.wanted[stat.Ino] {
+		s.found(ID{stat.Ino, uniqueAt(path, stat.Ino)})
 	}
 	return nil
-}
-
-func (s *survey) found(inode uint64, path string) {
-	if s.wanted[inode] {
-		s.alive[ID{inode, uniqueAt(path, inode)}] = true
-	}
 }
 
 // mounted notes what is mounted in the process's mount namespace, once for each.
@@ -177,8 +156,12 @@ func (s *survey) mounted(pid string) error {
 	}
 	for line := range strings.Lines(string(content)) {
 		const root, mountPoint = 3, 4 // proc_pid_mountinfo(5)
-		if fields := strings.Fields(line); len(fields) > mountPoint {
-			s.found(ParseID(fields[root]).Inode, filepath.Join("/proc", pid, "root")+unescape(fields[mountPoint]))
+		fields := strings.Fields(line)
+		if len(fields) <= mountPoint {
+			continue
+		}
+		if inode := ParseID(fields[root]).Inode; s.wanted[inode] {
+			s.found(ID{inode, uniqueAt(filepath.Join("/proc", pid, "root")+unescape(fields[mountPoint]), inode)})
 		}
 	}
 	s.mountsSeen[mounts] = true

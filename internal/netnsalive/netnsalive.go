@@ -44,52 +44,58 @@ func number(text string) uint64 {
 	return n
 }
 
-// mayBe tells whether both IDs may be those of one namespace.
-func (id ID) mayBe(other ID) bool {
-	return id.Inode == other.Inode && (id.Unique == other.Unique || id.Unique == 0 || other.Unique == 0)
-}
-
 // Gone returns those whose network namespace does not exist any more, sorted: no
 // thread is in it, it is mounted in no mount namespace, and no process has a
 // descriptor of it. A namespace that only a socket keeps alive counts as gone:
 // nothing can enter it. Before Linux 6.18, one whose number another has got by now
 // counts as alive. Gone fails where not all processes of the machine can be seen.
 func Gone[K cmp.Ordered](netns map[K]ID) ([]K, error) {
-	if len(netns) == 0 {
-		return nil, nil
-	}
-	s, err := newSurvey(maps.Values(netns))
-	if err != nil {
-		return nil, err
-	}
-	// Most runtimes mount the namespaces of containers, so that this is mostly all.
-	if err := s.mounted("self"); err != nil {
-		return nil, err
-	}
-	if len(missing(netns, s.alive)) == 0 {
-		return nil, nil
-	}
-	if err := s.everywhere(); err != nil {
-		return nil, err
-	}
-	return missing(netns, s.alive), nil
-}
-
-func missing[K cmp.Ordered](netns map[K]ID, alive map[ID]bool) []K {
-	rest := maps.Clone(netns)
-	maps.DeleteFunc(rest, func(_ K, id ID) bool {
-		for other := range alive {
-			if id.mayBe(other) {
-				return true
-			}
+	s := survey{alive: map[uint64][]uint64{}, mountsSeen: map[string]bool{}}
+	// Most runtimes mount the namespaces of containers, so that our own mounts are
+	// mostly all that has to be looked at.
+	for _, look := range []func() error{s.ownMounts, s.everywhere} {
+		if len(netns) == 0 {
+			break
 		}
-		return false
-	})
-	return slices.Sorted(maps.Keys(rest))
+		s.wanted = inodes(netns)
+		if err := look(); err != nil {
+			return nil, err
+		}
+		netns = missing(&s, netns)
+	}
+	return slices.Sorted(maps.Keys(netns)), nil
 }
 
-// CanTell returns the error that keeps Gone from telling, if there is one.
-func CanTell() error {
-	_, err := Gone(map[int]ID{0: {Inode: 1}})
-	return err
+// survey gathers what keeps network namespaces alive.
+type survey struct {
+	wanted     map[uint64]bool     // the inodes that are asked for
+	alive      map[uint64][]uint64 // what tells those with an inode from all others
+	mountsSeen map[string]bool     // mount namespaces that have been looked at
+}
+
+func (s *survey) found(id ID) {
+	if !slices.Contains(s.alive[id.Inode], id.Unique) {
+		s.alive[id.Inode] = append(s.alive[id.Inode], id.Unique)
+	}
+}
+
+// mayLive tells whether a namespace that was found may be the one with an ID.
+func (s *survey) mayLive(id ID) bool {
+	return slices.ContainsFunc(s.alive[id.Inode], func(unique uint64) bool {
+		return unique == id.Unique || unique == 0 || id.Unique == 0
+	})
+}
+
+func inodes[K cmp.Ordered](netns map[K]ID) map[uint64]bool {
+	all := map[uint64]bool{}
+	for _, id := range netns {
+		all[id.Inode] = true
+	}
+	return all
+}
+
+func missing[K cmp.Ordered](s *survey, netns map[K]ID) map[K]ID {
+	rest := maps.Clone(netns)
+	maps.DeleteFunc(rest, func(_ K, id ID) bool { return s.mayLive(id) })
+	return rest
 }

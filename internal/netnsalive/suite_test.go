@@ -2,7 +2,7 @@
 
 //go:build linux
 
-package netnsalive
+package netnsalive_test
 
 import (
 	"os"
@@ -13,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -25,40 +26,36 @@ func TestNetnsAlive(t *testing.T) {
 // and mounts, here and in other mount namespaces.
 var _ = Describe("Gone", func() {
 	BeforeEach(func() {
-		testutils.Need(GinkgoT(), "root")
-		if err := CanTell(); err != nil {
-			Skip("needs to see all processes: " + err.Error())
-		}
+		testutils.Need(GinkgoT(), "root", "initial-pid-namespace")
 	})
 
 	It("returns those whose namespace does not exist, sorted", func() {
 		mounted := mountedAt(filepath.Join(GinkgoT().TempDir(), "with space"))
-		own := At("/proc/self/ns/net")
+		own := netnsalive.At("/proc/self/ns/net")
 		Expect(own.Inode).NotTo(BeZero())
-		asked := map[string]ID{"b": {Inode: 1}, "own": own, "mounted": mounted, "a": {Inode: 1}, "c": {Inode: own.Inode + 1<<32}}
-		Expect(Gone(asked)).To(Equal([]string{"a", "b", "c"}))
+		asked := map[string]netnsalive.ID{"b": {Inode: 1}, "own": own, "mounted": mounted, "a": {Inode: 1}, "c": {Inode: own.Inode + 1<<32}}
+		Expect(netnsalive.Gone(asked)).To(Equal([]string{"a", "b", "c"}))
 		Expect(asked).To(HaveLen(5), "what was asked is not changed")
 	})
 
 	It("returns those whose number another namespace has by now", func() {
+		testutils.Need(GinkgoT(), "namespace-ids")
 		mounted := mountedAt(filepath.Join(GinkgoT().TempDir(), `with \040 space`))
-		for _, there := range []ID{At("/proc/self/ns/net"), mounted} {
-			if there.Unique == 0 {
-				Skip("needs a kernel that tells namespaces apart (Linux 6.18)")
-			}
-			former, uncertain := ID{there.Inode, there.Unique + 1}, ID{Inode: there.Inode}
-			Expect(Gone(map[int]ID{1: former, 2: there, 3: uncertain})).To(Equal([]int{1}))
+		for _, there := range []netnsalive.ID{netnsalive.At("/proc/self/ns/net"), mounted} {
+			Expect(there.Unique).NotTo(BeZero())
+			former, uncertain := netnsalive.ID{Inode: there.Inode, Unique: there.Unique + 1}, netnsalive.ID{Inode: there.Inode}
+			Expect(netnsalive.Gone(map[int]netnsalive.ID{1: former, 2: there, 3: uncertain})).To(Equal([]int{1}))
 		}
 	})
 
 	It("returns nobody where nobody is gone", func() {
-		Expect(Gone(map[int]ID{7: At("/proc/self/ns/net")})).To(BeEmpty())
-		Expect(Gone(map[int]ID{})).To(BeEmpty())
+		Expect(netnsalive.Gone(map[int]netnsalive.ID{7: netnsalive.At("/proc/self/ns/net")})).To(BeEmpty())
+		Expect(netnsalive.Gone(map[int]netnsalive.ID{})).To(BeEmpty())
 	})
 })
 
 // mountedAt makes a network namespace that is mounted at a path alone.
-func mountedAt(path string) ID {
+func mountedAt(path string) netnsalive.ID {
 	GinkgoHelper()
 	netns, err := testutils.NewNS()
 	Expect(err).NotTo(HaveOccurred())
@@ -67,31 +64,31 @@ func mountedAt(path string) ID {
 	DeferCleanup(func() { Expect(unix.Unmount(path, 0)).To(Succeed()) })
 	Expect(testutils.UnmountNS(netns)).To(Succeed())
 	Expect(netns.Close()).To(Succeed())
-	return At(path)
+	return netnsalive.At(path)
 }
 
 var _ = Describe("At", func() {
 	It("knows nothing of what is no network namespace", func() {
 		for _, path := range []string{"", "/none", "/dev/null", GinkgoT().TempDir()} {
-			Expect(At(path)).To(BeZero(), path)
+			Expect(netnsalive.At(path)).To(BeZero(), path)
 		}
 	})
 })
 
 var _ = DescribeTable("ParseID",
-	func(text string, expected ID) {
-		Expect(ParseID(text)).To(Equal(expected))
-		if expected != (ID{}) {
+	func(text string, expected netnsalive.ID) {
+		Expect(netnsalive.ParseID(text)).To(Equal(expected))
+		if expected != (netnsalive.ID{}) {
 			Expect(expected.String()).To(Equal(text))
 		}
 	},
-	Entry("of a namespace", "net:[4026532281]", ID{4026532281, 0}),
-	Entry("of one that is known better", "net:[4026532281]17", ID{4026532281, 17}),
-	Entry("of another kind", "uts:[4026531838]", ID{}),
-	Entry("that is not closed", "net:[4026531838", ID{}),
-	Entry("that is none", "net:[]", ID{}),
-	Entry("that is negative", "net:[-1]", ID{}),
-	Entry("that goes on", "net:[4026532281]17a", ID{}),
-	Entry("of a directory", "/", ID{}),
-	Entry("of nothing", "", ID{}),
+	Entry("of a namespace", "net:[4026532281]", netnsalive.ID{Inode: 4026532281, Unique: 0}),
+	Entry("of one that is known better", "net:[4026532281]17", netnsalive.ID{Inode: 4026532281, Unique: 17}),
+	Entry("of another kind", "uts:[4026531838]", netnsalive.ID{}),
+	Entry("that is not closed", "net:[4026531838", netnsalive.ID{}),
+	Entry("that is none", "net:[]", netnsalive.ID{}),
+	Entry("that is negative", "net:[-1]", netnsalive.ID{}),
+	Entry("that goes on", "net:[4026532281]17a", netnsalive.ID{}),
+	Entry("of a directory", "/", netnsalive.ID{}),
+	Entry("of nothing", "", netnsalive.ID{}),
 )

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
 )
@@ -36,8 +37,10 @@ func allFeatures() map[string]feature {
 		"bridge-vlan-filtering": {"a kernel with CONFIG_BRIDGE_VLAN_FILTERING", probeVlanFiltering},
 		"conntrack":             {"a kernel with CONFIG_NF_CT_NETLINK", probeConntrack},
 		"conntrack-text":        {"a kernel with CONFIG_NF_CONNTRACK_PROCFS", probeConntrackText},
+		"initial-pid-namespace": {"the PID namespace of the machine itself", probeAllProcesses},
 		"ipv6":                  {"a kernel with CONFIG_IPV6, not booted with ipv6.disable=1", probeIPv6},
 		"mirred":                {"a kernel with CONFIG_NET_ACT_MIRRED, CONFIG_NET_CLS_U32 and CONFIG_NET_SCH_INGRESS", probeMirred},
+		"namespace-ids":         {"Linux 6.18", probeNamespaceIDs},
 		"nftables":              {"a kernel with CONFIG_NF_TABLES_INET", func() error { return probeNftables(nftables.TableFamilyINet) }},
 		"nftables-bridge":       {"a kernel with CONFIG_NF_TABLES_BRIDGE", func() error { return probeNftables(nftables.TableFamilyBridge) }},
 		"nftables-meta-bridge":  {"a kernel with CONFIG_NFT_BRIDGE_META", probeMetaBridge},
@@ -65,6 +68,19 @@ func allFeatures() map[string]feature {
 }
 
 const parentName = "parent"
+
+// probeAllProcesses looks for a namespace that does not exist.
+func probeAllProcesses() error {
+	_, err := netnsalive.Gone(map[string]netnsalive.ID{"none": {Inode: 1}})
+	return err
+}
+
+func probeNamespaceIDs() error {
+	if netnsalive.At("/proc/self/ns/net").Unique == 0 {
+		return errors.ErrUnsupported
+	}
+	return nil
+}
 
 func probeLink() netlink.LinkAttrs {
 	attrs := netlink.NewLinkAttrs()

@@ -18,7 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/internal/intent"
-	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
@@ -27,7 +26,7 @@ import (
 var _ = Describe("a range that is full", func() {
 	var dataDir, conf string // 10.1.2.2 and 10.1.2.3
 	BeforeEach(func() {
-		needAllProcesses()
+		testutils.Need(GinkgoT(), "root", "initial-pid-namespace")
 		dataDir = GinkgoT().TempDir()
 		conf = configOf("1.1.0", dataDir, `"subnet":"10.1.2.0/29","rangeEnd":"10.1.2.3"`)
 	})
@@ -67,13 +66,12 @@ var _ = Describe("a range that is full", func() {
 	})
 
 	It("has the address of one whose network namespace's number another has by now", func() {
+		testutils.Need(GinkgoT(), "namespace-ids")
 		a, _ := fill()
 		index, owner := newIndex(dataDir, "net"), ownerOf(a.id, a.ifName)
 		home, _ := index.home(owner)
 		netns := netnsIn(home, thisHost().runningID())
-		if netns.Unique == 0 {
-			Skip("needs a kernel that tells namespaces apart (Linux 6.18)")
-		}
+		Expect(netns.Unique).NotTo(BeZero())
 		netns.Unique++
 		_, bootID, _ := strings.Cut(home, "@")
 		Expect(index.set(owner, []string{"10.1.2.2"}, netns.String()+"@"+bootID)).To(Succeed())
@@ -253,7 +251,7 @@ var _ = Describe("a range that is full", func() {
 var _ = Describe("a container that is started again without a DEL", func() {
 	var dataDir, dir string
 	BeforeEach(func() {
-		needAllProcesses()
+		testutils.Need(GinkgoT(), "root", "initial-pid-namespace")
 		dataDir = GinkgoT().TempDir()
 		dir = filepath.Join(dataDir, "net")
 	})
@@ -323,15 +321,6 @@ var _ = Describe("a container that is started again without a DEL", func() {
 		Expect(reservationsIn(dir)).To(ConsistOf("10.1.2.3 b\r\neth0", "fd00::3 b\r\neth0", "10.1.2.9 somebody else's"))
 	})
 })
-
-// needAllProcesses skips where the plugin reclaims nothing.
-func needAllProcesses() {
-	GinkgoHelper()
-	testutils.Need(GinkgoT(), "root")
-	if err := netnsalive.CanTell(); err != nil {
-		Skip("needs to see all processes: " + err.Error())
-	}
-}
 
 // alive makes a container with a network namespace that is mounted at a path.
 func alive(id string) attachment {
