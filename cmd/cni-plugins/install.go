@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -94,8 +95,8 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-// copyFile writes the copy at once, so that it is in large folios in the page
-// cache, which are mapped faster.
+// copyFile writes the copy in large pieces. Each is a large folio of the page cache
+// then, which is mapped faster.
 func copyFile(from, to string) (err error) {
 	content, err := os.ReadFile(from)
 	if err != nil {
@@ -105,6 +106,10 @@ func copyFile(from, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = target.Write(content)
+	for piece := range slices.Chunk(content, 256<<10) {
+		if _, err = target.Write(piece); err != nil {
+			break
+		}
+	}
 	return errors.Join(err, target.Sync(), target.Close())
 }

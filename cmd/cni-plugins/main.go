@@ -21,7 +21,7 @@ import (
 
 	"github.com/containernetworking/cni/pkg/types"
 
-	_ "github.com/containernetworking/plugins/internal/oneprocessor"
+	_ "github.com/containernetworking/plugins/internal/startup"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
 )

@@ -27,7 +27,7 @@ func exempt() []exemption {
 		{"forks", "pkg/plugin", "", "an interface made for SELinux's sake by another process, if a configuration asks for it"},
 		{"forks", "internal/netfilter", "", "the rules of iptables are written by its own programs, so that these and others can read them"},
 		{"forks", "pkg/utils", "", "SupportsIPTables and SupportsNFTables are upstream's, and ask the binaries by contract"},
-		{"init", "internal/oneprocessor", "", "what it sets has to be set before other packages are initialised; only main packages import it"},
+		{"init", "internal/startup", "", "what it sets has to be set before other packages are initialised; only main packages import it"},
 		{"error text", "plugins/ipam/dhcp", "error ", compatible},
 		{"error text", "plugins/ipam/dhcp", "Error writing pidfile ", compatible},
 		{"error text", "plugins/ipam/dhcp", "Too many (%d) FDs passed ", compatible},

@@ -60,17 +60,17 @@ func TestNetfilter(t *testing.T) {
 	}
 }
 
-// TestOneProcessor looks for the package that is for programs alone, and for
+// TestStartup looks for the package that is for programs alone, and for
 // each of them: a library must not change what imports it.
-func TestOneProcessor(t *testing.T) {
+func TestStartup(t *testing.T) {
 	programs := map[string]bool{}
 	for _, p := range goList(t, "./plugins/...", "./cmd/...") {
 		programs[p.ImportPath] = p.Name == "main"
 	}
 	for _, p := range goList(t, "./...") {
-		imports := slices.Contains(p.Imports, module+"/internal/oneprocessor")
+		imports := slices.Contains(p.Imports, module+"/internal/startup")
 		if imports != programs[p.ImportPath] {
-			t.Errorf("%s imports internal/oneprocessor: %t, expected %t", p.ImportPath, imports, programs[p.ImportPath])
+			t.Errorf("%s imports internal/startup: %t, expected %t", p.ImportPath, imports, programs[p.ImportPath])
 		}
 	}
 }

@@ -19,7 +19,8 @@ type fields []field
 // fieldsOf lists the keys of struct v. Those of an embedded struct count as
 // v's own, unless v has one of the same name.
 func fieldsOf(v reflect.Value) fields {
-	var own, inherited fields
+	var inherited fields
+	own := make(fields, 0, v.NumField())
 	for i := range v.NumField() {
 		sf := v.Type().Field(i)
 		key, _, _ := strings.Cut(sf.Tag.Get("json"), ",")

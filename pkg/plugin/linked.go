@@ -41,14 +41,14 @@ func withLinked(ctx context.Context, all []Linked) context.Context {
 	})
 }
 
-// isAt tells whether the executable at path is this one, under another name, a copy
-// of it, or the plugin's own from the same build.
+// isAt tells whether the executable at path is the plugin's own from the same build
+// or, where all plugins are one, this one under another name, or a copy of it.
 func (l Linked) isAt(path string) bool {
-	if isSelf(path) {
-		return true
-	}
 	id := l.BuildID
 	if id == "" {
+		if isSelf(path) {
+			return true
+		}
 		id = buildIDOf(head("/proc/self/exe"))
 	}
 	return id != "" && buildIDOf(head(path)) == id

@@ -140,7 +140,7 @@ func Main(p Plugin, linked ...Linked) {
 }
 
 // useProcessors makes a daemon use as many processors as Go does by itself:
-// internal/oneprocessor is for what is soon over.
+// internal/startup is for what is soon over.
 func useProcessors() {
 	runtime.SetDefaultGOMAXPROCS()
 	if n, err := strconv.Atoi(os.Getenv("GOMAXPROCS")); err == nil && n > 0 {

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // copied returns the settings with copies of all executables, below dir: how long a process takes depends on how its file
@@ -69,11 +71,21 @@ func copyOf(info fs.FileInfo, copies map[string]fs.FileInfo) string {
 	return ""
 }
 
-// copyFile writes at once.
-func copyFile(from, to string) error {
+// copyFile writes in pieces of 256 KB, as build_linux.sh does.
+func copyFile(from, to string) (err error) {
 	content, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, content, 0o755)
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
+	for piece := range slices.Chunk(content, 256<<10) {
+		if _, err := target.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -7,7 +7,7 @@ package main
 import (
 	dhcp "github.com/containernetworking/plugins/plugins/ipam/dhcp/plugin"
 
-	_ "github.com/containernetworking/plugins/internal/oneprocessor"
+	_ "github.com/containernetworking/plugins/internal/startup"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

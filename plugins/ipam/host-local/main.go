@@ -7,7 +7,7 @@ package main
 import (
 	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
 
-	_ "github.com/containernetworking/plugins/internal/oneprocessor"
+	_ "github.com/containernetworking/plugins/internal/startup"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

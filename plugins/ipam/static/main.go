@@ -7,7 +7,7 @@ package main
 import (
 	static "github.com/containernetworking/plugins/plugins/ipam/static/plugin"
 
-	_ "github.com/containernetworking/plugins/internal/oneprocessor"
+	_ "github.com/containernetworking/plugins/internal/startup"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

@@ -7,7 +7,7 @@ import (
 	dummy "github.com/containernetworking/plugins/plugins/main/dummy/plugin"
 
 	"github.com/containernetworking/plugins/internal/linked"
-	_ "github.com/containernetworking/plugins/internal/oneprocessor"
+	_ "github.com/containernetworking/plugins/internal/startup"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

@@ -7,7 +7,7 @@ import (
 	tap "github.com/containernetworking/plugins/plugins/main/tap/plugin"
 
 	"github.com/containernetworking/plugins/internal/linked"
-	_ "github.com/containernetworking/plugins/internal/oneprocessor"
+	_ "github.com/containernetworking/plugins/internal/startup"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

@@ -6,7 +6,7 @@ package main
 import (
 	firewall "github.com/containernetworking/plugins/plugins/meta/firewall/plugin"
 
-	_ "github.com/containernetworking/plugins/internal/oneprocessor"
+	_ "github.com/containernetworking/plugins/internal/startup"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

@@ -7,7 +7,7 @@ package main
 import (
 	flannel "github.com/containernetworking/plugins/plugins/meta/flannel/plugin"
 
-	_ "github.com/containernetworking/plugins/internal/oneprocessor"
+	_ "github.com/containernetworking/plugins/internal/startup"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

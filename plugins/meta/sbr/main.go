@@ -6,7 +6,7 @@ package main
 import (
 	sbr "github.com/containernetworking/plugins/plugins/meta/sbr/plugin"
 
-	_ "github.com/containernetworking/plugins/internal/oneprocessor"
+	_ "github.com/containernetworking/plugins/internal/startup"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

@@ -6,7 +6,7 @@ package main
 import (
 	vrf "github.com/containernetworking/plugins/plugins/meta/vrf/plugin"
 
-	_ "github.com/containernetworking/plugins/internal/oneprocessor"
+	_ "github.com/containernetworking/plugins/internal/startup"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 

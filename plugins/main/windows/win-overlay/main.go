@@ -6,7 +6,7 @@ package main
 import (
 	winoverlay "github.com/containernetworking/plugins/plugins/main/windows/win-overlay/plugin"
 
-	_ "github.com/containernetworking/plugins/internal/oneprocessor"
+	_ "github.com/containernetworking/plugins/internal/startup"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
