@@ -15,7 +15,7 @@ import (
 	"strings"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
-	"github.com/containernetworking/plugins/pkg/utils"
+	"github.com/containernetworking/plugins/pkg/utils/rulename"
 )
 
 // The iptables backend maps ports with upstream's chains, comments and rules, in
@@ -49,12 +49,12 @@ const (
 // containerChain returns the name of the chain of a container, or with "SN-" of
 // the one that upstream had for masquerading before 0.7.
 func containerChain(owner plugin.Owner, prefix string) string {
-	return utils.MustFormatChainNameWithPrefix(owner.Network, owner.ContainerID, prefix)
+	return rulename.Chain(owner.Network, owner.ContainerID, prefix)
 }
 
 // dnatComment is the comment on the rules that lead to a container's chain.
 func dnatComment(network, container string) string {
-	comment := dnatCommentPrefix + utils.FormatComment(network, container)
+	comment := dnatCommentPrefix + rulename.Comment(network, container)
 	if len(comment) > maxXTComment {
 		comment = comment[:maxXTComment-3] + "..."
 	}

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
-	"github.com/containernetworking/plugins/pkg/utils"
+	"github.com/containernetworking/plugins/pkg/utils/rulename"
 )
 
 // portTable is the table that maps ports of the host for one family:
@@ -310,7 +310,7 @@ func (t portTable) places(c *conn, comment string, ports HostPorts, enough func(
 		return nil, err
 	}
 	all := make([][]placed, len(entries))
-	apart := utils.MustFormatHashWithPrefix(17, "-", networkIn(comment))
+	apart := rulename.Hash(17, "-", networkIn(comment))
 	exists := map[string]bool{} // of sets apart: the kernel is asked about each once
 	for i, e := range entries {
 		there, err := c.element(t.set(e.set), []byte(e.key))

@@ -17,8 +17,8 @@ import (
 	"github.com/google/nftables/xt"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
-	"github.com/containernetworking/plugins/pkg/utils"
 	"github.com/containernetworking/plugins/pkg/utils/nftcomment"
+	"github.com/containernetworking/plugins/pkg/utils/rulename"
 )
 
 // What iptables-nft has written is nf_tables rules, and is read and removed as
@@ -189,7 +189,7 @@ func (f family) staleNFT(c *conn, attachments plugin.Attachments) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	likely := len(utils.FormatChainName("", ""))
+	likely := len(rulename.Chain("", "", ""))
 	var stale []string
 	for _, chain := range chains {
 		if chain.Table.Name != "nat" || len(chain.Name) != likely || !strings.HasPrefix(chain.Name, "CNI-") {

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
-	"github.com/containernetworking/plugins/pkg/utils"
+	"github.com/containernetworking/plugins/pkg/utils/rulename"
 )
 
 // iptablesBackend masquerades with the iptables programs, legacy or nft,
@@ -33,7 +33,7 @@ func (iptablesBackend) Name() string { return IPTables }
 
 // masqueradeChain returns the name of the owner's chain.
 func masqueradeChain(owner plugin.Owner) string {
-	return utils.FormatChainName(owner.Network, owner.ContainerID)
+	return rulename.Chain(owner.Network, owner.ContainerID, "")
 }
 
 // Masquerade starts one iptables-restore for each family, and before it one
@@ -81,7 +81,7 @@ func (f family) mayHold(ctx context.Context, chain string) (bool, error) {
 // masqueradeInput returns what iptables-restore has to do so that the chain
 // serves prefixes as well as what it served before. Declaring a chain flushes it.
 func (f family) masqueradeInput(owner plugin.Owner, prefixes []netip.Prefix, state savedChain) string {
-	chain, comment := masqueradeChain(owner), quoteForRestore(utils.FormatComment(owner.Network, owner.ContainerID))
+	chain, comment := masqueradeChain(owner), quoteForRestore(rulename.Comment(owner.Network, owner.ContainerID))
 	input := []string{"*nat", ":" + chain + " - [0:0]"}
 	for _, accept := range state.accepts {
 		if !slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Masked() == accept.prefix }) {

@@ -20,7 +20,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
-	"github.com/containernetworking/plugins/pkg/utils"
+	"github.com/containernetworking/plugins/pkg/utils/rulename"
 )
 
 // usePrograms makes the names iptables, ip6tables and so on stand for a variant,
@@ -59,7 +59,7 @@ func asUpstream(network, container, address, length string) string {
 	}
 	return strings.NewReplacer(
 		"IPT", iptables+" -t nat",
-		"CHAIN", utils.FormatChainName(network, container),
+		"CHAIN", rulename.Chain(network, container, ""),
 		"COMMENT", fmt.Sprintf(`-m comment --comment 'name: "%s" id: "%s"'`, network, container),
 		"ADDRESS", address, "LENGTH", length, "MULTICAST", multicast,
 	).Replace(`
@@ -139,7 +139,7 @@ var _ = Describe("Masquerading with iptables", func() {
 			}))
 
 			It("reports every difference", inNewNS(func() {
-				chain := utils.FormatChainName("podman", "c1")
+				chain := rulename.Chain("podman", "c1", "")
 				Expect(differences(eth0, "10.3.0.2/24")).To(ConsistOf("iptables: chain " + chain + " of table nat is missing"))
 				masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
 				Expect(differences(eth0, "10.3.0.2/24", "fd00::2/64")).To(BeEmpty())
@@ -159,7 +159,7 @@ var _ = Describe("Masquerading with iptables", func() {
 					return found
 				}
 				Expect(lost()).To(BeTrue())
-				for _, flush := range []string{"iptables -t nat -F", "ip6tables -t nat -F POSTROUTING", "iptables -t nat -F " + utils.FormatChainName("podman", "c1")} {
+				for _, flush := range []string{"iptables -t nat -F", "ip6tables -t nat -F POSTROUTING", "iptables -t nat -F " + rulename.Chain("podman", "c1", "")} {
 					masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
 					Expect(lost()).To(BeFalse(), flush)
 					run(flush)
@@ -212,7 +212,7 @@ var _ = Describe("Masquerading with iptables", func() {
 
 				It("takes the shapes of upstream, that of before 2019 too", inNewNS(func() {
 					script := asUpstream("podman", "c1", "10.3.0.2", "24") + asUpstream("podman", "c1", "fd00::2", "64")
-					old := `iptables -t nat -A POSTROUTING -s 10.3.0.2/24 -j ` + utils.FormatChainName("podman", "c1") + ` -m comment --comment 'name: "podman" id: "c1"'`
+					old := `iptables -t nat -A POSTROUTING -s 10.3.0.2/24 -j ` + rulename.Chain("podman", "c1", "") + ` -m comment --comment 'name: "podman" id: "c1"'`
 					for _, remove := range []func() error{
 						func() error { return netfilter.RemoveMasquerade(ctx, eth0, addrs("10.3.0.2/24", "fd00::2/64")) },
 						func() error { return netfilter.PruneMasquerade(ctx, eth0, addrs("10.4.0.2/24")) },
@@ -235,7 +235,7 @@ var _ = Describe("Masquerading with iptables", func() {
 				run(asUpstream("podman", "c3", "10.3.0.5", "24") + asUpstream("other", "c3", "10.4.0.5", "24"))
 				run(`iptables -t nat -N CNI-DN-0123456789abcdef01234; iptables -t nat -A CNI-DN-0123456789abcdef01234 -m comment --comment 'dnat name: "podman" id: "c3"' -j ACCEPT`)
 				Expect(netfilter.GC(ctx, plugin.NewAttachments("podman", []types.GCAttachment{{ContainerID: "c1", IfName: "eth0"}}))).To(Succeed())
-				Expect(chains()).To(ConsistOf(":"+utils.FormatChainName("podman", "c1"), ":"+utils.FormatChainName("other", "c3"), ":CNI-DN-0123456789abcdef01234"))
+				Expect(chains()).To(ConsistOf(":"+rulename.Chain("podman", "c1", ""), ":"+rulename.Chain("other", "c3", ""), ":CNI-DN-0123456789abcdef01234"))
 				Expect(natRules()).NotTo(ContainSubstring("10.3.0.4"))
 				Expect(natRules()).NotTo(ContainSubstring("10.3.0.5"))
 				Expect(natRules()).To(ContainSubstring("10.3.0.2"))

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/masqrules"
 )
 
 // nftBackend masquerades with nftables, over netlink.
@@ -228,7 +229,7 @@ func (f family) masqueradeDifferences(c *conn, owner plugin.Owner, addrs []*net.
 	}
 	complete, err := f.upstreamMasquerades(c, owner, f.prefixes(addrs))
 	if err != nil {
-		return nil, fmt.Errorf("table inet %s: %w", upstreamMasquerade().Name, err)
+		return nil, fmt.Errorf("table inet %s: %w", masqrules.Table().Name, err)
 	}
 	if complete {
 		return nil, nil

@@ -9,44 +9,23 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 
-	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/masqrules"
 	"github.com/containernetworking/plugins/pkg/utils/nftcomment"
 )
-
-// What upstream's plugins have written with nftables since 1.6, and pkg/ip
-// removes:
-//
-//	table inet cni_plugins_masquerade {
-//		chain masq_checks {
-//			ip saddr 10.88.0.2 ip daddr != 10.88.0.0/16 masquerade comment "6fd94d501e58f0aa-287fc69eff0574a2, net: podman, if: eth0, id: c1"
-//		}
-//		chain postrouting {
-//			type nat hook postrouting priority srcnat; policy accept;
-//			ip daddr 224.0.0.0/4 return
-//			ip6 daddr ff00::/8 return
-//			goto masq_checks
-//		}
-//	}
-const upstreamChecks = "masq_checks"
-
-func upstreamMasquerade() *nftables.Table {
-	return &nftables.Table{Family: nftables.TableFamilyINet, Name: "cni_plugins_masquerade"}
-}
 
 // upstreamMasquerades tells whether upstream's rules masquerade all addresses of
 // the owner.
 func (f family) upstreamMasquerades(c *conn, owner plugin.Owner, prefixes []netip.Prefix) (bool, error) {
-	table := upstreamMasquerade()
-	base, err := c.GetRules(table, &nftables.Chain{Table: table, Name: "postrouting"})
+	base, err := c.GetRules(masqrules.Table(), masqrules.Postrouting())
 	if err != nil || !leadsToUpstreamChecks(base) {
 		return false, explain(err)
 	}
-	checks, err := c.GetRules(table, &nftables.Chain{Table: table, Name: upstreamChecks})
+	checks, err := c.GetRules(masqrules.Table(), masqrules.Checks())
 	if err != nil {
 		return false, explain(err)
 	}
-	owns := ip.OwnsIPMasqRule(owner.Network, owner.IfName, owner.ContainerID)
+	owns := masqrules.Owns(owner.Network, owner.IfName, owner.ContainerID)
 	checks = slices.DeleteFunc(checks, func(rule *nftables.Rule) bool { return !owns(nftcomment.Of(rule.UserData)) })
 	for _, prefix := range prefixes {
 		if !slices.ContainsFunc(checks, func(rule *nftables.Rule) bool { return f.isUpstreamCheck(rule, prefix) }) {
@@ -60,7 +39,7 @@ func (f family) upstreamMasquerades(c *conn, owner plugin.Owner, prefixes []neti
 // all but multicast comes to those of the attachments.
 func leadsToUpstreamChecks(base []*nftables.Rule) bool {
 	both := families()
-	if len(base) != len(both)+1 || !sameRule(base[len(both)], []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: upstreamChecks}}) {
+	if len(base) != len(both)+1 || !sameRule(base[len(both)], []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: masqrules.Checks().Name}}) {
 		return false
 	}
 	for i, f := range both {

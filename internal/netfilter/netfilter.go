@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/cni/pkg/types"
-	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/masqrules"
 )
 
 // Names of the backends, as configurations spell them.
@@ -114,9 +114,9 @@ func removeNFTMasquerade(ctx context.Context, c *conn, owner plugin.Owner, known
 			errs = append(errs, f.removeFromNFT(ctx, c, masqueradeChain(owner), f.without(known)))
 		}
 	}
-	upstream, err := c.hasTable(upstreamMasquerade())
+	upstream, err := c.hasTable(masqrules.Table())
 	if upstream {
-		err = ip.TeardownIPMasqNFTables(owner.Network, owner.IfName, owner.ContainerID)
+		err = masqrules.Remove(owner.Network, owner.IfName, owner.ContainerID)
 	}
 	return errors.Join(append(errs, err)...)
 }
@@ -160,7 +160,7 @@ func GC(ctx context.Context, attachments plugin.Attachments) error {
 		for _, f := range families() {
 			errs = append(errs, f.registry().gc(ctx, c, attachments), f.gcNFT(ctx, c, attachments))
 		}
-		return errors.Join(append(errs, spoofCheck().gc(ctx, c, attachments), ip.GCIPMasqForNetwork(attachments.Network(), gcAttachments(attachments)))...)
+		return errors.Join(append(errs, spoofCheck().gc(ctx, c, attachments), masqrules.GC(attachments.Network(), gcAttachments(attachments)))...)
 	})}
 	for _, f := range families() {
 		errs = append(errs, f.gcLegacy(ctx, attachments))

@@ -16,8 +16,8 @@ import (
 	"github.com/google/nftables/expr"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
-	"github.com/containernetworking/plugins/pkg/utils"
 	"github.com/containernetworking/plugins/pkg/utils/nftcomment"
+	"github.com/containernetworking/plugins/pkg/utils/rulename"
 )
 
 // registry is a table of ours whose rules look packets up in sets, to which each
@@ -157,7 +157,7 @@ func (r *registry) recordChain(comment string) *nftables.Chain {
 	if strings.TrimFunc(comment, readable) == "" {
 		return r.chain(prefix + comment)
 	}
-	return r.chain(utils.MustFormatHashWithPrefix(len(prefix)+20, prefix, comment))
+	return r.chain(rulename.Hash(len(prefix)+20, prefix, comment))
 }
 
 // items returns the elements of pairs.

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
-	"github.com/containernetworking/plugins/pkg/utils"
+	"github.com/containernetworking/plugins/pkg/utils/rulename"
 )
 
 // savedChain is a container's masquerade chain in iptables and the jumps to it.
@@ -97,11 +97,11 @@ func (s savedChain) stale(attachments plugin.Attachments) bool {
 	quoted, ours := strings.CutPrefix(s.comment, commentPrefix(attachments.Network()))
 	id, err := strconv.Unquote(quoted)
 	return ours && err == nil &&
-		s.name == utils.FormatChainName(attachments.Network(), id) &&
+		s.name == rulename.Chain(attachments.Network(), id, "") &&
 		!attachments.HasContainer(id)
 }
 
-// commentPrefix returns how utils.FormatComment begins for every container of
+// commentPrefix returns how rulename.Comment begins for every container of
 // a network.
 func commentPrefix(network string) string { return fmt.Sprintf("name: %q id: ", network) }
 

@@ -11,15 +11,11 @@ import (
 
 // NextIP returns the address after ip; IPv4 addresses have 4 bytes. There is
 // none, that is nil, after the last one of a family or for what is no address.
-func NextIP(ip net.IP) net.IP { return step(ip, netip.Addr.Next) }
+func NextIP(ip net.IP) net.IP { return subnet.Next(ip) }
 
 // PrevIP returns the address before ip; IPv4 addresses have 4 bytes. There is
 // none, that is nil, before the first one of a family or for what is no address.
-func PrevIP(ip net.IP) net.IP { return step(ip, netip.Addr.Prev) }
-
-func step(ip net.IP, neighbour func(netip.Addr) netip.Addr) net.IP {
-	return neighbour(normal(ip)).AsSlice()
-}
+func PrevIP(ip net.IP) net.IP { return normal(ip).Prev().AsSlice() }
 
 // normal returns ip with IPv4 in its short form; what is no address becomes the
 // invalid Addr, which has neither neighbours nor bytes.

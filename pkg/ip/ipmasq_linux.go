@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/containernetworking/cni/pkg/types"
+
 	"github.com/containernetworking/plugins/pkg/utils"
+	"github.com/containernetworking/plugins/pkg/utils/masqrules"
 )
 
 // SetupIPMasqForNetworks installs the rules that masquerade traffic from ipns,
@@ -29,7 +32,7 @@ func SetupIPMasqForNetworks(backend *string, ipns []*net.IPNet, network, ifname,
 	case "iptables":
 		return setupIPMasqIPTables(ipns, network, containerID)
 	case "nftables":
-		return setupIPMasqNFTables(ipns, network, ifname, containerID)
+		return masqrules.Set(ipns, network, ifname, containerID)
 	}
 	return fmt.Errorf("unknown ipmasq backend %q: want iptables or nftables", *backend)
 }
@@ -43,6 +46,14 @@ func TeardownIPMasqForNetworks(ipns []*net.IPNet, network, ifname, containerID s
 	if utils.SupportsIPTables() {
 		errs = append(errs, teardownIPMasqIPTables(ipns, network, containerID))
 	}
-	errs = append(errs, TeardownIPMasqNFTables(network, ifname, containerID))
+	errs = append(errs, masqrules.Remove(network, ifname, containerID))
 	return errors.Join(errs...)
+}
+
+// GCIPMasqForNetwork removes the nftables rules of a network's attachments that
+// are not in the list. The iptables rules do not tell to which network they belong.
+//
+// Deprecated: see SetupIPMasqForNetworks.
+func GCIPMasqForNetwork(network string, attachments []types.GCAttachment) error {
+	return masqrules.GC(network, attachments)
 }

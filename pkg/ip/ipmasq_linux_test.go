@@ -17,6 +17,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/containernetworking/plugins/pkg/utils"
+	"github.com/containernetworking/plugins/pkg/utils/masqrules"
 )
 
 // fourAttachments is what nft lists after setUpFour.
@@ -95,14 +96,14 @@ var _ = Describe("Masquerading in the shapes of version 1.9", func() {
 			setUpFour()
 			Expect(ip.TeardownIPMasqForNetworks(addrs("192.168.1.2/24"), "unit-test", "eth0", "two")).To(Succeed())
 			Expect(run("nft list table inet cni_plugins_masquerade")).To(Equal(without("id: two")))
-			Expect(ip.TeardownIPMasqNFTables("unit-test", "eth0", "three")).To(Succeed())
+			Expect(masqrules.Remove("unit-test", "eth0", "three")).To(Succeed())
 			Expect(run("nft list table inet cni_plugins_masquerade")).To(Equal(without("id: two", "id: three")))
 		}))
 
 		It("keeps the rules of a new container with the address of an old one", inNewNS(func() {
 			setUp("unit-test", "old", "192.168.1.1/24")
 			setUpFour()
-			Expect(ip.TeardownIPMasqNFTables("unit-test", "eth0", "old")).To(Succeed())
+			Expect(masqrules.Remove("unit-test", "eth0", "old")).To(Succeed())
 			Expect(run("nft list ruleset")).To(Equal(fourAttachments))
 		}))
 
@@ -119,7 +120,7 @@ var _ = Describe("Masquerading in the shapes of version 1.9", func() {
 		}))
 
 		It("removes nothing where there is nothing", inNewNS(func() {
-			Expect(ip.TeardownIPMasqNFTables("unit-test", "eth0", "one")).To(Succeed())
+			Expect(masqrules.Remove("unit-test", "eth0", "one")).To(Succeed())
 			Expect(ip.GCIPMasqForNetwork("unit-test", nil)).To(Succeed())
 			Expect(run("nft list ruleset")).To(BeEmpty())
 		}))
@@ -140,7 +141,7 @@ var _ = Describe("Masquerading in the shapes of version 1.9", func() {
 			listing := run("nft list ruleset")
 			Expect(listing).To(ContainSubstring(", net: with quotes, if: eth0, id: cccc"))
 			Expect(regexp.MustCompile(`comment "([^"]*)"`).FindStringSubmatch(listing)[1]).To(HaveLen(128))
-			Expect(ip.TeardownIPMasqNFTables(`with "quotes"`, "eth0", strings.Repeat("c", 100))).To(Succeed())
+			Expect(masqrules.Remove(`with "quotes"`, "eth0", strings.Repeat("c", 100))).To(Succeed())
 			Expect(run("nft list ruleset")).NotTo(ContainSubstring("quotes"))
 		}))
 	})

@@ -6,6 +6,8 @@ import (
 	"net"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
 // The functions that add routes return the kernel's error as it is: callers ask
@@ -42,10 +44,4 @@ func addRoute(ipn *net.IPNet, gw net.IP, dev netlink.Link, scope netlink.Scope) 
 
 // IsIPNetZero tells whether ipnet stands for all destinations: it is nil or has
 // the prefix length 0.
-func IsIPNetZero(ipnet *net.IPNet) bool {
-	if ipnet == nil {
-		return true
-	}
-	ones, _ := ipnet.Mask.Size()
-	return ones == 0
-}
+func IsIPNetZero(ipnet *net.IPNet) bool { return subnet.IsEverything(ipnet) }

@@ -5,7 +5,6 @@ package ip
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 
 	"github.com/vishvananda/netlink"
@@ -48,7 +47,7 @@ func SetupVethWithName(contVethName, hostVethName string, mtu int, contVethMac s
 // RandomVethName returns a name for an end of a veth pair. Network managers
 // know by its first letters that the link is not theirs.
 func RandomVethName() (string, error) {
-	return fmt.Sprintf("veth%08x", rand.Uint32()), nil
+	return link.RandomVethName(), nil
 }
 
 // parseMAC returns the MAC address that text is, nil for an empty one.

@@ -46,7 +46,7 @@ func CreateIn(container Netns, l netlink.Link, name string) (netlink.Link, error
 
 // createAndRename creates the link under a random name and renames it.
 func createAndRename(handle netlinksafe.Handle, container Netns, l netlink.Link, name string) (netlink.Link, error) {
-	temporary := randomName()
+	temporary := RandomVethName()
 	if err := addIn(container, l, temporary); err != nil {
 		return nil, err
 	}

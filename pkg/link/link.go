@@ -225,6 +225,6 @@ func RandomMAC() net.HardwareAddr {
 	return mac
 }
 
-// randomName returns a name of the form every CNI plugin uses for links nobody
+// RandomVethName returns a name of the form every CNI plugin uses for links nobody
 // has named: NetworkManager and others are configured to leave it alone.
-func randomName() string { return fmt.Sprintf("veth%08x", rand.Uint32()) }
+func RandomVethName() string { return fmt.Sprintf("veth%08x", rand.Uint32()) }

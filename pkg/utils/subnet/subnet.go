@@ -4,7 +4,10 @@
 // brings masquerading, and with that two netfilter libraries, into an executable.
 package subnet
 
-import "net"
+import (
+	"net"
+	"net/netip"
+)
 
 // Of returns the network of ipn, that is, a copy without host bits, or nil when
 // ipn is not valid.
@@ -30,4 +33,21 @@ func Unmapped(ipn *net.IPNet) *net.IPNet {
 		return &net.IPNet{IP: v4, Mask: network.Mask[net.IPv6len-net.IPv4len:]}
 	}
 	return network
+}
+
+// IsEverything tells whether ipn stands for all destinations: it is nil or has the
+// prefix length 0.
+func IsEverything(ipn *net.IPNet) bool {
+	if ipn == nil {
+		return true
+	}
+	ones, _ := ipn.Mask.Size()
+	return ones == 0
+}
+
+// Next returns the address after ip; IPv4 addresses have 4 bytes. There is none,
+// that is nil, after the last one of a family or for what is no address.
+func Next(ip net.IP) net.IP {
+	addr, _ := netip.AddrFromSlice(ip)
+	return addr.Unmap().Next().AsSlice()
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/utils/forwarding"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
@@ -129,19 +129,7 @@ func ensureGateways(c *Config, bridge *netlink.Bridge, gateways []*net.IPNet) (n
 	if err := ensureAddresses(c, device, gateways); err != nil {
 		return nil, err
 	}
-	for _, gateway := range gateways {
-		if err := enableForwarding(gateway.IP); err != nil {
-			return nil, err
-		}
-	}
-	return vlanDevice, nil
-}
-
-func enableForwarding(gateway net.IP) error {
-	if isIPv4(gateway) {
-		return ip.EnableIP4Forward()
-	}
-	return ip.EnableIP6Forward()
+	return vlanDevice, forwarding.EnableFor(gateways)
 }
 
 // ensureAddresses makes sure that device has the addresses in wanted. One that
@@ -233,15 +221,11 @@ func ensureVLANGateway(c *Config, bridge *netlink.Bridge) (netlink.Link, error) 
 }
 
 func createVLANGateway(c *Config, name string, bridge *netlink.Bridge) (netlink.Link, link.IPv6, error) {
-	peer, err := ip.RandomVethName()
-	if err != nil {
-		return nil, nil, err
-	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
 	attrs.MTU = bridge.MTU
 	attrs.HardwareAddr = link.RandomMAC()
-	pair := &netlink.Veth{LinkAttrs: attrs, PeerName: peer, PeerMTU: uint32(bridge.MTU), PeerHardwareAddr: link.RandomMAC()}
+	pair := &netlink.Veth{LinkAttrs: attrs, PeerName: link.RandomVethName(), PeerMTU: uint32(bridge.MTU), PeerHardwareAddr: link.RandomMAC()}
 	if err := netlink.LinkAdd(pair); err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, nil, fmt.Errorf("create the VLAN gateway device %s: %w", name, err)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
-	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
 // planGateways completes the answer of the IPAM plugin and returns it with the
@@ -25,7 +25,7 @@ func planGateways(c *Config, result *current.Result) ([]*net.IPNet, error) {
 	}
 	for i, addr := range result.IPs {
 		if addr.Gateway == nil {
-			addr.Gateway = ip.NextIP(addr.Address.IP.Mask(addr.Address.Mask))
+			addr.Gateway = subnet.Next(addr.Address.IP.Mask(addr.Address.Mask))
 		}
 		if isIPv4(addr.Gateway) != isIPv4(addr.Address.IP) {
 			return nil, plugin.Errorf(types.ErrInvalidNetworkConfig,
@@ -70,7 +70,7 @@ func addGateway(gateways []*net.IPNet, gateway *net.IPNet) []*net.IPNet {
 // default route. One that names no gateway will go through the address's own.
 func addDefaultRoute(result *current.Result, gateway net.IP) {
 	for _, route := range result.Routes {
-		if ip.IsIPNetZero(&route.Dst) && isIPv4(route.Dst.IP) == isIPv4(gateway) && route.Table == nil {
+		if subnet.IsEverything(&route.Dst) && isIPv4(route.Dst.IP) == isIPv4(gateway) && route.Table == nil {
 			return
 		}
 	}

@@ -21,9 +21,9 @@ import (
 	"github.com/containernetworking/plugins/internal/masquerade"
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/vethpair"
-	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/forwarding"
 )
 
 // Plugin is the ptp plugin.
@@ -60,7 +60,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := addGateways(pair, plan); err != nil {
 		return nil, err
 	}
-	if err := ip.EnableForward(result.IPs); err != nil {
+	if err := forwarding.EnableFor(plan.hostAddrs); err != nil {
 		return nil, err
 	}
 	if err := c.Masquerade(ctx, req, result.IPs); err != nil {

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package ip
+//go:build linux
+
+// Package masqrules masquerades addresses with nftables as upstream has done since
+// 1.6, with rules for each, through all of which every packet goes. The plugins find
+// and remove such rules, and make none (see internal/netfilter); programs make them
+// with pkg/ip.
+package masqrules
 
 import (
 	"errors"
@@ -14,8 +20,8 @@ import (
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
-	"github.com/containernetworking/plugins/pkg/utils"
 	"github.com/containernetworking/plugins/pkg/utils/nftcomment"
+	"github.com/containernetworking/plugins/pkg/utils/rulename"
 )
 
 // The shape of the nftables rules, as nft lists it:
@@ -31,30 +37,37 @@ import (
 //			goto masq_checks
 //		}
 //	}
-const ipMasqTableName = "cni_plugins_masquerade"
+const tableName = "cni_plugins_masquerade"
 
-func ipMasqTable() *nftables.Table {
-	return &nftables.Table{Family: nftables.TableFamilyINet, Name: ipMasqTableName}
+// Table returns the table of the rules.
+func Table() *nftables.Table {
+	return &nftables.Table{Family: nftables.TableFamilyINet, Name: tableName}
 }
 
-// ipMasqChecks returns the chain with a rule for each masqueraded address.
-func ipMasqChecks() *nftables.Chain {
-	return &nftables.Chain{Table: ipMasqTable(), Name: "masq_checks"}
+// Checks returns the chain with a rule for each masqueraded address.
+func Checks() *nftables.Chain { return &nftables.Chain{Table: Table(), Name: "masq_checks"} }
+
+// Postrouting returns the base chain, which all packets come to and most leave for
+// Checks.
+func Postrouting() *nftables.Chain {
+	return &nftables.Chain{
+		Table: Table(), Name: "postrouting", Type: nftables.ChainTypeNAT,
+		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
+	}
 }
 
 // hashForNetwork returns what the comments of a network's rules begin with.
 func hashForNetwork(network string) string {
-	return utils.MustFormatHashWithPrefix(16, "", network)
+	return rulename.Hash(16, "", network)
 }
 
 // hashForInstance returns what the comments of an attachment's rules begin with.
 func hashForInstance(network, ifname, containerID string) string {
-	return hashForNetwork(network) + "-" + utils.MustFormatHashWithPrefix(16, "", ifname+":"+containerID)
+	return hashForNetwork(network) + "-" + rulename.Hash(16, "", ifname+":"+containerID)
 }
 
-// OwnsIPMasqRule returns what tells whether a nftables rule with a comment is one
-// of the attachment's.
-func OwnsIPMasqRule(network, ifname, containerID string) func(comment string) bool {
+// Owns returns what tells whether a rule with a comment is one of the attachment's.
+func Owns(network, ifname, containerID string) func(comment string) bool {
 	return ownedBy(hashForInstance(network, ifname, containerID))
 }
 
@@ -68,39 +81,36 @@ func commentForInstance(network, ifname, containerID string) string {
 	return comment[:min(len(comment), maxComment)]
 }
 
-// setupIPMasqNFTables makes the rules for ipns the only ones of the attachment.
-func setupIPMasqNFTables(ipns []*net.IPNet, network, ifname, containerID string) error {
-	return changeIPMasqRules(func(c *nftables.Conn, existing []*nftables.Rule) (changed bool, err error) {
-		queueIPMasqBase(c)
-		if err := deleteRules(c, existing, ownedBy(hashForInstance(network, ifname, containerID))); err != nil {
+// Set makes the rules for ipns the only ones of the attachment.
+func Set(ipns []*net.IPNet, network, ifname, containerID string) error {
+	return change(func(c *nftables.Conn, existing []*nftables.Rule) (changed bool, err error) {
+		queueBase(c)
+		if err := deleteRules(c, existing, Owns(network, ifname, containerID)); err != nil {
 			return false, err
 		}
 		comment := commentForInstance(network, ifname, containerID)
 		for _, ipn := range ipns {
-			c.AddRule(&nftables.Rule{Table: ipMasqTable(), Chain: ipMasqChecks(), Exprs: masqueradeRule(ipn), UserData: nftcomment.UserData(comment)})
+			c.AddRule(&nftables.Rule{Table: Table(), Chain: Checks(), Exprs: masqueradeRule(ipn), UserData: nftcomment.UserData(comment)})
 		}
 		return true, nil
 	})
 }
 
-// TeardownIPMasqNFTables removes the nftables rules of an attachment, which it
-// finds by their comments. Nothing has to be known of its addresses, and no
-// program is started. Where there are no rules, or no nftables, it does nothing.
-func TeardownIPMasqNFTables(network, ifname, containerID string) error {
-	return removeIPMasqRules(ownedBy(hashForInstance(network, ifname, containerID)))
+// Remove removes the rules of an attachment, which it finds by their comments.
+// Nothing has to be known of its addresses. Where there are no rules, or no
+// nftables, it does nothing.
+func Remove(network, ifname, containerID string) error {
+	return remove(Owns(network, ifname, containerID))
 }
 
-// GCIPMasqForNetwork removes the nftables rules of a network's attachments that
-// are not in the list. The iptables rules do not tell to which network they belong.
-//
-// Deprecated: see SetupIPMasqForNetworks.
-func GCIPMasqForNetwork(network string, attachments []types.GCAttachment) error {
+// GC removes the rules of a network's attachments that are not in the list.
+func GC(network string, attachments []types.GCAttachment) error {
 	valid := make([]string, 0, len(attachments))
 	for _, a := range attachments {
 		valid = append(valid, commentForInstance(network, a.IfName, a.ContainerID))
 	}
 	ofNetwork := ownedBy(hashForNetwork(network))
-	return removeIPMasqRules(func(comment string) bool { return ofNetwork(comment) && !slices.Contains(valid, comment) })
+	return remove(func(comment string) bool { return ofNetwork(comment) && !slices.Contains(valid, comment) })
 }
 
 // ownedBy selects comments by the hash they begin with.
@@ -108,8 +118,8 @@ func ownedBy(hash string) func(comment string) bool {
 	return func(comment string) bool { return strings.HasPrefix(comment, hash) }
 }
 
-func removeIPMasqRules(selected func(comment string) bool) error {
-	err := changeIPMasqRules(func(c *nftables.Conn, existing []*nftables.Rule) (bool, error) {
+func remove(selected func(comment string) bool) error {
+	err := change(func(c *nftables.Conn, existing []*nftables.Rule) (bool, error) {
 		return slices.ContainsFunc(existing, hasComment(selected)), deleteRules(c, existing, selected)
 	})
 	if errors.Is(err, errNoNFTables) {
@@ -118,26 +128,26 @@ func removeIPMasqRules(selected func(comment string) bool) error {
 	return err
 }
 
-// ipMasqAttempts bounds how often a change is planned anew because a rule it
+// attempts bounds how often a change is planned anew because a rule it
 // was to delete has gone meanwhile.
-const ipMasqAttempts = 10
+const attempts = 10
 
-// changeIPMasqRules calls plan with the rules there are, and commits what it
+// change calls plan with the rules there are, and commits what it
 // queues if it says that something has to be changed.
-func changeIPMasqRules(plan func(*nftables.Conn, []*nftables.Rule) (changed bool, err error)) error {
+func change(plan func(*nftables.Conn, []*nftables.Rule) (changed bool, err error)) error {
 	var err error
-	for range ipMasqAttempts {
-		if err = changeIPMasqRulesOnce(plan); !errors.Is(err, unix.ENOENT) {
+	for range attempts {
+		if err = changeOnce(plan); !errors.Is(err, unix.ENOENT) {
 			break
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("nftables: table inet %s: %w", ipMasqTableName, err)
+		return fmt.Errorf("nftables: table inet %s: %w", tableName, err)
 	}
 	return nil
 }
 
-func changeIPMasqRulesOnce(plan func(*nftables.Conn, []*nftables.Rule) (changed bool, err error)) error {
+func changeOnce(plan func(*nftables.Conn, []*nftables.Rule) (changed bool, err error)) error {
 	c, err := nftables.New(nftables.AsLasting())
 	if err != nil {
 		return errors.Join(errNoNFTables, err)
@@ -146,7 +156,7 @@ func changeIPMasqRulesOnce(plan func(*nftables.Conn, []*nftables.Rule) (changed 
 	// some ten milliseconds: nobody has to wait for it.
 	defer func() { go func() { _ = c.CloseLasting() }() }()
 
-	existing, err := ipMasqRules(c)
+	existing, err := rulesOf(c)
 	if err != nil {
 		return err
 	}
@@ -158,10 +168,10 @@ func changeIPMasqRulesOnce(plan func(*nftables.Conn, []*nftables.Rule) (changed 
 
 var errNoNFTables = errors.New("the kernel has no nf_tables")
 
-// ipMasqRules returns the rules there are. It asks for the table first, because
+// rulesOf returns the rules there are. It asks for the table first, because
 // GetRules drops the error number. A kernel without nf_tables answers EINVAL.
-func ipMasqRules(c *nftables.Conn) ([]*nftables.Rule, error) {
-	_, err := c.ListTableOfFamily(ipMasqTableName, nftables.TableFamilyINet)
+func rulesOf(c *nftables.Conn) ([]*nftables.Rule, error) {
+	_, err := c.ListTableOfFamily(tableName, nftables.TableFamilyINet)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return nil, nil
@@ -170,25 +180,22 @@ func ipMasqRules(c *nftables.Conn) ([]*nftables.Rule, error) {
 	case err != nil:
 		return nil, err
 	}
-	return c.GetRules(ipMasqTable(), ipMasqChecks())
+	return c.GetRules(Table(), Checks())
 }
 
-// queueIPMasqBase queues the objects that all attachments share.
-func queueIPMasqBase(c *nftables.Conn) {
-	postrouting := &nftables.Chain{
-		Table: ipMasqTable(), Name: "postrouting", Type: nftables.ChainTypeNAT,
-		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
-	}
-	c.AddTable(ipMasqTable())
-	c.AddChain(ipMasqChecks())
+// queueBase queues the objects that all attachments share.
+func queueBase(c *nftables.Conn) {
+	postrouting := Postrouting()
+	c.AddTable(Table())
+	c.AddChain(Checks())
 	c.AddChain(postrouting)
 	c.FlushChain(postrouting)
 	for _, rule := range [][]expr.Any{
 		append(daddr(ipv4Header(), net.IPv4(224, 0, 0, 0).To4(), net.CIDRMask(4, 32), expr.CmpOpEq), &expr.Verdict{Kind: expr.VerdictReturn}),
 		append(daddr(ipv6Header(), net.ParseIP("ff00::"), net.CIDRMask(8, 128), expr.CmpOpEq), &expr.Verdict{Kind: expr.VerdictReturn}),
-		{&expr.Verdict{Kind: expr.VerdictGoto, Chain: ipMasqChecks().Name}},
+		{&expr.Verdict{Kind: expr.VerdictGoto, Chain: Checks().Name}},
 	} {
-		c.AddRule(&nftables.Rule{Table: ipMasqTable(), Chain: postrouting, Exprs: rule})
+		c.AddRule(&nftables.Rule{Table: Table(), Chain: postrouting, Exprs: rule})
 	}
 }
 
@@ -196,7 +203,7 @@ func deleteRules(c *nftables.Conn, rules []*nftables.Rule, selected func(comment
 	var errs []error
 	for _, rule := range rules {
 		if hasComment(selected)(rule) {
-			errs = append(errs, c.DelRule(&nftables.Rule{Table: ipMasqTable(), Chain: ipMasqChecks(), Handle: rule.Handle}))
+			errs = append(errs, c.DelRule(&nftables.Rule{Table: Table(), Chain: Checks(), Handle: rule.Handle}))
 		}
 	}
 	return errors.Join(errs...)
