@@ -30,7 +30,7 @@ func WaitDAD(ctx context.Context, index int, addresses ...net.IP) error {
 		if err != nil {
 			return "", err
 		}
-		up = isUp(l)
+		up = isUp(l.Attrs().OperState, l.Attrs().RawFlags)
 		tentative, err := tentativeAddress(l, addresses)
 		if err != nil || tentative == nil || !hasCarrier(l) {
 			return "", err

@@ -7,7 +7,6 @@ package link
 import (
 	"encoding/binary"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,19 +29,6 @@ func (p IPv6) AcceptRA() int {
 }
 
 // ipv6In returns what a link message says about IPv6.
-func ipv6In(message []byte) (IPv6, error) {
-	value := message[unix.SizeofIfInfomsg:]
-	for _, kind := range []uint16{unix.IFLA_AF_SPEC, unix.AF_INET6, unix.IFLA_INET6_CONF} {
-		attributes, err := nl.ParseRouteAttr(value)
-		if err != nil {
-			return nil, err
-		}
-		value = nil
-		for _, attribute := range attributes {
-			if attribute.Attr.Type&nl.NLA_TYPE_MASK == kind {
-				value = attribute.Value
-			}
-		}
-	}
-	return value, nil
+func ipv6In(message []byte) IPv6 {
+	return attribute(message, unix.IFLA_AF_SPEC, unix.AF_INET6, unix.IFLA_INET6_CONF)
 }

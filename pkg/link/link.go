@@ -54,11 +54,7 @@ func FindWithIPv6(name string) (netlink.Link, IPv6, error) {
 		return nil, nil, err
 	}
 	found, err := netlink.LinkDeserialize(nil, message)
-	if err != nil {
-		return nil, nil, err
-	}
-	parameters, err := ipv6In(message)
-	return found, parameters, err
+	return found, ipv6In(message), err
 }
 
 // messageOf returns the kernel's message about the link called name.
@@ -210,6 +206,16 @@ func remove(request *nl.NetlinkRequest, what string) error {
 func Describe(l netlink.Link, sandbox string) *current.Interface {
 	attrs := l.Attrs()
 	return &current.Interface{Name: attrs.Name, Mac: attrs.HardwareAddr.String(), Mtu: attrs.MTU, Sandbox: sandbox}
+}
+
+// DescribeNow is Describe, of the link called name as it is now.
+func DescribeNow(name, sandbox string) (*current.Interface, error) {
+	message, err := messageOf(name)
+	if err != nil {
+		return nil, err
+	}
+	mac := net.HardwareAddr(attribute(message, unix.IFLA_ADDRESS))
+	return &current.Interface{Name: name, Mac: mac.String(), Mtu: number(attribute(message, unix.IFLA_MTU)), Sandbox: sandbox}, nil
 }
 
 // RandomMAC returns a random unicast MAC address, marked as administered

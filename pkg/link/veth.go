@@ -92,23 +92,35 @@ func createPair(near, far VethEnd, mtu int) (netlink.Link, netlink.Link, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	if nearLink, farLink := pairFromEcho(echo, far); nearLink != nil {
+	if nearLink, farLink := pairFromEcho(echo, near, far); nearLink != nil {
 		return nearLink, farLink, nil
 	}
 	return findPair(near, far)
 }
 
 // pairFromEcho makes the pair out of what the kernel sent back: the new link
-// with the index of its peer, whose other properties are those it was given.
-func pairFromEcho(echo [][]byte, far VethEnd) (netlink.Link, netlink.Link) {
-	if len(echo) != 1 {
+// with the index of its peer. The other properties of both are those they were given,
+// and the MTU, which both have, be it the asked one or the kernel's.
+func pairFromEcho(echo [][]byte, near, far VethEnd) (netlink.Link, netlink.Link) {
+	if len(echo) != 1 || len(echo[0]) < unix.SizeofIfInfomsg {
 		return nil, nil
 	}
-	nearLink, err := netlink.LinkDeserialize(nil, echo[0])
-	if err != nil || nearLink.Attrs().ParentIndex == 0 {
+	index, peer := int(headerOf(echo[0]).Index), number(attribute(echo[0], unix.IFLA_LINK))
+	if peer == 0 {
 		return nil, nil
 	}
-	return nearLink, peerOf(nearLink.Attrs(), far)
+	return near.link(index, peer, echo[0]), far.link(peer, index, echo[0])
+}
+
+// link describes an end of a new pair, of one of whose ends the kernel sent message.
+func (e VethEnd) link(index, peer int, message []byte) netlink.Link {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Index = index
+	attrs.Name = e.Name
+	attrs.HardwareAddr = e.MAC
+	attrs.MTU = number(attribute(message, unix.IFLA_MTU))
+	attrs.ParentIndex = peer
+	return &netlink.Veth{LinkAttrs: attrs}
 }
 
 func findPair(near, far VethEnd) (netlink.Link, netlink.Link, error) {
@@ -118,23 +130,6 @@ func findPair(near, far VethEnd) (netlink.Link, netlink.Link, error) {
 	}
 	farLink, err := findIn(far.Netns, far.Name)
 	return nearLink, farLink, err
-}
-
-// peerOf describes the other end of a new pair. Both got the same MTU, be it
-// the asked one or the kernel's.
-func peerOf(near *netlink.LinkAttrs, far VethEnd) netlink.Link {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Index = near.ParentIndex
-	attrs.Name = far.Name
-	attrs.HardwareAddr = far.MAC
-	attrs.MTU = near.MTU
-	attrs.TxQLen = near.TxQLen
-	attrs.ParentIndex = near.Index
-	attrs.OperState = near.OperState
-	attrs.EncapType = near.EncapType
-	attrs.Flags = near.Flags
-	attrs.RawFlags = near.RawFlags
-	return &netlink.Veth{LinkAttrs: attrs}
 }
 
 func vethRequest(near, far VethEnd, mtu int) *nl.NetlinkRequest {

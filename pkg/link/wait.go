@@ -24,24 +24,28 @@ const maxWait = 10 * time.Second
 // wraps that of the context. A link that goes away is an ErrNotFound.
 func WaitUp(ctx context.Context, index int) error {
 	check := func() (waitingFor, error) {
-		l, err := FindByIndex(index)
-		if err != nil || isUp(l) {
-			return "", err
+		message, err := ask(index)
+		if err != nil || isUp(operState(message), headerOf(message).Flags) {
+			return "", describeError(fmt.Sprintf("#%d", index), err)
 		}
-		return waitingFor(fmt.Sprintf("%s is %s, waited for it to be up", l.Attrs().Name, l.Attrs().OperState)), nil
+		name := unix.ByteSliceToString(attribute(message, unix.IFLA_IFNAME))
+		return waitingFor(fmt.Sprintf("%s is %s, waited for it to be up", name, operState(message))), nil
 	}
 	return wait(ctx, check, unix.RTNLGRP_LINK)
 }
 
-// isUp tells whether the kernel considers l usable. Drivers that do not keep
+// isUp tells whether the kernel considers a link usable. Drivers that do not keep
 // track of it, those of lo, dummy and others, leave its state unknown for ever
 // (Documentation/networking/operstates.rst).
-func isUp(l netlink.Link) bool {
-	attrs := l.Attrs()
-	if attrs.OperState == netlink.OperUnknown {
-		return attrs.RawFlags&unix.IFF_UP != 0
+func isUp(state netlink.LinkOperState, flags uint32) bool {
+	if state == netlink.OperUnknown {
+		return flags&unix.IFF_UP != 0
 	}
-	return attrs.OperState == netlink.OperUp
+	return state == netlink.OperUp
+}
+
+func operState(message []byte) netlink.LinkOperState {
+	return netlink.LinkOperState(number(attribute(message, unix.IFLA_OPERSTATE)))
 }
 
 // waitingFor says what has not happened yet; empty: all there is to wait for

@@ -110,11 +110,11 @@ func nameInterfaces(req *plugin.Request, bridge *netlink.Bridge, pair *vethpair.
 // complete brings the result up to date: a bridge whose MAC address or MTU
 // nobody has set takes them from its ports.
 func complete(c *Config, gatewayDevice netlink.Link, result *current.Result) error {
-	bridge, err := link.Find(c.Bridge)
+	bridge, err := link.DescribeNow(c.Bridge, "")
 	if err != nil {
 		return err
 	}
-	result.Interfaces[bridgeIndex] = link.Describe(bridge, "")
+	result.Interfaces[bridgeIndex] = bridge
 	if gatewayDevice != nil {
 		result.Interfaces = append(result.Interfaces, link.Describe(gatewayDevice, ""))
 	}
