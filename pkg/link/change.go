@@ -22,6 +22,7 @@ type Change struct {
 	Request  *nl.NetlinkRequest
 	What     string // for the error: "add the address 10.1.2.3/24 to eth0"
 	Optional bool   // it may fail
+	MayExist bool   // what it adds may be there
 	// Hint says what the kernel may have meant by an error, which says too little
 	// by itself: "; " and a sentence, or nothing. It may be nil.
 	Hint func(error) string
@@ -53,11 +54,15 @@ func applyBatch(changes []Change) error {
 		return err
 	}
 	for i, change := range changes {
-		if answers[i] != nil && !change.Optional {
+		if answers[i] != nil && !change.tolerates(answers[i]) {
 			return fmt.Errorf("%s: %w%s", change.What, answers[i], change.hint(answers[i]))
 		}
 	}
 	return nil
+}
+
+func (c Change) tolerates(err error) bool {
+	return c.Optional || c.MayExist && errors.Is(err, unix.EEXIST)
 }
 
 func (c Change) hint(err error) string {
@@ -183,6 +188,13 @@ func Route(route netlink.Route, what string) Change {
 func ReplaceRoute(route netlink.Route, what string) Change {
 	change := Route(route, what)
 	change.Request.Flags |= unix.NLM_F_REPLACE
+	return change
+}
+
+// EnsureRoute is Route, but the very same one may be there already.
+func EnsureRoute(route netlink.Route, what string) Change {
+	change := Route(route, what)
+	change.MayExist = true
 	return change
 }
 

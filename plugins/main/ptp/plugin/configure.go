@@ -114,5 +114,5 @@ func replaceConnected(container netlink.Link, plan routePlan, ips []*current.IPC
 			return err
 		}
 	}
-	return link.Apply(through(container, plan.subnets, link.Route)...)
+	return link.Apply(through(container, plan.subnets, link.EnsureRoute)...) // IPAM may have given one, too
 }
