@@ -16,6 +16,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -72,6 +73,24 @@ var _ = Describe("an IPAM plugin", Ordered, func() {
 		Expect(stdout).To(ContainSubstring("permission denied"))
 	})
 
+	It("is in the log of commands, started or not", func() {
+		log := filepath.Join(GinkgoT().TempDir(), "cni.log")
+		GinkgoT().Setenv(plugin.LogVariable, log)
+		another := GinkgoT().TempDir()
+		Expect(os.WriteFile(filepath.Join(another, "static"), []byte("#!/bin/sh\nexec "+bin+"/static\n"), 0o755)).To(Succeed())
+		for _, path := range []string{bin, another} {
+			attach(path)
+			lines, err := os.ReadFile(log)
+			Expect(err).NotTo(HaveOccurred())
+			for _, command := range []string{"ADD", "DEL"} {
+				for _, name := range []string{"static", "ptp"} {
+					Expect(string(lines)).To(MatchRegexp(`(?m)^{.*"plugin":"%s","command":"%s","network":"n","container":"c1","interface":"eth0".*}$`, name, command))
+				}
+			}
+			Expect(os.Remove(log)).To(Succeed())
+		}
+	})
+
 	It("under another name is not taken for it", func() {
 		path := GinkgoT().TempDir()
 		copyFile(filepath.Join(bin, "host-local"), filepath.Join(path, "static"), 0o755)
@@ -126,7 +145,8 @@ func call(host ns.NetNS, executable, verb, path, netns string) (string, error) {
 // callWith runs a plugin in the namespace host and returns what it printed.
 func callWith(config string, host ns.NetNS, executable, verb, path, netns string) (string, error) {
 	cmd := exec.Command(executable)
-	cmd.Env = []string{"CNI_COMMAND=" + verb, "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0", "CNI_NETNS=" + netns, "CNI_PATH=" + path}
+	cmd.Env = []string{"CNI_COMMAND=" + verb, "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0", "CNI_NETNS=" + netns, "CNI_PATH=" + path,
+		plugin.LogVariable + "=" + os.Getenv(plugin.LogVariable)}
 	cmd.Stdin = strings.NewReader(config)
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout

@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -31,7 +32,11 @@ func (c command) run(ctx context.Context, verb string, args *skel.CmdArgs, stdou
 	if verb == "STATUS" {
 		defaultCode = ErrNotAvailable
 	}
-	defer func() { err = edgeError(c.Name, defaultCode, err) }()
+	began := time.Now()
+	defer func() {
+		err = edgeError(c.Name, defaultCode, err)
+		log(c.Name, verb, args, began, err)
+	}()
 	switch verb {
 	case "ADD":
 		return c.add(ctx, args, stdout)
