@@ -9,13 +9,12 @@ import (
 	"fmt"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/cni/pkg/types"
 
+	"github.com/containernetworking/plugins/internal/defaultroute"
 	"github.com/containernetworking/plugins/pkg/check"
 	"github.com/containernetworking/plugins/pkg/link"
-	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
@@ -137,44 +136,9 @@ func (m *Master) holdsMasterOf(req *plugin.Request, l netlink.Link) (bool, error
 // error.
 func defaultRouteLink(place string) (netlink.Link, error) {
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		filter := &netlink.Route{Table: unix.RT_TABLE_MAIN, Type: unix.RTN_UNICAST}
-		routes, err := netlinksafe.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
-		if err != nil {
-			return nil, fmt.Errorf("look for the default route: %w", err)
-		}
-		if index := defaultLink(routes); index != 0 {
-			return link.FindByIndex(index)
+		if found, err := defaultroute.Link(family); found != nil || err != nil {
+			return found, err
 		}
 	}
 	return nil, plugin.Errorf(types.ErrInvalidNetworkConfig, "missing, and there is no default route %s whose interface could take its place; name an interface", place)
-}
-
-// defaultLink returns the index of the link that the best of the default routes
-// leads to, the first one of a multipath route; 0 if there is none.
-func defaultLink(routes []netlink.Route) int {
-	index, metric := 0, 0
-	for i := range routes {
-		route := &routes[i]
-		through := firstHop(route)
-		if !isDefault(route) || through == 0 || index != 0 && route.Priority >= metric {
-			continue
-		}
-		index, metric = through, route.Priority
-	}
-	return index
-}
-
-func isDefault(route *netlink.Route) bool {
-	if route.Dst == nil {
-		return true
-	}
-	ones, _ := route.Dst.Mask.Size()
-	return ones == 0
-}
-
-func firstHop(route *netlink.Route) int {
-	if route.LinkIndex != 0 || len(route.MultiPath) == 0 {
-		return route.LinkIndex
-	}
-	return route.MultiPath[0].LinkIndex
 }

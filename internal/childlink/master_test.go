@@ -5,7 +5,6 @@
 package childlink
 
 import (
-	"net"
 	"os/exec"
 	"strings"
 
@@ -16,30 +15,6 @@ import (
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
-)
-
-func route(dst string, link, metric int, hops ...int) netlink.Route {
-	r := netlink.Route{LinkIndex: link, Priority: metric}
-	if dst != "" {
-		_, r.Dst, _ = net.ParseCIDR(dst)
-	}
-	for _, hop := range hops {
-		r.MultiPath = append(r.MultiPath, &netlink.NexthopInfo{LinkIndex: hop})
-	}
-	return r
-}
-
-var _ = DescribeTable("the link of the default route",
-	func(want int, routes ...netlink.Route) { Expect(defaultLink(routes)).To(Equal(want)) },
-	Entry("none", 0),
-	Entry("no default route", 0, route("10.0.0.0/8", 2, 0)),
-	Entry("one", 3, route("10.0.0.0/8", 2, 0), route("0.0.0.0/0", 3, 0)),
-	Entry("whose destination is left out", 3, route("", 3, 0)),
-	Entry("IPv6", 3, route("fd00::/8", 2, 0), route("::/0", 3, 1024)),
-	Entry("the lowest metric, which comes last", 4, route("0.0.0.0/0", 2, 300), route("0.0.0.0/0", 3, 200), route("0.0.0.0/0", 4, 100)),
-	Entry("the first of two with the same metric", 2, route("0.0.0.0/0", 2, 100), route("0.0.0.0/0", 3, 100)),
-	Entry("the first of several hops", 5, route("0.0.0.0/0", 0, 0, 5, 6)),
-	Entry("without a link", 2, route("0.0.0.0/0", 0, 0), route("0.0.0.0/0", 2, 100)),
 )
 
 var _ = Describe("the default route of the kernel", func() {

@@ -3,6 +3,9 @@
 package conf
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"net"
 	"strings"
 	"unicode"
@@ -49,6 +52,30 @@ func LinkName(p *Problems, path, name string) {
 	case name == "all" || name == "default":
 		p.Add(path, "%q cannot be the name of an interface: the kernel keeps it for the parameters of all interfaces", name)
 	}
+}
+
+// MTUOrAuto is an MTU, or the wish to have it derived from the host's default route.
+type MTUOrAuto struct {
+	Bytes int  // 0 leaves it to the kernel
+	Auto  bool // "auto" in JSON; then Bytes is 0
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (m *MTUOrAuto) UnmarshalJSON(data []byte) error {
+	*m = MTUOrAuto{Auto: string(data) == `"auto"`}
+	if m.Auto {
+		return nil
+	}
+	if json.Unmarshal(data, &m.Bytes) == nil {
+		return nil
+	}
+	var other any
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := dec.Decode(&other); err != nil {
+		return err
+	}
+	return fmt.Errorf(`%s where an integer or "auto" is expected`, describe(other))
 }
 
 // MTU notes a problem unless mtu is one that a device can have; 0 leaves it to

@@ -11,6 +11,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
 
+	"github.com/containernetworking/plugins/internal/defaultroute"
 	"github.com/containernetworking/plugins/internal/masquerade"
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/vethpair"
@@ -32,11 +33,15 @@ var Plugin = plugin.New(plugin.Definition[Config]{
 })
 
 func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
+	var err error
+	if c.MTU.Bytes, err = defaultroute.MTU(c.MTU); err != nil {
+		return nil, err
+	}
 	bridge, err := ensureBridge(c)
 	if err != nil {
 		return nil, err
 	}
-	pair, err := vethpair.Create(req, c.MTU, c.ContainerMAC(req.Args))
+	pair, err := vethpair.Create(req, c.MTU.Bytes, c.ContainerMAC(req.Args))
 	if err != nil {
 		return nil, err
 	}

@@ -52,8 +52,8 @@ func checkBridge(report *check.Report, c *Config) *netlink.Bridge {
 		return nil
 	}
 	report.Up(bridge)
-	if c.MTU != 0 && bridge.MTU > c.MTU {
-		report.Addf("%s: mtu is %d, expected at most %d: what the container cannot take is lost", c.Bridge, bridge.MTU, c.MTU)
+	if c.MTU.Bytes != 0 && bridge.MTU > c.MTU.Bytes {
+		report.Addf("%s: mtu is %d, expected at most %d: what the container cannot take is lost", c.Bridge, bridge.MTU, c.MTU.Bytes)
 	}
 	if c.PromiscMode {
 		report.Equal(c.Bridge, "promiscuous mode", true, isPromiscuous(bridge))

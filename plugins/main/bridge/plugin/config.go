@@ -23,20 +23,20 @@ type Config struct {
 	conf.Common
 	conf.MACSettings
 	masquerade.Settings
-	Bridge                    string      `json:"bridge"`
-	IsGateway                 bool        `json:"isGateway"`
-	IsDefaultGateway          bool        `json:"isDefaultGateway"`
-	ForceAddress              bool        `json:"forceAddress"`
-	MTU                       int         `json:"mtu"`
-	HairpinMode               bool        `json:"hairpinMode"`
-	PromiscMode               bool        `json:"promiscMode"`
-	VLAN                      int         `json:"vlan"`
-	VLANTrunk                 []TrunkItem `json:"vlanTrunk"`
-	PreserveDefaultVLAN       bool        `json:"preserveDefaultVlan"`
-	MACSpoofCheck             bool        `json:"macspoofchk"`
-	EnableDAD                 bool        `json:"enabledad"`
-	DisableContainerInterface bool        `json:"disableContainerInterface"`
-	PortIsolation             bool        `json:"portIsolation"`
+	Bridge                    string         `json:"bridge"`
+	IsGateway                 bool           `json:"isGateway"`
+	IsDefaultGateway          bool           `json:"isDefaultGateway"`
+	ForceAddress              bool           `json:"forceAddress"`
+	MTU                       conf.MTUOrAuto `json:"mtu"`
+	HairpinMode               bool           `json:"hairpinMode"`
+	PromiscMode               bool           `json:"promiscMode"`
+	VLAN                      int            `json:"vlan"`
+	VLANTrunk                 []TrunkItem    `json:"vlanTrunk"`
+	PreserveDefaultVLAN       bool           `json:"preserveDefaultVlan"`
+	MACSpoofCheck             bool           `json:"macspoofchk"`
+	EnableDAD                 bool           `json:"enabledad"`
+	DisableContainerInterface bool           `json:"disableContainerInterface"`
+	PortIsolation             bool           `json:"portIsolation"`
 }
 
 // TrunkItem is an entry of vlanTrunk: a range of VLAN ids, a single one, or
@@ -68,7 +68,7 @@ func (c *Config) validateBridge(p *conf.Problems) {
 	if name := c.vlanGateway(); c.IsGateway && c.VLAN != 0 && len(name) > maxLinkName {
 		p.Add("bridge", "the VLAN gateway device would be called %q, which is longer than %d bytes", name, maxLinkName)
 	}
-	conf.MTU(p, "mtu", c.MTU)
+	conf.MTU(p, "mtu", c.MTU.Bytes)
 	if c.layer3() {
 		c.ValidateMasquerade(p)
 	}

@@ -49,7 +49,7 @@ func createBridge(c *Config) (netlink.Link, link.IPv6, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = c.Bridge
 	attrs.HardwareAddr = link.RandomMAC()
-	attrs.MTU = c.MTU
+	attrs.MTU = c.MTU.Bytes
 	bridge := &netlink.Bridge{LinkAttrs: attrs}
 	if c.filtersVLANs() {
 		// Only then: kernels without VLAN filtering refuse even a zero.

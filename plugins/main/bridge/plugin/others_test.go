@@ -59,6 +59,22 @@ var _ = Describe("a bridge that others use, too", func() {
 		Expect(rig.Check(two, small, second)).To(Succeed())
 	})
 
+	It("has that of the host's way out, as its ports have, if the configuration leaves it to that", func() {
+		rig.Outside([]string{"192.0.2.1/24"}, []string{"192.0.2.9/24"})
+		testrig.IP(rig.Host, "route add default via 192.0.2.9")
+		testrig.IP(rig.Host, "link set uplink mtu 1400")
+		auto := config(`,"mtu":"auto"`)
+		result := rig.Add(one, auto)
+		for _, iface := range result.Interfaces {
+			Expect(iface.Mtu).To(Equal(1400), iface.Name)
+		}
+		Expect(testrig.ReachWith(one.Netns, rig.Host, result.IPs[0].Gateway.String(), 1400-28)).To(Succeed())
+		testrig.IP(rig.Host, "link set uplink mtu 1300")
+		Expect(rig.Check(one, auto, result)).To(Succeed(), "it was right then")
+		Expect(rig.Add(two, auto).Interfaces[containerIndex].Mtu).To(Equal(1300))
+		Expect(bridge().Attrs().MTU).To(Equal(1300))
+	})
+
 	It("has the smallest MTU also of a network that leaves it to the kernel", func() {
 		rig.Add(one, config(`,"mtu":9000`))
 		Expect(bridge().Attrs().MTU).To(Equal(9000))

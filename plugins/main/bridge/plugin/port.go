@@ -41,12 +41,12 @@ func fitMTU(c *Config, bridge *netlink.Bridge, port netlink.Link) error {
 		return err
 	}
 	bridge.MTU = now.Attrs().MTU
-	if c.MTU == 0 || bridge.MTU <= c.MTU {
+	if c.MTU.Bytes == 0 || bridge.MTU <= c.MTU.Bytes {
 		return nil
 	}
-	if err := netlink.LinkSetMTU(bridge, c.MTU); err != nil {
-		return fmt.Errorf("lower the MTU of %s from %d to %d: %w", c.Bridge, bridge.MTU, c.MTU, err)
+	if err := netlink.LinkSetMTU(bridge, c.MTU.Bytes); err != nil {
+		return fmt.Errorf("lower the MTU of %s from %d to %d: %w", c.Bridge, bridge.MTU, c.MTU.Bytes, err)
 	}
-	bridge.MTU = c.MTU
+	bridge.MTU = c.MTU.Bytes
 	return nil
 }

@@ -14,12 +14,12 @@ type Config struct {
 	conf.Common
 	conf.MACSettings
 	masquerade.Settings
-	MTU int `json:"mtu"`
+	MTU conf.MTUOrAuto `json:"mtu"`
 }
 
 // Validate implements conf.Validator.
 func (c *Config) Validate(p *conf.Problems, args conf.EnvArgs) {
-	conf.MTU(p, "mtu", c.MTU)
+	conf.MTU(p, "mtu", c.MTU.Bytes)
 	c.ValidateMAC(p, args)
 	c.ValidateMasquerade(p)
 }

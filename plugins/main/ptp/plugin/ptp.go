@@ -18,6 +18,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
 
+	"github.com/containernetworking/plugins/internal/defaultroute"
 	"github.com/containernetworking/plugins/internal/masquerade"
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/vethpair"
@@ -39,7 +40,11 @@ var Plugin = plugin.New(plugin.Definition[Config]{
 })
 
 func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
-	pair, err := vethpair.Create(req, c.MTU, c.ContainerMAC(nil))
+	mtu, err := defaultroute.MTU(c.MTU)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := vethpair.Create(req, mtu, c.ContainerMAC(nil))
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ var ipamPath = testrig.BuiltIPAM()
 
 var _ = DescribeTable("a configuration that makes no sense", testrig.Refuses(Plugin),
 	Entry("no IPAM", `{"name":"n"}`, "ipam.type: missing"),
+	Entry("mtu of another kind", `{"name":"n","mtu":"automatic","ipam":{"type":"static"}}`, `mtu: the string "automatic" where an integer or "auto" is expected`),
 	Entry("mtu", `{"name":"n","mtu":70000,"ipam":{"type":"static"}}`, "mtu: 70000 is outside 0-65535"),
 	Entry("MAC", `{"name":"n","mac":"x","ipam":{"type":"static"}}`, `mac: "x" is not a MAC address`),
 	Entry("backend", `{"name":"n","ipMasq":true,"ipMasqBackend":"x","ipam":{"type":"static"}}`, `ipMasqBackend: "x" is not one of`),
@@ -129,6 +130,17 @@ var _ = Describe("packets", func() {
 		},
 		Entry("with the usual MTU", 1500), Entry("with a small MTU", 1280), Entry("with jumbo frames", 9000),
 	)
+
+	It("have the MTU of the host's way out, if the configuration leaves it to that", func() {
+		rig.Outside([]string{"192.0.2.1/24"}, []string{"192.0.2.9/24"})
+		testrig.IP(rig.Host, "route add default via 192.0.2.9")
+		testrig.IP(rig.Host, "link set uplink mtu 1400")
+		c := config(`,"mtu":"auto"`)
+		result := rig.Add(one, c)
+		Expect(result.Interfaces).To(HaveEach(HaveField("Mtu", 1400)))
+		Expect(testrig.ReachWith(one.Netns, rig.Host, result.IPs[0].Gateway.String(), 1400-28)).To(Succeed())
+		Expect(rig.Check(one, c, result)).To(Succeed())
+	})
 
 	DescribeTable("leave the host as the host's own with ipMasq",
 		func(backend string) {
