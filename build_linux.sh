@@ -1,7 +1,7 @@
 #!/bin/sh
 # build_linux.sh [GO-BUILD-ARGUMENT...]: put one static executable per plugin into bin/.
 #
-# GO, GOOS, GOARCH, GOFLAGS, GOEXPERIMENT and CGO_ENABLED are honoured; all arguments go to "go build", for example
+# GO, GOOS, GOARCH, GOFLAGS and CGO_ENABLED are honoured; all arguments go to "go build", for example
 #   ./build_linux.sh -ldflags '-X github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=v2.0.0'
 #
 # With --single as the first argument there is one executable for all, stripped, under all their names (hard links): less
@@ -14,12 +14,6 @@ if [ "$(uname)" = Darwin ]; then
 	export GOOS="${GOOS:-linux}"
 fi
 export CGO_ENABLED="${CGO_ENABLED:-0}"
-
-# No plugin lives long enough for a collection of garbage. What Go's collector has kept beside small objects since 1.26
-# touches one page more for each size of them, 2.5 % of an ADD of bridge; a Go that has no other one is left alone.
-if [ -z "${GOEXPERIMENT+set}" ] && GOEXPERIMENT=nogreenteagc "${GO:-go}" version >/dev/null 2>&1; then
-	export GOEXPERIMENT=nogreenteagc
-fi
 
 # plugin_dirs prints the directories that hold a plugin's main package; a sub-tree may be missing.
 plugin_dirs() {

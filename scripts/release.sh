@@ -3,7 +3,8 @@
 #
 # One cni-plugins-OS-ARCH-TAG.tgz per platform with the plugins, README.md and LICENSE, flat, so that it unpacks straight
 # into /opt/cni/bin; beside it its .sha256 and .sha512. For Linux also cni-plugins-single-…, which is the one executable with all
-# names, as hard links. The same sources and the same Go make the same bytes.
+# names, as hard links. cni-plugins-OS-ARCH-TAG.cdx.json says what modules are in them, and what Go (CycloneDX, which scanners
+# read). The same sources and the same Go make the same bytes.
 #
 #   ARCHES="amd64 arm64"   only these for Linux (default: all that are released)
 #   WINDOWS_ARCHES="amd64" only these for Windows (default: all that are released)
@@ -46,10 +47,21 @@ archive() (
 	chmod 755 "$stage"
 	"$@" -trimpath -buildvcs=false -ldflags "-extldflags -static $version" -o "$stage/" >&2
 	install -m 644 README.md LICENSE "$stage/"
+	modules "$stage" "$out/cni-plugins-$GOOS-$GOARCH-$tag.cdx.json"
 	tar --sort=name --format=gnu --mtime="@$epoch" --owner=root:0 --group=root:0 -C "$stage" -cf - . | gzip -n9 >"$out/$name"
 	cd "$out"
 	sha256sum "$name" >"$name.sha256"
 	sha512sum "$name" >"$name.sha512"
 )
+
+# modules DIRECTORY FILE: write what modules are in the executables. One of them has those of all others: all plugins in one, or
+# on Windows win-bridge.
+modules() {
+	local executable
+	for executable in "$1/cni-plugins" "$1/win-bridge.exe"; do
+		[ ! -e "$executable" ] || GOOS='' GOARCH='' go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 \
+			bin -json -std -noserial -notimestamp -version "$tag" -output "$2" "$executable" 2>/dev/null
+	done
+}
 
 main
