@@ -51,5 +51,10 @@ func number(value []byte) int {
 	return 0
 }
 
+// nameIn returns the name of the link that a message is about.
+func nameIn(message []byte) string {
+	return unix.ByteSliceToString(attribute(message, unix.IFLA_IFNAME))
+}
+
 // headerOf returns what stands before the attributes of a link message.
 func headerOf(message []byte) *nl.IfInfomsg { return nl.DeserializeIfInfomsg(message) }

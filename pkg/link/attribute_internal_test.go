@@ -21,7 +21,7 @@ func TestAttribute(t *testing.T) {
 	message = append(message, families.Serialize()...)
 	message = append(message, nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(1400)).Serialize()...)
 
-	if name := unix.ByteSliceToString(attribute(message, unix.IFLA_IFNAME)); name != "eth0" {
+	if name := nameIn(message); name != "eth0" {
 		t.Errorf("name %q", name)
 	}
 	for _, want := range []struct {

@@ -214,8 +214,12 @@ func DescribeNow(name, sandbox string) (*current.Interface, error) {
 	if err != nil {
 		return nil, err
 	}
-	mac := net.HardwareAddr(attribute(message, unix.IFLA_ADDRESS))
-	return &current.Interface{Name: name, Mac: mac.String(), Mtu: number(attribute(message, unix.IFLA_MTU)), Sandbox: sandbox}, nil
+	return &current.Interface{
+		Name:    nameIn(message), // name may be an alternative one
+		Mac:     net.HardwareAddr(attribute(message, unix.IFLA_ADDRESS)).String(),
+		Mtu:     number(attribute(message, unix.IFLA_MTU)),
+		Sandbox: sandbox,
+	}, nil
 }
 
 // RandomMAC returns a random unicast MAC address, marked as administered

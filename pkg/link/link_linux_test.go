@@ -139,6 +139,21 @@ var _ = Describe("links", func() {
 		})
 	})
 
+	Describe("DescribeNow", func() {
+		It("says what the kernel does, also of a link by its alternative name", func() {
+			inside(host, func() {
+				hostEnd, _ := create()
+				Expect(netlink.LinkAddAltName(hostEnd, "other")).To(Succeed())
+				Expect(netlink.LinkSetMTU(hostEnd, 1400)).To(Succeed())
+				for _, name := range []string{"veth0", "other"} {
+					Expect(link.DescribeNow(name, "/run/netns/a")).To(Equal(link.Describe(mustFind("veth0"), "/run/netns/a")))
+				}
+				_, err := link.DescribeNow("eth7", "")
+				Expect(err).To(MatchError(link.ErrNotFound))
+			})
+		})
+	})
+
 	Describe("OtherEnd", func() {
 		It("finds the other end of a veth, here or in another namespace", func() {
 			inside(host, func() {

@@ -28,8 +28,7 @@ func WaitUp(ctx context.Context, index int) error {
 		if err != nil || isUp(operState(message), headerOf(message).Flags) {
 			return "", describeError(fmt.Sprintf("#%d", index), err)
 		}
-		name := unix.ByteSliceToString(attribute(message, unix.IFLA_IFNAME))
-		return waitingFor(fmt.Sprintf("%s is %s, waited for it to be up", name, operState(message))), nil
+		return waitingFor(fmt.Sprintf("%s is %s, waited for it to be up", nameIn(message), operState(message))), nil
 	}
 	return wait(ctx, check, unix.RTNLGRP_LINK)
 }
