@@ -100,6 +100,18 @@ var _ = Describe("gc", func() {
 		return &testrig.Container{ID: id, IfName: "eth0", Netns: netns, Path: netns.Path()}
 	}
 
+	It("takes back the device of a container of which only what it sends is limited", func() {
+		sends := [][2]string{chain("8080")[0], {"bandwidth", `{"type":"bandwidth","egressRate":8000000,"egressBurst":800000}`}}
+		dies := mortal("dies")
+		add(dies, sends)
+		Expect(links()).To(ContainSubstring("bwp"))
+		Expect(testutils.UnmountNS(dies.Netns)).To(Succeed())
+		Expect(dies.Netns.Close()).To(Succeed())
+		said, _ := collect()
+		Expect(said).To(ContainSubstring("bandwidth: took back what test/dies/eth0 has left\n"))
+		Expect(links()).NotTo(ContainSubstring("bwp"))
+	})
+
 	It("takes back what a container has left that is gone without a DEL", func() {
 		lives, dies := rig.Container("lives"), mortal("dies")
 		add(lives, chain("8080"))

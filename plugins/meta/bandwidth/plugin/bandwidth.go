@@ -56,12 +56,12 @@ func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, er
 	if err := makeRoom(req, p, host); err != nil {
 		return nil, err
 	}
+	remember(req, p, host)
 	devices, err := shapeByDevices(req, p, host)
 	if err != nil {
 		return nil, err
 	}
 	if p.shapesHost() {
-		remember(req, host)
 		if err := p.ingress.apply(host); err != nil {
 			return nil, err
 		}

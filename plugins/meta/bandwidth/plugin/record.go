@@ -16,18 +16,24 @@ import (
 )
 
 // shaped names the host's end that has a shaper of ours. Nothing in the kernel says
-// whose that is: an administrator's may look the same.
+// whose that is: an administrator's may look the same. It is empty where only devices
+// shape, which say so themselves.
 type shaped struct {
-	Index int    `json:"index"`
-	Name  string `json:"name"`
+	Index int    `json:"index,omitempty"`
+	Name  string `json:"name,omitempty"`
 }
 
 func store() intent.Store { return intent.Of("bandwidth") }
 
-// remember keeps which link is about to be shaped. Without it, the shaper is known
-// as upstream's are: that is said, and no reason to fail.
-func remember(req *plugin.Request, host netlink.Link) {
-	kept, err := intent.New(req, shaped{host.Attrs().Index, host.Attrs().Name})
+// remember keeps that traffic is about to be limited, for cni-plugins gc, and which
+// link will be shaped. Without it, the shaper is known as upstream's are: that is
+// said, and no reason to fail.
+func remember(req *plugin.Request, p plan, host netlink.Link) {
+	var about shaped
+	if p.shapesHost() {
+		about = shaped{host.Attrs().Index, host.Attrs().Name}
+	}
+	kept, err := intent.New(req, about)
 	if err == nil {
 		err = store().Put(kept)
 	}
@@ -55,8 +61,8 @@ func unshapeRemembered(owner plugin.Owner, host netlink.Link) error {
 		return nil
 	}
 	var was shaped
-	if json.Unmarshal(kept.Content, &was) != nil {
-		return nil // nobody knows what that is about
+	if json.Unmarshal(kept.Content, &was) != nil || was.Index == 0 {
+		return nil // nobody knows what that is about, or it is about devices
 	}
 	if host != nil && host.Attrs().Index == was.Index { // whatever its name
 		return unshape(host)
