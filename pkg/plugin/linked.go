@@ -96,7 +96,7 @@ func (p Plugin) inProcess(ctx context.Context, verb string, stdin []byte, answer
 		IfName:        os.Getenv("CNI_IFNAME"),
 		Args:          os.Getenv("CNI_ARGS"),
 		Path:          os.Getenv("CNI_PATH"),
-		NetnsOverride: "1", // whose namespace it is, the caller has looked at
+		NetnsOverride: os.Getenv("CNI_NETNS_OVERRIDE"),
 		StdinData:     stdin,
 	}, answer)
 }
