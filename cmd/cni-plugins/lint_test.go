@@ -42,7 +42,7 @@ var _ = Describe("lint", func() {
 			Expect(strings.Split(strings.TrimSpace(refused), "\n")).To(Equal(lines))
 		},
 		Entry("with plugins", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"bridge","isGatewayy":true,"mtu":"x"},{"type":"portmap","capabilities":{"portMappings":true},"snatt":true}]}`,
-			`plugins[0]: bridge: mtu: the string "x" where an integer is expected; isGatewayy: unknown key (did you mean "isGateway"?)`,
+			`plugins[0]: bridge: mtu: the string "x" where an integer or "auto" is expected; isGatewayy: unknown key (did you mean "isGateway"?)`,
 			`plugins[1]: portmap: snatt: unknown key (did you mean "snat"?)`),
 		Entry("with an IPAM plugin", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"macvlan","ipam":{"type":"host-local","subnet":"10.0.0.0/35","rangeStrt":"10.0.0.9"}}]}`,
 			`plugins[0]: host-local: ipam.subnet: "10.0.0.0/35" is not CIDR notation, such as 10.1.0.0/16; ipam.rangeStrt: unknown key (did you mean "rangeStart"?)`),
