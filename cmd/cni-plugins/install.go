@@ -9,9 +9,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/internal/execfile"
 )
 
 // own is the name that the executable has beside those of the plugins.
@@ -22,14 +23,14 @@ const own = "cni-plugins"
 // Each name is replaced at once: whoever calls a plugin meanwhile gets the old
 // one or the new one.
 func install(path, dir string) error {
-	executable, err := filepath.EvalSymlinks(path)
+	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := place(executable, dir); err != nil {
+	if err := place(path, dir); err != nil {
 		return fmt.Errorf("%s: %w", own, err)
 	}
 	for _, name := range names() {
@@ -42,12 +43,12 @@ func install(path, dir string) error {
 
 // place puts the executable into dir, under its own name: a copy, since what is
 // installed must not change with what it was installed from.
-func place(executable, dir string) error {
+func place(path, dir string) error {
 	target := filepath.Join(dir, own)
-	if same(executable, target) {
+	if same(path, target) {
 		return nil
 	}
-	return replace(target, func(temporary string) error { return copyFile(executable, temporary) })
+	return replace(target, func(temporary string) error { return execfile.Copy(path, temporary) })
 }
 
 func same(a, b string) bool {
@@ -93,23 +94,4 @@ func removeIfThere(path string) error {
 		return err
 	}
 	return nil
-}
-
-// copyFile writes the copy in large pieces. Each is a large folio of the page cache
-// then, which is mapped faster.
-func copyFile(from, to string) (err error) {
-	content, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
-	if err != nil {
-		return err
-	}
-	for piece := range slices.Chunk(content, 256<<10) {
-		if _, err = target.Write(piece); err != nil {
-			break
-		}
-	}
-	return errors.Join(err, target.Sync(), target.Close())
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
 
+	"github.com/containernetworking/plugins/internal/execfile"
 	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
@@ -114,7 +115,7 @@ var _ = Describe("the executable", Ordered, func() {
 		dir := GinkgoT().TempDir()
 		sleep, err := exec.LookPath("sleep")
 		Expect(err).NotTo(HaveOccurred())
-		Expect(copyFile(sleep, filepath.Join(dir, "bridge"))).To(Succeed())
+		Expect(execfile.Copy(sleep, filepath.Join(dir, "bridge"))).To(Succeed())
 		running := exec.Command(filepath.Join(dir, "bridge"), "60")
 		Expect(running.Start()).To(Succeed())
 		Expect(exec.Command(executable, "install", dir).Run()).To(Succeed())
@@ -126,8 +127,8 @@ var _ = Describe("the executable", Ordered, func() {
 	It("calls a delegate that is a copy of it, and does not start that", func() {
 		testutils.Need(GinkgoT(), "root", "veth")
 		dir := GinkgoT().TempDir()
-		Expect(copyFile(executable, filepath.Join(dir, "ptp"))).To(Succeed())
-		Expect(copyFile(executable, filepath.Join(dir, "static"))).To(Succeed())
+		Expect(execfile.Copy(executable, filepath.Join(dir, "ptp"))).To(Succeed())
+		Expect(execfile.Copy(executable, filepath.Join(dir, "static"))).To(Succeed())
 		config := `{"cniVersion":"1.1.0","name":"n","type":"ptp","ipam":{"type":"static","addresses":[{"address":"10.1.2.3/24","gateway":"10.1.2.1"}]}}`
 		attach := func() (string, error) {
 			c := &testrig.Container{ID: "c1", IfName: "eth0", Path: namespace().Path()}

@@ -15,6 +15,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
 // Link returns the link of the default route of a family, such as
@@ -59,20 +60,12 @@ func best(routes []netlink.Route) int {
 	for i := range routes {
 		route := &routes[i]
 		through := firstHop(route)
-		if !isDefault(route) || through == 0 || index != 0 && route.Priority >= metric {
+		if !subnet.IsEverything(route.Dst) || through == 0 || index != 0 && route.Priority >= metric {
 			continue
 		}
 		index, metric = through, route.Priority
 	}
 	return index
-}
-
-func isDefault(route *netlink.Route) bool {
-	if route.Dst == nil {
-		return true
-	}
-	ones, _ := route.Dst.Mask.Size()
-	return ones == 0
 }
 
 func firstHop(route *netlink.Route) int {

@@ -18,6 +18,7 @@ import (
 	"github.com/containernetworking/plugins/internal/filelock"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
 // Locked runs fn in the container's network namespace while no other plugin that
@@ -160,13 +161,7 @@ func Text(route netlink.Route) string {
 }
 
 // IsDefault tells whether a route is a default route.
-func IsDefault(route netlink.Route) bool {
-	if route.Dst == nil {
-		return true
-	}
-	ones, _ := route.Dst.Mask.Size()
-	return ones == 0
-}
+func IsDefault(route netlink.Route) bool { return subnet.IsEverything(route.Dst) }
 
 // TablesInUse returns the numbers of the tables that have routes, are looked up
 // by a rule, or belong to a VRF.

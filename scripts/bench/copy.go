@@ -3,11 +3,11 @@
 package main
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+
+	"github.com/containernetworking/plugins/internal/execfile"
 )
 
 // copied returns the settings with copies of all executables, below dir: how long a process takes depends on how its file
@@ -22,7 +22,7 @@ func (s settings) copied(dir string) (settings, error) {
 	}
 	if s.bare != "" {
 		bare := filepath.Join(dir, "bare")
-		err = copyFile(s.bare, bare)
+		err = execfile.Copy(s.bare, bare)
 		s.bare = bare
 	}
 	return s, err
@@ -51,7 +51,7 @@ func copyPlugins(from, to string) (string, error) {
 		if same := copyOf(info, copies); same != "" {
 			err = os.Link(same, copied)
 		} else {
-			err = copyFile(original, copied)
+			err = execfile.Copy(original, copied)
 		}
 		if err != nil {
 			return "", err
@@ -69,23 +69,4 @@ func copyOf(info fs.FileInfo, copies map[string]fs.FileInfo) string {
 		}
 	}
 	return ""
-}
-
-// copyFile writes in pieces of 256 KB, as build_linux.sh does.
-func copyFile(from, to string) (err error) {
-	content, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, target.Close()) }()
-	for piece := range slices.Chunk(content, 256<<10) {
-		if _, err := target.Write(piece); err != nil {
-			return err
-		}
-	}
-	return nil
 }

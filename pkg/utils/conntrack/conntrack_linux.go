@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/utils/nlattr"
 	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
@@ -190,9 +191,9 @@ func deleteAll(filters []Filter, messages [][]byte) (int, error) {
 func (c connection) delete() error {
 	request := newRequest(nl.IPCTNL_MSG_CT_DELETE, c.family)
 	request.Flags |= unix.NLM_F_ACK
-	request.AddData(nl.NewRtAttr(nl.CTA_TUPLE_ORIG|int(nl.NLA_F_NESTED), c.attributes.get(nl.CTA_TUPLE_ORIG)))
+	request.AddData(nl.NewRtAttr(nl.CTA_TUPLE_ORIG|int(nl.NLA_F_NESTED), c.attributes.Get(nl.CTA_TUPLE_ORIG)))
 	for _, kind := range []uint16{nl.CTA_ZONE, nl.CTA_ID} {
-		if value := c.attributes.get(kind); value != nil {
+		if value := c.attributes.Get(kind); value != nil {
 			request.AddData(nl.NewRtAttr(int(kind), value))
 		}
 	}
@@ -286,7 +287,7 @@ type connection struct {
 	dst        net.IP // nil if the message does not tell
 	dstPort    uint16
 	answering  net.IP
-	attributes attributes
+	attributes nlattr.Attributes
 }
 
 // parse takes a message about one connection apart.
@@ -294,46 +295,27 @@ func parse(message []byte) (connection, error) {
 	if len(message) < nl.SizeofNfgenmsg {
 		return connection{}, fmt.Errorf("message about a connection has %d bytes", len(message))
 	}
-	all := attributes(message[nl.SizeofNfgenmsg:])
-	tuple, answer := attributes(all.get(nl.CTA_TUPLE_ORIG)), attributes(all.get(nl.CTA_TUPLE_REPLY))
-	ip, proto := attributes(tuple.get(nl.CTA_TUPLE_IP)), attributes(tuple.get(nl.CTA_TUPLE_PROTO))
+	all := nlattr.Attributes(message[nl.SizeofNfgenmsg:])
+	tuple, answer := all.Get(nl.CTA_TUPLE_ORIG), all.Get(nl.CTA_TUPLE_REPLY)
+	ip, proto := tuple.Get(nl.CTA_TUPLE_IP), tuple.Get(nl.CTA_TUPLE_PROTO)
 	c := connection{family: netlink.InetFamily(message[0]), attributes: all} // struct nfgenmsg begins with it
-	c.dst = ip.either(nl.CTA_IP_V4_DST, nl.CTA_IP_V6_DST)
-	c.answering = attributes(answer.get(nl.CTA_TUPLE_IP)).either(nl.CTA_IP_V4_SRC, nl.CTA_IP_V6_SRC)
-	if number := proto.get(nl.CTA_PROTO_NUM); len(number) == 1 {
+	c.dst = either(ip, nl.CTA_IP_V4_DST, nl.CTA_IP_V6_DST)
+	c.answering = either(answer.Get(nl.CTA_TUPLE_IP), nl.CTA_IP_V4_SRC, nl.CTA_IP_V6_SRC)
+	if number := proto.Get(nl.CTA_PROTO_NUM); len(number) == 1 {
 		c.protocol = number[0]
 	}
-	if port := proto.get(nl.CTA_PROTO_DST_PORT); len(port) == 2 {
+	if port := proto.Get(nl.CTA_PROTO_DST_PORT); len(port) == 2 {
 		c.dstPort = binary.BigEndian.Uint16(port)
 	}
 	return c, nil
 }
 
-// attributes are netlink attributes, in the form that the kernel sends. They are
-// not unpacked: there may be hundreds of thousands of connections.
-type attributes []byte
-
-// get returns the value of the first attribute of a type, or nil.
-func (a attributes) get(kind uint16) []byte {
-	for len(a) >= unix.SizeofNlAttr {
-		length := int(binary.NativeEndian.Uint16(a))
-		if length < unix.SizeofNlAttr || length > len(a) {
-			return nil
-		}
-		if binary.NativeEndian.Uint16(a[2:])&nl.NLA_TYPE_MASK == kind {
-			return a[unix.SizeofNlAttr:length]
-		}
-		a = a[min(len(a), (length+unix.NLA_ALIGNTO-1)&^(unix.NLA_ALIGNTO-1)):]
-	}
-	return nil
-}
-
-// either returns the value of the first attribute of a type, or of another.
-func (a attributes) either(kind, other uint16) []byte {
-	if value := a.get(kind); value != nil {
+// either returns the value of the first attribute of a type in a, or of another.
+func either(a nlattr.Attributes, kind, other uint16) []byte {
+	if value := a.Get(kind); value != nil {
 		return value
 	}
-	return a.get(other)
+	return a.Get(other)
 }
 
 // matches tells whether the connection is meant. It does not rely on the kernel
