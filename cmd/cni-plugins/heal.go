@@ -17,10 +17,19 @@ import (
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
-// heal has the plugins that keep what their rules are meant to be put back those
-// that are missing, for all attachments of this network namespace, and says whose
-// they were.
+// heal puts back what is missing, for all attachments of this network namespace, and
+// says whose it was.
 func heal(ctx context.Context, stdout, stderr io.Writer) (status int) {
+	if _, ok := healAll(ctx, stdout, stderr); !ok {
+		return 1
+	}
+	return 0
+}
+
+// healAll has the plugins that keep what their rules are meant to be put back those
+// that are missing. It tells whether any were, and whether all went well.
+func healAll(ctx context.Context, stdout, stderr io.Writer) (healed, ok bool) {
+	ok = true
 	for _, healer := range []struct {
 		name string
 		heal func(context.Context) ([]plugin.Owner, error)
@@ -28,11 +37,12 @@ func heal(ctx context.Context, stdout, stderr io.Writer) (status int) {
 		owners, err := healer.heal(ctx)
 		for _, owner := range owners {
 			fmt.Fprintf(stdout, "%s: put back the rules of %s\n", healer.name, owner.Comment())
+			healed = true
 		}
 		if err != nil {
 			fmt.Fprintf(stderr, "cni-plugins: heal %s: %v\n", healer.name, err)
-			status = 1
+			ok = false
 		}
 	}
-	return status
+	return healed, ok
 }

@@ -16,8 +16,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/containernetworking/cni/pkg/types"
 
@@ -29,6 +31,7 @@ import (
 const usage = `usage: cni-plugins install DIRECTORY   give it the names of the plugins in DIRECTORY
        cni-plugins list                list these names
        cni-plugins heal                put back rules of nftables and iptables that somebody has flushed
+       cni-plugins watch               do so as soon as somebody flushes them, until it is stopped
        cni-plugins gc                  take back what containers have left that are gone without a DEL
        cni-plugins lint [FILE ...]     say what is wrong with configurations, of /etc/cni/net.d unless named
 It is a CNI plugin when it is called by one of them.
@@ -92,6 +95,10 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return 0
 	case len(args) == 1 && args[0] == "heal":
 		return heal(context.Background(), stdout, stderr)
+	case len(args) == 1 && args[0] == "watch":
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
+		return watch(ctx, stdout, stderr)
 	case len(args) == 1 && args[0] == "gc":
 		return gc(context.Background(), hostlocal.DefaultDataDir, stdout, stderr)
 	case len(args) > 0 && args[0] == "lint":

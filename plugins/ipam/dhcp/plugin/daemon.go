@@ -24,6 +24,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/internal/sdnotify"
 	"github.com/containernetworking/plugins/pkg/ns"
 )
 
@@ -165,7 +166,9 @@ func runDaemon(ctx context.Context, f daemonFlags, logger *log.Logger) (err erro
 	d := newDaemon(settings{limits: f.limits, hostPrefix: f.hostPrefix, netns: netns, broadcast: f.broadcast, log: logger}, journal)
 	d.open(lives)
 	logger.Printf("listening on %s, %d leases taken up", listener.Addr(), d.count())
-	notifyReady(logger)
+	if err := sdnotify.Ready(); err != nil {
+		logger.Printf("%v", err)
+	}
 	err = d.serve(ctx, listener)
 	shutDown(errShutdown)
 	d.running.Wait()
@@ -289,21 +292,4 @@ func writePID(path string) (remove func() error, err error) {
 		}
 		return nil
 	}, nil
-}
-
-// notifyReady tells systemd that the leases are taken up (sd_notify(3)).
-func notifyReady(logger *log.Logger) {
-	path := os.Getenv("NOTIFY_SOCKET")
-	if path == "" {
-		return
-	}
-	conn, err := net.Dial("unixgram", path)
-	if err != nil {
-		logger.Printf("notify systemd: %v", err)
-		return
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, "READY=1"); err != nil {
-		logger.Printf("notify systemd: %v", err)
-	}
 }

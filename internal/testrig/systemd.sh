@@ -1,11 +1,12 @@
 #!/bin/bash
-# manager.sh CGROUP UNITS WORK EXECUTABLE: run a systemd that knows of the units in UNITS alone and has EXECUTABLE in /opt/cni/bin.
+# systemd.sh CGROUP UNITS WORK EXECUTABLE UNIT: run a systemd that knows of the units in UNITS alone, has EXECUTABLE in /opt/cni/bin, and
+# starts UNIT.
 #
 # It is a user manager: the same program as process 1, which starts no unit of this machine and changes none of its
 # settings. To be run in mount and process namespaces of its own, where everything but /run, /opt and /tmp, which are
 # in a file system of their own on WORK, is made read-only first: whatever a unit does, this machine does not notice.
 set -euo pipefail
-cgroup=$1 units=$2 work=$3 executable=$4
+cgroup=$1 units=$2 work=$3 executable=$4 unit=$5
 
 main() {
 	echo $$ >"$cgroup/cgroup.procs"
@@ -26,12 +27,12 @@ prepare_work() {
 	local target
 	mount -t tmpfs tmpfs "$work"
 	mkdir -p "$work"/run/{netns,cni,home,none,systemd/system,units,user} "$work/opt/cni/bin" "$work/tmp"
-	cp "$executable" "$work/opt/cni/bin/dhcp"
+	cp "$executable" "$work/opt/cni/bin/"
 	cp "$units"/* "$work/run/units"
-	for target in basic sysinit sockets shutdown network; do # what units depend on without saying so
+	for target in basic sysinit sockets shutdown network network-pre timers; do # what units depend on without saying so
 		printf '[Unit]\nDescription=%s\n' "$target" >"$work/run/units/$target.target"
 	done
-	printf '[Unit]\nRequires=cni-dhcp.socket\n' >"$work/run/units/test.target"
+	printf '[Unit]\nRequires=%s\n' "$unit" >"$work/run/units/test.target"
 	mount --rbind /run/netns "$work/run/netns"
 }
 
