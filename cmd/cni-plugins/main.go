@@ -12,6 +12,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -33,6 +34,7 @@ const usage = `usage: cni-plugins install DIRECTORY   give it the names of the p
        cni-plugins heal                put back rules of nftables and iptables that somebody has flushed
        cni-plugins watch               do so as soon as somebody flushes them, until it is stopped
        cni-plugins gc                  take back what containers have left that are gone without a DEL
+       cni-plugins status [FILE ...]   say whether networks are ready, of /etc/cni/net.d unless named
        cni-plugins lint [FILE ...]     say what is wrong with configurations, of /etc/cni/net.d unless named
 It is a CNI plugin when it is called by one of them.
 `
@@ -101,6 +103,8 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return watch(ctx, stdout, stderr)
 	case len(args) == 1 && args[0] == "gc":
 		return gc(context.Background(), hostlocal.DefaultDataDir, stdout, stderr)
+	case len(args) > 0 && args[0] == "status":
+		return status(context.Background(), args[1:], confDir, cmp.Or(os.Getenv("CNI_PATH"), binDir), stdout, stderr)
 	case len(args) > 0 && args[0] == "lint":
 		return lint(args[1:], confDir, stdout, stderr)
 	case len(args) == 2 && args[0] == "install":

@@ -226,6 +226,39 @@ var _ = Describe("the executable", Ordered, func() {
 		})).To(Succeed())
 	})
 
+	It("asks the plugins of a network for their status", func() {
+		testutils.Need(GinkgoT(), "root", "bridge")
+		dir := GinkgoT().TempDir()
+		Expect(exec.Command(executable, "install", dir).Run()).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(dir, "old"), []byte("#!/bin/sh\n"+`echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}'`), 0o755)).To(Succeed())
+		ask := func(ipam, more string) (status int, said, refused string) {
+			GinkgoHelper()
+			file := filepath.Join(dir, "n.conflist")
+			Expect(os.WriteFile(file, []byte(`{"cniVersion":"0.4.0","name":"pods","plugins":[
+				{"type":"bridge","bridge":"cnitest0","ipam":`+ipam+`},{"type":"old"},{"type":"bandwidth","ingressRate":9007199254740993,"ingressBurst":80000}`+more+`]}`), 0o600)).To(Succeed())
+			var stdout, stderr bytes.Buffer
+			Expect(namespace().Do(func(ns.NetNS) error {
+				cmd := exec.Command(executable, "status", file)
+				cmd.Env, cmd.Stdout, cmd.Stderr = []string{"CNI_PATH=" + dir}, &stdout, &stderr
+				_ = cmd.Run()
+				status = cmd.ProcessState.ExitCode()
+				return nil
+			})).To(Succeed())
+			return status, strings.ReplaceAll(stdout.String(), dir+"/", ""), strings.ReplaceAll(stderr.String(), dir+"/", "")
+		}
+		ready := "n.conflist: plugins[0]: bridge: ready\n"
+		others := "n.conflist: plugins[1]: old: not asked, as it does not know STATUS\nn.conflist: plugins[2]: bandwidth: ready\n"
+		status, said, refused := ask(`{"type":"static"}`, "")
+		Expect([]any{status, said, refused}).To(Equal([]any{0, ready + others, ""}))
+
+		status, said, refused = ask(`{"type":"dhcp","daemonSocketPath":"/none"}`, `,{"type":"macvlan","master":"none","ipam":{}},{"type":"nowhere"}`)
+		Expect([]any{status, said}).To(Equal([]any{1, others}))
+		Expect(strings.Split(refused, "\n")).To(HaveExactElements(
+			HavePrefix("n.conflist: plugins[0]: bridge: dhcp: error dialing DHCP daemon: dial unix /none: connect: no such file or directory; start it with"),
+			HavePrefix(`n.conflist: plugins[3]: macvlan: master: there is no interface "none" on the host`),
+			HavePrefix(`n.conflist: plugins[4]: failed to find plugin "nowhere" in path`), ""))
+	})
+
 	It("says why it cannot be installed", func() {
 		file := filepath.Join(GinkgoT().TempDir(), "file")
 		Expect(os.WriteFile(file, nil, 0o644)).To(Succeed())
