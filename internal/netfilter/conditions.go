@@ -156,8 +156,7 @@ func compareName(word string) (matching, inverse []expr.Any, err error) {
 	if name == "" || len(name) >= unix.IFNAMSIZ || name == "*" {
 		return nil, nil, fmt.Errorf("%s cannot be the name of an interface", word)
 	}
-	data := make([]byte, unix.IFNAMSIZ)
-	copy(data, name)
+	data := interfaceName(name)
 	if beginning, ok := strings.CutSuffix(name, "*"); ok {
 		data = []byte(beginning)
 	}

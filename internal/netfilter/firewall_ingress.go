@@ -108,8 +108,7 @@ func bridgedIsolation() *registry {
 // entry returns what the bridge has in a registry: itself, and with the policy
 // that lets its own traffic pass, the pair of it and itself.
 func (i Ingress) entry() pair {
-	bridge := make([]byte, unix.IFNAMSIZ)
-	copy(bridge, i.Bridge)
+	bridge := interfaceName(i.Bridge)
 	entry := pair{subject: bridge, record: []expr.Any{loadPort(), equals(bridge)}}
 	if i.Policy == IngressSameBridge {
 		entry.companion, entry.set = bridge, within()

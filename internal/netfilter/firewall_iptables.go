@@ -196,8 +196,8 @@ func (f family) change(ctx context.Context, plan func(*draft)) error {
 }
 
 func (f family) draftFilter(ctx context.Context) (*draft, error) {
-	saved, err := f.run(ctx, "-save", "", "-t", "filter")
-	return &draft{table: parseTable(saved)}, err
+	table, err := f.saved(ctx, "filter")
+	return &draft{table: table}, err
 }
 
 // open plans all that Open does.

@@ -253,7 +253,7 @@ func (iptablesBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports H
 		if err := f.freeOfOtherVariant(ctx, owner, ports, holders); err != nil {
 			return err
 		}
-		err := f.changeNAT(ctx, func(d *draft) error {
+		err := f.changeTable(ctx, "nat", func(d *draft) error {
 			if len(d.table[dnatChain]) == 0 {
 				if err := stopAtFlush(ctx); err != nil {
 					return err
@@ -268,10 +268,10 @@ func (iptablesBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports H
 	return nil
 }
 
-// changeNAT changes the table nat as plan says, unless that fails.
-func (f family) changeNAT(ctx context.Context, plan func(*draft) error) error {
+// changeTable changes a table as plan says, unless that fails.
+func (f family) changeTable(ctx context.Context, name string, plan func(*draft) error) error {
 	return locked(ctx, func() error {
-		table, err := f.saveNAT(ctx)
+		table, err := f.saved(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -279,7 +279,7 @@ func (f family) changeNAT(ctx context.Context, plan func(*draft) error) error {
 		if err := plan(d); err != nil || len(d.lines) == 0 {
 			return err
 		}
-		return f.restore(ctx, d.input("nat"))
+		return f.restore(ctx, d.input(name))
 	})
 }
 
@@ -353,7 +353,7 @@ func (f family) restorePorts(ctx context.Context, all []OwnedPorts, holders Hold
 	if len(all) == 0 {
 		return nil, nil, nil
 	}
-	err = f.changeNAT(ctx, func(d *draft) error {
+	err = f.changeTable(ctx, "nat", func(d *draft) error {
 		restored, problems = f.planRestoration(ctx, d, all, holders)
 		return nil
 	})
@@ -378,8 +378,9 @@ func (f family) planRestoration(ctx context.Context, d *draft, all []OwnedPorts,
 	return restored, errors.Join(errs...)
 }
 
-func (f family) saveNAT(ctx context.Context) (savedTable, error) {
-	output, err := f.run(ctx, "-save", "", "-t", "nat")
+// saved returns a table as iptables-save prints it.
+func (f family) saved(ctx context.Context, name string) (savedTable, error) {
+	output, err := f.run(ctx, "-save", "", "-t", name)
 	return parseTable(output), err
 }
 
@@ -573,7 +574,7 @@ func (iptablesBackend) CheckPorts(ctx context.Context, owner plugin.Owner, ports
 
 // saveHolding returns the variant of iptables that has a chain, and what it has.
 func (f family) saveHolding(ctx context.Context, chain string) (family, savedTable, error) {
-	table, err := f.saveNAT(ctx)
+	table, err := f.saved(ctx, "nat")
 	if err != nil || table.has(chain) {
 		return f, table, err
 	}
@@ -581,7 +582,7 @@ func (f family) saveHolding(ctx context.Context, chain string) (family, savedTab
 	if err != nil || len(others) == 0 {
 		return f, table, err
 	}
-	table, err = others[0].saveNAT(ctx)
+	table, err = others[0].saved(ctx, "nat")
 	return others[0], table, err
 }
 

@@ -97,7 +97,7 @@ func (f family) mappingElsewhere(ctx context.Context, chains string) ([]family, 
 // the ports, or says who has one. Without iptables nobody can tell.
 func (f family) freeInIPTables(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
 	return locked(ctx, func() error {
-		table, err := f.saveNAT(ctx)
+		table, err := f.saved(ctx, "nat")
 		if absent(err) {
 			return nil
 		}

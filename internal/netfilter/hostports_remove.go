@@ -99,7 +99,7 @@ func (f family) removeNFTChain(ctx context.Context, c *conn, owner plugin.Owner,
 
 // leaveSiblings leaves in a container's chain what its other attachments have.
 func (f family) leaveSiblings(ctx context.Context, owner plugin.Owner, holders Holders) error {
-	return f.changeNAT(ctx, func(d *draft) error {
+	return f.changeTable(ctx, "nat", func(d *draft) error {
 		f.planWithout(d, owner, holders)
 		return nil
 	})
@@ -142,7 +142,7 @@ func (f family) removeLegacyChain(ctx context.Context, owner plugin.Owner, c con
 // jumps.
 func (f family) dropLegacyChains(ctx context.Context, selected func(savedTable) []string, parent string) error {
 	legacy := f.legacy()
-	table, err := legacy.saveNAT(ctx)
+	table, err := legacy.saved(ctx, "nat")
 	if absent(err) {
 		return nil
 	}

@@ -84,8 +84,7 @@ const ethernetAddress = 6 // bytes
 
 // guard returns the pair that lets only mac in through hostLink.
 func guard(hostLink string, mac net.HardwareAddr) pair {
-	port := make([]byte, unix.IFNAMSIZ)
-	copy(port, hostLink)
+	port := interfaceName(hostLink)
 	return pair{
 		subject: port, companion: mac, set: allowed(),
 		record: []expr.Any{loadPort(), equals(port), loadSender(unix.NFT_REG_1), equals(mac)},

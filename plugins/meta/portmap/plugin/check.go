@@ -25,6 +25,9 @@ func checkPorts(ctx context.Context, req *plugin.Request, c *Config) error {
 		report.Addf("port mappings: %s", difference)
 	}
 	checkLoopback(&report, intended{backend, ports})
+	if recall(req.Owner()) != nil { // upstream guards nothing
+		checkLoopbackGuard(ctx, &report, ports)
+	}
 	return report.Err()
 }
 

@@ -194,6 +194,6 @@ func FuzzIntended(f *testing.F) {
 			_ = isMapped(netip.MustParseAddr("192.0.2.1"), mappings)
 			_ = mappings[0].String()
 		}
-		_, _ = loopbackSetting(was.Ports)
+		_, _ = deviceTo(was.Ports, loopbackIPv4())
 	})
 }

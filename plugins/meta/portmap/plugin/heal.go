@@ -85,7 +85,7 @@ func restoreWith(ctx context.Context, name string, mapped []netfilter.OwnedPorts
 	for _, m := range mapped {
 		switch {
 		case m.Current():
-			errs = append(errs, routeLoopback(intended{name, m.Ports})) // which goes without the rules, too
+			errs = append(errs, routeLoopback(ctx, intended{name, m.Ports})) // which goes without the rules, too
 		case slices.Contains(restored, m.Owner):
 			restored = slices.DeleteFunc(restored, func(o plugin.Owner) bool { return o == m.Owner })
 			late = append(late, m)

@@ -5,6 +5,7 @@
 package portmap
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -26,10 +27,10 @@ import (
 // container, whose answers come back the same way. For IPv4 that is a setting of
 // the device that leads to the container, for IPv6 a route. Where /proc/sys is
 // read-only, on a host that is a container itself, all other ways to the port work.
-func routeLoopback(wanted intended) error {
-	setting, err := loopbackSetting(wanted.Ports)
-	if err == nil && setting != "" {
-		err = sysctl.Set(setting, "1")
+func routeLoopback(ctx context.Context, wanted intended) error {
+	device, err := deviceTo(wanted.Ports, loopbackIPv4())
+	if err == nil && device != nil {
+		err = openLoopback(ctx, device)
 	}
 	if errors.Is(err, unix.EROFS) {
 		fmt.Fprintf(os.Stderr, "portmap: the ports cannot be reached by the host's 127.0.0.1: %v\n", err)
@@ -41,6 +42,22 @@ func routeLoopback(wanted intended) error {
 	}
 	return errors.Join(err, errRoute)
 }
+
+// openLoopback lets packets between loopback addresses and a device, but only those
+// that the host itself has sent: the setting alone would let those out there send to
+// 127.0.0.1, too.
+func openLoopback(ctx context.Context, device netlink.Link) error {
+	if err := netfilter.GuardLoopback(ctx, device.Attrs().Name); err != nil {
+		return err
+	}
+	return sysctl.Set(routeLocalnet(device), "1")
+}
+
+func routeLocalnet(device netlink.Link) string {
+	return "net/ipv4/conf/" + device.Attrs().Name + "/route_localnet"
+}
+
+func loopbackIPv4() netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
 
 // isReadOnly tells whether /proc/sys is mounted so that nobody here can set it.
 func isReadOnly(setting string) bool {
@@ -58,12 +75,12 @@ func addRoute(route *netlink.Route) error {
 }
 
 func checkLoopback(report *check.Report, wanted intended) {
-	setting, err := loopbackSetting(wanted.Ports)
+	device, err := deviceTo(wanted.Ports, loopbackIPv4())
 	report.Fail("route_localnet", err)
-	if err == nil && setting != "" && !isReadOnly(setting) {
-		value, err := sysctl.Sysctl(setting)
+	if err == nil && device != nil && !isReadOnly(routeLocalnet(device)) {
+		value, err := sysctl.Sysctl(routeLocalnet(device))
 		report.Fail("route_localnet", err)
-		report.Equal(setting, "value", "1", value)
+		report.Equal(routeLocalnet(device), "value", "1", value)
 	}
 	route, err := loopbackRoute(wanted)
 	report.Fail("the route for ::1", err)
@@ -72,14 +89,16 @@ func checkLoopback(report *check.Report, wanted intended) {
 	}
 }
 
-// loopbackSetting returns the name of the setting, or "" where nothing is mapped
-// from a loopback address or the host has no route to the container.
-func loopbackSetting(ports netfilter.HostPorts) (string, error) {
-	device, err := deviceTo(ports, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
-	if err != nil || device == nil {
-		return "", err
+func checkLoopbackGuard(ctx context.Context, report *check.Report, ports netfilter.HostPorts) {
+	device, err := deviceTo(ports, loopbackIPv4())
+	if err != nil || device == nil { // which checkLoopback says
+		return
 	}
-	return "net/ipv4/conf/" + device.Attrs().Name + "/route_localnet", nil
+	guarded, err := netfilter.LoopbackGuarded(ctx, device.Attrs().Name)
+	report.Fail("the guard of 127.0.0.0/8", err)
+	if err == nil && !guarded {
+		report.Addf("nothing keeps what comes in by %s from the host's 127.0.0.0/8, although %s is set", device.Attrs().Name, routeLocalnet(device))
+	}
 }
 
 // loopbackRoute returns the route by which the answers to ::1 are delivered, or

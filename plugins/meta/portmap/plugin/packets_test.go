@@ -104,6 +104,42 @@ func packetsWith(backend string) {
 		refused(l.outside, "udp", "2001:db8::1", 5353)
 	})
 
+	It("do not get from a container to what listens at the host's 127.0.0.1, nor from there to the host", func() {
+		serve(l.Host, "tcp", 9000)
+		serve(l.Host, "udp", 9053)
+		config := l.config(one, mapping(8080, 80, "tcp"), backend)
+		l.add(one, config)
+		within(two.Netns, `sysctl -qw net.ipv4.conf.all.route_localnet=1; ip link set lo down; ip route flush table local
+			ip route add local `+l.v4(two)+` dev eth0 table local; ip route add local 127.0.0.2 dev eth0 table local
+			ip route add 127.0.0.1 via 10.88.0.1 dev eth0 src `+l.v4(two))
+		getsIn := func() bool {
+			_, err := reach(two.Netns, "tcp", "127.0.0.1", 9000)
+			return err == nil
+		}
+		heard := func() string { return l.sh("nft list set ip heard senders") }
+		l.sh(`nft 'table ip heard { set senders { type ipv4_addr; flags dynamic; }; chain input { type filter hook input priority 0; udp dport 9053 add @senders { ip saddr }; }; }'`)
+		pretend := func() {
+			within(two.Netns, `nft 'table ip pretend { chain post { type nat hook postrouting priority 100; udp dport 9053 snat to 127.0.0.2; }; }'`)
+			_, _ = reach(two.Netns, "udp", "10.88.0.1", 9053)
+			within(two.Netns, "nft delete table ip pretend")
+		}
+		Expect(getsIn()).To(BeFalse())
+		pretend()
+		Expect(heard()).NotTo(ContainSubstring("127.0.0.2"))
+		Expect(l.check(one, config)).To(Succeed())
+		Expect(reach(l.Host, "tcp", "127.0.0.1", 8080)).To(Equal("10.88.0.1"))
+
+		l.sh("nft delete table ip cni_loopback")
+		Expect(l.check(one, config)).To(MatchError(ContainSubstring("nothing keeps what comes in by br0 from the host's 127.0.0.0/8")))
+		Expect(getsIn()).To(BeTrue(), "the guard is what kept it out")
+		pretend()
+		Expect(heard()).To(ContainSubstring("127.0.0.2"))
+
+		l.OnHost(func() { Expect(Heal(context.Background())).Error().NotTo(HaveOccurred()) })
+		Expect(l.check(one, config)).To(Succeed())
+		Expect(getsIn()).To(BeFalse())
+	})
+
 	It("to other hosts pass, also to a mapped port", func() {
 		serve(l.outside, "tcp", 8080)
 		l.add(one, l.config(one, mapping(8080, 80, "tcp"), backend))

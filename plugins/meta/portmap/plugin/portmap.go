@@ -64,7 +64,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err != nil {
 		return nil, err
 	}
-	if err := routeLoopback(wanted); err != nil {
+	if err := routeLoopback(ctx, wanted); err != nil {
 		return nil, err
 	}
 	forgetConnections(ports, takenOver(req.Owner(), ports))

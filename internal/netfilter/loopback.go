@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netfilter
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// The loopback guard is for devices with route_localnet, by which the kernel also lets
+// those in who send to the host's 127.0.0.0/8, or as if they were there
+// (CVE-2020-8558):
+//
+//	table ip cni_loopback {
+//		set devices {
+//			type ifname
+//			elements = { "cni0" }
+//		}
+//		chain prerouting {
+//			type filter hook prerouting priority raw; policy accept;
+//			iifname @devices ip daddr 127.0.0.0/8 drop
+//			iifname @devices ip saddr 127.0.0.0/8 drop
+//		}
+//	}
+//
+// What the host itself has sent from there has another address by the time it comes
+// back. Devices stay in the set, as their setting does. A kernel without nf_tables gets
+// both rules in table raw of iptables.
+const loopbackTable = "cni_loopback"
+
+type loopbackGuard struct {
+	table nftables.Table
+	chain nftables.Chain
+	rules [][]expr.Any
+}
+
+func newLoopbackGuard() *loopbackGuard {
+	policy := nftables.ChainPolicyAccept
+	g := &loopbackGuard{table: nftables.Table{Family: nftables.TableFamilyIPv4, Name: loopbackTable}}
+	g.chain = nftables.Chain{
+		Table: &g.table, Name: "prerouting", Type: nftables.ChainTypeFilter, Policy: &policy,
+		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw,
+	}
+	for _, address := range []uint32{families()[0].daddr, families()[0].saddr} {
+		first := &expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseNetworkHeader, Offset: address, Len: 1}
+		g.rules = append(g.rules, []expr.Any{loadPort(), lookup("devices"), first, equals([]byte{127}), &expr.Verdict{Kind: expr.VerdictDrop}})
+	}
+	return g
+}
+
+func (g *loopbackGuard) devices() *nftables.Set {
+	return &nftables.Set{Table: &g.table, Name: "devices", KeyType: nftables.TypeIFName}
+}
+
+// GuardLoopback has the host drop what comes in by a device and goes to its loopback
+// addresses, or claims to come from there. Doing it again changes nothing.
+func GuardLoopback(ctx context.Context, device string) error {
+	if !kernelHasNFTables() {
+		return families()[0].guardLoopback(ctx, device)
+	}
+	g := newLoopbackGuard()
+	err := retrying(ctx, func(c *conn) error {
+		guarded, err := g.guards(c, device)
+		if guarded || err != nil {
+			return err
+		}
+		if err := g.queue(c, device); err != nil {
+			return err
+		}
+		return c.commit()
+	})
+	return g.wrap(err)
+}
+
+// LoopbackGuarded tells whether there is what GuardLoopback would write.
+func LoopbackGuarded(ctx context.Context, device string) (guarded bool, err error) {
+	if !kernelHasNFTables() {
+		return families()[0].loopbackGuarded(ctx, device)
+	}
+	g := newLoopbackGuard()
+	err = withConn(ctx, func(c *conn) error {
+		guarded, err = g.guards(c, device)
+		return err
+	})
+	return guarded, g.wrap(err)
+}
+
+func (g *loopbackGuard) wrap(err error) error {
+	if err != nil {
+		return fmt.Errorf("table ip %s: %w", g.table.Name, err)
+	}
+	return nil
+}
+
+func (g *loopbackGuard) guards(c *conn, device string) (bool, error) {
+	listed, err := c.element(g.devices(), interfaceName(device))
+	if listed == nil || err != nil {
+		return false, err
+	}
+	rules, err := c.GetRules(&g.table, &g.chain)
+	return sameRules(rules, g.rules), explain(err)
+}
+
+func (g *loopbackGuard) queue(c *conn, device string) error {
+	c.AddTable(&g.table)
+	set := g.devices()
+	set.ID = 1 // as in queueSet
+	if err := c.AddSet(set, nil); err != nil {
+		return err
+	}
+	c.AddChain(&g.chain)
+	c.FlushChain(&g.chain)
+	for _, rule := range g.rules {
+		c.AddRule(&nftables.Rule{Table: &g.table, Chain: &g.chain, Exprs: rule})
+	}
+	return c.addElements(set, []nftables.SetElement{{Key: interfaceName(device)}})
+}
+
+// interfaceName is the name of an interface as nftables has it.
+func interfaceName(name string) []byte {
+	data := make([]byte, unix.IFNAMSIZ)
+	copy(data, name)
+	return data
+}
+
+// With iptables.
+
+func loopbackRules(device string) []ruleWords {
+	return []ruleWords{{"-s", "127.0.0.0/8", "-i", device, "-j", "DROP"}, {"-d", "127.0.0.0/8", "-i", device, "-j", "DROP"}}
+}
+
+func (f family) guardLoopback(ctx context.Context, device string) error {
+	return f.changeTable(ctx, "raw", func(d *draft) error {
+		for _, rule := range loopbackRules(device) {
+			d.prepend("PREROUTING", rule)
+		}
+		return nil
+	})
+}
+
+func (f family) loopbackGuarded(ctx context.Context, device string) (bool, error) {
+	table, err := f.saved(ctx, "raw")
+	lacks := func(rule ruleWords) bool { return table.index("PREROUTING", rule) < 0 }
+	return err == nil && !slices.ContainsFunc(loopbackRules(device), lacks), err
+}
