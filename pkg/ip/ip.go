@@ -36,8 +36,13 @@ func ParseIP(s string) *IP {
 	return &IP{net.IPNet{IP: addr}}
 }
 
-// ToIP returns the address without its prefix length.
-func (i *IP) ToIP() net.IP { return i.IP }
+// ToIP returns the address without its prefix length, an IPv4 address as four bytes.
+func (i *IP) ToIP() net.IP {
+	if v4 := i.IP.To4(); v4 != nil {
+		return v4
+	}
+	return i.IP
+}
 
 // String returns the text that ParseIP reads.
 func (i *IP) String() string {

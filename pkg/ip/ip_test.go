@@ -18,6 +18,9 @@ var _ = Describe("IP", func() {
 			parsed := ip.ParseIP(text)
 			Expect(parsed).NotTo(BeNil())
 			Expect(parsed.ToIP().Equal(addr)).To(BeTrue())
+			if addr.To4() != nil {
+				Expect(parsed.ToIP()).To(HaveLen(net.IPv4len))
+			}
 			ones, _ := parsed.Mask.Size()
 			Expect(ones).To(Equal(prefix))
 			Expect(parsed.String()).To(Equal(text))

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -25,16 +24,14 @@ var ErrLinkNotFound = link.ErrNotFound
 const SETTLE_INTERVAL = 50 * time.Millisecond
 
 // RenameLink renames the link called curName. Kernels before 6.2 refuse it for
-// a link that is up. os.IsExist knows the error of a name that is taken.
+// a link that is up. The errors are those of the netlink library, as they are, since
+// callers compare them with ==: netlink.LinkNotFoundError, or a syscall.Errno.
 func RenameLink(curName, newName string) error {
-	l, err := link.Find(curName)
+	l, err := netlinksafe.LinkByName(curName)
 	if err != nil {
 		return err
 	}
-	if err := netlink.LinkSetName(l, newName); err != nil {
-		return &os.LinkError{Op: "rename link", Old: curName, New: newName, Err: err}
-	}
-	return nil
+	return netlink.LinkSetName(l, newName)
 }
 
 // DelLinkByName deletes the link called ifName. If there is none, the error is

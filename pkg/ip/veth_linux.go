@@ -21,8 +21,9 @@ func SetupVeth(contVethName string, mtu int, contVethMac string, hostNS ns.NetNS
 
 // SetupVethWithName makes a veth pair and returns its ends, the host's first:
 // one called contVethName in the calling thread's namespace, one called
-// hostVethName in hostNS. Both are up, and the host's takes no router
-// advertisements. An empty hostVethName stands for a random one, an empty
+// hostVethName in hostNS. The host's is up and takes no router advertisements; the
+// container's is still down, so that it can be renamed, or get another address that
+// its IPv6 address follows from. An empty hostVethName stands for a random one, an empty
 // contVethMac for a random address, an mtu of 0 or less for the kernel's default.
 func SetupVethWithName(contVethName, hostVethName string, mtu int, contVethMac string, hostNS ns.NetNS) (net.Interface, net.Interface, error) {
 	mac, err := parseMAC(contVethMac)
@@ -95,7 +96,7 @@ func describeCreate(spec *link.VethSpec, err error) error {
 	return fmt.Errorf("create the veth pair %q (container) and %q (host): %w", spec.Container.Name, spec.Host.Name, err)
 }
 
-// startPair sets both ends up and returns them as they are then.
+// startPair sets the host's end up and returns both as they are then.
 func startPair(spec link.VethSpec, hostNS ns.NetNS) (host, container net.Interface, err error) {
 	host, err = ns.Call(hostNS, func() (net.Interface, error) {
 		// A router advertisement must not configure the host's end. The kernel may
@@ -106,7 +107,7 @@ func startPair(spec link.VethSpec, hostNS ns.NetNS) (host, container net.Interfa
 	if err != nil {
 		return host, container, err
 	}
-	container, err = start(spec.Container.Name)
+	container, err = findInterface(spec.Container.Name)
 	return host, container, err
 }
 

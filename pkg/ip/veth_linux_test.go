@@ -9,6 +9,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -40,7 +42,7 @@ var _ = Describe("veth pairs", func() {
 			Expect(attrs.Index).To(Equal(containerEnd.Index))
 			Expect(attrs.ParentIndex).To(Equal(hostEnd.Index))
 			Expect(attrs.MTU).To(Equal(1400))
-			Expect(attrs.Flags & net.FlagUp).NotTo(BeZero())
+			Expect(attrs.Flags&net.FlagUp).To(BeZero(), "some rename it, which takes a link that is down before Linux 6.2")
 			Expect(attrs.HardwareAddr).To(Equal(containerEnd.HardwareAddr))
 		})
 		inside(host, func() {
@@ -186,10 +188,8 @@ var _ = Describe("links", func() {
 			before := addVeth("left", "right")
 			Expect(ip.RenameLink("left", "middle")).To(Succeed())
 			Expect(findLink("middle").Attrs().Index).To(Equal(before.Attrs().Index))
-			Expect(ip.RenameLink("left", "other")).To(MatchError(ip.ErrLinkNotFound))
-			taken := ip.RenameLink("middle", "right")
-			Expect(taken).To(MatchError(And(ContainSubstring("middle"), ContainSubstring("right"))))
-			Expect(os.IsExist(taken)).To(BeTrue())
+			Expect(ip.RenameLink("left", "other")).To(BeAssignableToTypeOf(netlink.LinkNotFoundError{}))
+			Expect(ip.RenameLink("middle", "right") == unix.EEXIST).To(BeTrue())
 		})
 	})
 

@@ -229,9 +229,21 @@ func routeChanges(l netlink.Link, routes []netlink.Route) []link.Change {
 	return changes
 }
 
+// destination returns where a route leads: without saying so, as in the netlink
+// library, one with a gateway leads everywhere.
+func destination(route *types.Route) *net.IPNet {
+	switch {
+	case route.Dst.IP != nil || route.Dst.Mask != nil || route.GW == nil:
+		return &route.Dst
+	case isIPv4(route.GW):
+		return &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}
+	}
+	return &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
+}
+
 func kernelRoute(route *types.Route, gateways gatewayPair) (netlink.Route, error) {
 	// DHCP servers send host bits (option 33), which the kernel refuses.
-	network := subnet.Unmapped(&route.Dst)
+	network := subnet.Unmapped(destination(route))
 	if network == nil {
 		return netlink.Route{}, fmt.Errorf("dst: %q is not a network", route.Dst.String())
 	}

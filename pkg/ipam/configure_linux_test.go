@@ -418,6 +418,12 @@ var _ = Describe("ConfigureIface", func() {
 			Entry("advmss", func(r *types.Route) { r.AdvMSS = -1 }, "routes[1].advmss: -1 is outside 0-4294967295"),
 		)
 
+		It("with a gateway alone lead everywhere", func() {
+			Expect(add(&types.Route{GW: net.ParseIP("10.1.2.9")}, &types.Route{GW: net.ParseIP("2001:db8::9")})).To(Succeed())
+			Expect(route("0.0.0.0/0").Gw.String()).To(Equal("10.1.2.9"))
+			Expect(route("::/0").Gw.String()).To(Equal("2001:db8::9"))
+		})
+
 		It("without a destination are an error", func() {
 			Expect(add(nil, &types.Route{})).To(MatchError(ContainSubstring("routes[1].dst")))
 		})

@@ -162,6 +162,14 @@ var _ = Describe("delegation", func() {
 			Expect(reported.Code).To(BeEquivalentTo(11))
 		})
 
+		It("returns an error of the protocol in any case, which callers assert", func() {
+			for _, r := range []reaction{{Exit: 1, Stdout: "rubbish"}, {Exit: 1, Stderr: "a note\n"}, {Exit: 1}} {
+				reported, ok := fail(r).(*types.Error)
+				Expect(ok).To(BeTrue())
+				Expect(reported.Code).To(Equal(types.ErrUnknown))
+			}
+		})
+
 		It("shows what is no CNI error", func() {
 			Expect(fail(reaction{Exit: 3, Stdout: "out of memory"})).To(MatchError(And(
 				ContainSubstring("fakeipam"), ContainSubstring("exit status 3"), ContainSubstring("out of memory"))))

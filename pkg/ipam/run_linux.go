@@ -86,19 +86,19 @@ func start(ctx context.Context, path string, attr *os.ProcAttr) (*os.Process, er
 }
 
 // delegateError returns the error that the delegate printed, with its code, or
-// says what it printed instead.
-func delegateError(path string, state *os.ProcessState, stdout, stderr []byte) error {
-	name := filepath.Base(path)
+// one without a code that says what it printed instead.
+func delegateError(path string, state *os.ProcessState, stdout, stderr []byte) *types.Error {
 	reported := &types.Error{}
-	switch {
-	case json.Unmarshal(stdout, reported) == nil && (reported.Msg != "" || reported.Code != 0):
+	if json.Unmarshal(stdout, reported) == nil && (reported.Msg != "" || reported.Code != 0) {
 		return reported
-	case len(stdout) > 0:
-		return fmt.Errorf("%s ended with %s and printed %q, which is no CNI error", name, state, excerpt(stdout))
-	case len(stderr) > 0:
-		return fmt.Errorf("%s ended with %s: %q", name, state, excerpt(stderr))
 	}
-	return fmt.Errorf("%s ended with %s and no error message", name, state)
+	said := "and no error message"
+	if len(stdout) > 0 {
+		said = fmt.Sprintf("and printed %q, which is no CNI error", excerpt(stdout))
+	} else if len(stderr) > 0 {
+		said = fmt.Sprintf("and said %q", excerpt(stderr))
+	}
+	return &types.Error{Msg: fmt.Sprintf("%s ended with %s %s", filepath.Base(path), state, said)}
 }
 
 func excerpt(text []byte) []byte {

@@ -242,8 +242,9 @@ func isNothingThere(err error) bool {
 	return false
 }
 
+// notExist has the text that callers look for.
 func notExist(path string, err error) error {
-	return NSPathNotExistErr{fmt.Sprintf("network namespace %q: %v", path, pathless(err))}
+	return NSPathNotExistErr{fmt.Sprintf("failed to Statfs %q: %v", path, pathless(err))}
 }
 
 // pathless drops the operation and the path os.Open adds to an error.

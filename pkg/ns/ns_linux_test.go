@@ -91,7 +91,7 @@ var _ = Describe("opening a namespace", func() {
 	)
 
 	It("keeps the text runtimes look for", func() {
-		Expect(ns.IsNSorErr("")).To(MatchError(`network namespace "": no such file or directory`))
+		Expect(ns.IsNSorErr("")).To(MatchError(`failed to Statfs "": no such file or directory`))
 	})
 
 	It("returns a plain NSPathNotNSErr for an ordinary file", func() {

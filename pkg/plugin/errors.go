@@ -20,7 +20,7 @@ const (
 // WithCode gives err a CNI error code, unless it has one already or is nil.
 func WithCode(code uint, err error) error {
 	var coded *types.Error
-	if err == nil || errors.As(err, &coded) {
+	if err == nil || errors.As(err, &coded) && coded.Code != types.ErrUnknown {
 		return err
 	}
 	return &withCode{code, err}

@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
@@ -115,6 +116,15 @@ var _ = Describe("Ping", func() {
 		Entry("from a link-local address", "fe80::1%eth0", "fe80::2%eth0"),
 	)
 
+	It("takes a name, and no time for a default one", func() {
+		inside(left, func() {
+			lo, err := netlinksafe.LinkByName("lo")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(netlink.LinkSetUp(lo)).To(Succeed())
+			Expect(testutils.Ping("127.0.0.1", "localhost", 0)).To(Succeed())
+		})
+	})
+
 	DescribeTable("fails",
 		func(from, to, why string) {
 			inside(left, func() {
@@ -129,6 +139,6 @@ var _ = Describe("Ping", func() {
 		Entry("without a route", "192.0.2.1", "198.51.100.1", "unreachable"),
 		Entry("from an address that is not there", "192.0.2.9", "192.0.2.2", "cannot assign requested address"),
 		Entry("across families", "192.0.2.1", "2001:db8::2", "different families"),
-		Entry("to no address", "192.0.2.1", "localhost", "unable to parse IP"),
+		Entry("to no address", "192.0.2.1", "no address", "lookup no address"),
 	)
 })

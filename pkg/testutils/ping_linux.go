@@ -4,6 +4,7 @@ package testutils
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -17,21 +18,23 @@ import (
 )
 
 // Ping sends one ICMP echo request from saddr to daddr and waits timeoutSec
-// seconds for the reply. It works in the namespace of the calling thread, so it
-// may be called inside ns.NetNS.Do. A link-local daddr needs a zone.
+// seconds for the reply, ten if that is 0. It works in the namespace of the calling
+// thread, so it may be called inside ns.NetNS.Do. daddr may be a name; a link-local
+// one needs a zone.
 func Ping(saddr, daddr string, timeoutSec int) error {
-	if err := ping(saddr, daddr, time.Duration(timeoutSec)*time.Second); err != nil {
+	timeout := time.Duration(cmp.Or(timeoutSec, 10)) * time.Second
+	if err := ping(saddr, daddr, timeout); err != nil {
 		return fmt.Errorf("ping from %s to %s: %w", saddr, daddr, err)
 	}
 	return nil
 }
 
 func ping(saddr, daddr string, timeout time.Duration) error {
-	to, err := netip.ParseAddr(daddr)
+	from, err := netip.ParseAddr(saddr)
 	if err != nil {
 		return err
 	}
-	from, err := netip.ParseAddr(saddr)
+	to, err := resolve(daddr, from.Is4())
 	if err != nil {
 		return err
 	}
@@ -39,6 +42,23 @@ func ping(saddr, daddr string, timeout time.Duration) error {
 		return errors.New("the addresses are of different families")
 	}
 	return protocolOf(to).exchange(from, to, timeout)
+}
+
+// resolve returns the address that name is, or has in a family.
+func resolve(name string, ipv4 bool) (netip.Addr, error) {
+	if addr, err := netip.ParseAddr(name); err == nil {
+		return addr, nil
+	}
+	network := "ip6"
+	if ipv4 {
+		network = "ip4"
+	}
+	resolved, err := net.ResolveIPAddr(network, name)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	addr, _ := netip.AddrFromSlice(resolved.IP)
+	return addr.Unmap().WithZone(resolved.Zone), nil
 }
 
 // echo is ICMP's echo in one version of IP.
