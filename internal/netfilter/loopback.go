@@ -4,6 +4,7 @@ package netfilter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -60,9 +61,6 @@ func (g *loopbackGuard) devices() *nftables.Set {
 // GuardLoopback has the host drop what comes in by a device and goes to its loopback
 // addresses, or claims to come from there. Doing it again changes nothing.
 func GuardLoopback(ctx context.Context, device string) error {
-	if !kernelHasNFTables() {
-		return families()[0].guardLoopback(ctx, device)
-	}
 	g := newLoopbackGuard()
 	err := retrying(ctx, func(c *conn) error {
 		guarded, err := g.guards(c, device)
@@ -74,19 +72,22 @@ func GuardLoopback(ctx context.Context, device string) error {
 		}
 		return c.commit()
 	})
+	if errors.Is(err, errNoNFTables) {
+		return families()[0].guardLoopback(ctx, device)
+	}
 	return g.wrap(err)
 }
 
 // LoopbackGuarded tells whether there is what GuardLoopback would write.
 func LoopbackGuarded(ctx context.Context, device string) (guarded bool, err error) {
-	if !kernelHasNFTables() {
-		return families()[0].loopbackGuarded(ctx, device)
-	}
 	g := newLoopbackGuard()
 	err = withConn(ctx, func(c *conn) error {
 		guarded, err = g.guards(c, device)
 		return err
 	})
+	if errors.Is(err, errNoNFTables) {
+		return families()[0].loopbackGuarded(ctx, device)
+	}
 	return guarded, g.wrap(err)
 }
 
