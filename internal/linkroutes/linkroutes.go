@@ -42,6 +42,12 @@ func All() ([]netlink.Route, error) {
 	return routes, nil
 }
 
+// Of returns what is the link's of the routes in a table: those that lead through
+// no other, and its shares of the others.
+func Of(routes []netlink.Route, linkIndex, table int) []netlink.Route {
+	return slices.Concat(Through(routes, linkIndex, table), Shares(routes, linkIndex, table))
+}
+
 // Through picks those of routes that are in a table and lead through the link
 // with the given index, and through no other.
 func Through(routes []netlink.Route, linkIndex, table int) []netlink.Route {
@@ -86,6 +92,7 @@ func Shares(routes []netlink.Route, linkIndex, table int) []netlink.Route {
 			if hop.LinkIndex == linkIndex {
 				share := route
 				share.MultiPath, share.LinkIndex, share.Gw, share.Flags = nil, hop.LinkIndex, hop.Gw, hop.Flags
+				share.Protocol = unix.RTPROT_UNSPEC // the kernel tells that of the first part alone
 				shares = append(shares, share)
 			}
 		}

@@ -56,13 +56,15 @@ var _ = Describe("routes", func() {
 	It("of IPv6 and several links have a part for each", func() {
 		route := hops(7, 8, 7)
 		route.MultiPath[0].Gw, route.MultiPath[2].Gw = net.ParseIP("fd00::1"), net.ParseIP("fd00::2")
-		route.Family = netlink.FAMILY_V6
+		route.Family, route.Protocol = netlink.FAMILY_V6, unix.RTPROT_STATIC
 		shares := Shares([]netlink.Route{to("10.1.0.0/16"), hops(7, 7), hops(8, 8), hops(7, 8), route}, 7, unix.RT_TABLE_MAIN)
 		Expect(shares).To(HaveLen(2))
 		Expect(Text(shares[0])).To(Equal("default via fd00::1 in table 254"))
 		Expect(Text(shares[1])).To(Equal("default via fd00::2 in table 254"))
 		Expect(shares[1].LinkIndex).To(Equal(7))
+		Expect(shares[1].Protocol).To(BeZero(), "may be another than that of the first part")
 		Expect(Through(shares, 7, unix.RT_TABLE_MAIN)).To(HaveLen(2))
+		Expect(Of([]netlink.Route{route, hops(7, 7), to("10.1.0.0/16")}, 7, unix.RT_TABLE_MAIN)).To(HaveLen(4))
 	})
 
 	It("are locked in one namespace by one at a time", func() {

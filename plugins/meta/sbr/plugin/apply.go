@@ -37,7 +37,7 @@ func look(ifName string) (*state, error) {
 		return nil, err
 	}
 	index := l.Attrs().Index
-	routes := slices.DeleteFunc(linkroutes.Through(all, index, unix.RT_TABLE_MAIN), isAdded)
+	routes := slices.DeleteFunc(linkroutes.Of(all, index, unix.RT_TABLE_MAIN), isAdded)
 	linkroutes.NearestFirst(routes)
 	return &state{link: index, routes: routes, rules: rules, used: used, all: all}, nil
 }

@@ -44,7 +44,7 @@ func compare(report *check.Report, req *plugin.Request, c *Config, l netlink.Lin
 	if err != nil {
 		return err
 	}
-	v := comparison{report, req.IfName, rules, func(table int) []netlink.Route { return linkroutes.Through(all, l.Attrs().Index, table) }}
+	v := comparison{report, req.IfName, rules, func(table int) []netlink.Route { return linkroutes.Of(all, l.Attrs().Index, table) }}
 	for _, ip := range ownAddresses(req) {
 		table := v.rule(ip, c)
 		if table != 0 && c.Table == nil {

@@ -233,6 +233,28 @@ var _ = Describe("the kernel", func() {
 		Expect(t.snapshot()).To(Equal(before))
 	})
 
+	It("moves its share of IPv6 routes that lead through other interfaces, too", func() {
+		testrig.IP(t.c.Netns, "-6 route append default via fd00:2::1 proto static")
+		testrig.IP(t.c.Netns, "-6 route add 2001:db8:7::/48 nexthop via fd00:1::9 dev eth0 nexthop via fd00:2::9 dev net1")
+		shared := t.snapshot()
+		result := t.Add(t.c, t.config(""))
+		Expect(t.table(6, "main")).To(ConsistOf(
+			"default via fd00:1::1 dev eth0 metric 1024", "2001:db8:7::/48 via fd00:1::9 dev eth0 metric 1024", "fd00:1::/64 dev eth0 proto kernel metric 256",
+		))
+		Expect(t.table(6, "101")).To(ConsistOf(
+			"default via fd00:2::1 dev net1 metric 1024", "2001:db8:7::/48 via fd00:2::9 dev net1 metric 1024", "fd00:2::/64 dev net1 proto kernel metric 256",
+		))
+		Expect(t.Check(t.c, "{}", result)).To(Succeed())
+		once := t.snapshot()
+		t.Add(t.c, t.config(""))
+		Expect(t.snapshot()).To(Equal(once))
+		testrig.IP(t.c.Netns, "-6 route append default via fd00:2::1 dev net1 onlink")
+		Expect(t.Check(t.c, "{}", result)).To(MatchError(ContainSubstring("a default route through net1 is in the main table")))
+		testrig.IP(t.c.Netns, "-6 route del default via fd00:2::1 dev net1")
+		t.Del(t.c, "{}")
+		Expect(t.snapshot()).To(Equal(shared))
+	})
+
 	It("keeps the rules of others at DEL", func() {
 		testrig.IP(t.c.Netns, "rule add from 10.2.0.5 lookup 200")
 		testrig.IP(t.c.Netns, "rule add from 10.2.0.5 to 10.9.0.0/16 lookup 201 protocol 67")

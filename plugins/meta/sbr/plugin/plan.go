@@ -32,7 +32,7 @@ const (
 // state is what there is in the container.
 type state struct {
 	link   int             // index of the interface
-	routes []netlink.Route // through it and nothing else, in the main table, nearest first
+	routes []netlink.Route // its own in the main table, nearest first
 	rules  []netlink.Rule
 	used   map[int]bool    // tables
 	all    []netlink.Route // of all interfaces and tables
@@ -126,7 +126,7 @@ func (s *state) fill(p *plan, table int, ip *current.IPConfig, gateway net.IP) {
 
 // set plans to set a route, unless it is there.
 func (s *state) set(p *plan, route netlink.Route) {
-	for _, other := range linkroutes.Through(s.all, s.link, route.Table) {
+	for _, other := range linkroutes.Of(s.all, s.link, route.Table) {
 		if !samePlace(&other, &route) {
 			continue
 		}

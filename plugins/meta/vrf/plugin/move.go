@@ -46,7 +46,7 @@ func pack(l netlink.Link, table int, earlier baggage) (baggage, error) {
 		Link:      index,
 		MAC:       l.Attrs().HardwareAddr.String(),
 		Addresses: slices.Concat(earlier.Addresses, addresses),
-		Routes:    inOrder(earlier.Routes, linkroutes.Through(all, index, table), linkroutes.Shares(all, index, table)),
+		Routes:    inOrder(earlier.Routes, linkroutes.Of(all, index, table)),
 		Others:    inOrder(earlier.Others, linkroutes.ThroughInOthers(all, index, table)),
 		AcceptDAD: cmp.Or(earlier.AcceptDAD, acceptDAD(l.Attrs().Name)),
 	}, err
