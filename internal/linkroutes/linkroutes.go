@@ -141,6 +141,13 @@ func Add(route netlink.Route) (added bool, err error) {
 	return true, nil
 }
 
+// LacksSource tells whether err may be the kernel's refusal to add a route because
+// it does not know the route's source as an address: that of a link in a VRF is
+// for IPv4 known in the VRF's table alone, one of IPv6 when it is unique.
+func LacksSource(route netlink.Route, err error) bool {
+	return errors.Is(err, unix.EINVAL) && route.Src != nil
+}
+
 // Remove removes a route. It returns false if there was none: the kernel takes
 // some along with others.
 func Remove(route netlink.Route) (removed bool, err error) {

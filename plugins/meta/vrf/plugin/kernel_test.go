@@ -184,6 +184,24 @@ var _ = Describe("the kernel", func() {
 		Entry("when the kernel keeps IPv6 addresses", true),
 	)
 
+	It("keeps the routes of other tables that name a source, as sbr makes them", func() {
+		c := newContainer()
+		c.join("eth0", "10.1.0", "fd00:1")
+		for _, route := range []string{
+			"10.1.0.0/24 dev eth0 scope link src 10.1.0.5 table 100", "default via 10.1.0.1 src 10.1.0.5 table 100",
+			"default via fd00:1::1 src fd00:1::5 table 101",
+		} {
+			c.ip("route add %s", route)
+		}
+		c.ip("rule add from 10.1.0.5 lookup 100")
+		c.Add(c.on("eth0"), `{"vrfname":"blue"`+c.prev("eth0", "10.1.0", "fd00:1")+`}`)
+		Expect(c.routes(4, "100")).To(ConsistOf("default via 10.1.0.1 dev eth0", "10.1.0.0/24 dev eth0 scope link"))
+		Expect(c.routes(6, "101")).To(ConsistOf(HavePrefix("default via fd00:1::1 dev eth0 src fd00:1::5")))
+		Expect(c.ping("blue", "10.1.0.1")).To(Succeed())
+		c.Del(c.on("eth0"), `{"vrfname":"blue"}`)
+		Expect(c.routes(4, "100")).To(HaveLen(2))
+	})
+
 	It("has each VRF a table, which nobody uses", func() {
 		c := newContainer()
 		for i, name := range []string{"eth0", "eth1", "eth2", "eth3"} {

@@ -136,10 +136,20 @@ func (b baggage) unpack(ctx context.Context, l netlink.Link, table int) error {
 		errs = append(errs, err)
 	}
 	for _, route := range b.Others {
-		_, err := linkroutes.Add(linkroutes.InTable(route, route.Table))
-		errs = append(errs, err)
+		errs = append(errs, putBack(linkroutes.InTable(route, route.Table)))
 	}
 	return errors.Join(errs...)
+}
+
+// putBack adds a route, without its source if need be: that of the link's only
+// address is the one that the kernel chooses.
+func putBack(route netlink.Route) error {
+	_, err := linkroutes.Add(route)
+	if linkroutes.LacksSource(route, err) {
+		route.Src = nil
+		_, err = linkroutes.Add(route)
+	}
+	return err
 }
 
 func globalAddresses(l netlink.Link) ([]netlink.Addr, error) {
