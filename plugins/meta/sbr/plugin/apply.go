@@ -5,8 +5,10 @@
 package sbr
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -80,6 +82,20 @@ func (p plan) apply(req *plugin.Request) error {
 	return nil
 }
 
+// waitForSources waits until the kernel takes the hints' sources for addresses: one
+// of IPv6 has to be known to be unique. What comes of it addRoute sees.
+func waitForSources(ctx context.Context, index int, set []replacement) {
+	var sources []net.IP
+	for _, replacement := range set {
+		if source := replacement.route.Src; source != nil && !isIPv4(source) {
+			sources = append(sources, source)
+		}
+	}
+	if len(sources) > 0 {
+		_ = link.WaitDAD(ctx, index, sources...)
+	}
+}
+
 // applier changes rules and routes, so that it can be taken back.
 type applier struct{ req *plugin.Request }
 
@@ -95,8 +111,15 @@ func (a applier) addRule(rule netlink.Rule) error {
 	return nil
 }
 
+// addRoute adds a route, without its source if the kernel does not know that yet:
+// it cannot find out whether an address is unique before the link has a carrier.
 func (a applier) addRoute(route netlink.Route) error {
 	added, err := linkroutes.Add(route)
+	if linkroutes.LacksSource(route, err) {
+		plugin.Logf("sbr", "%s is no address that the kernel takes for a source yet: the route %s does without", route.Src, linkroutes.Text(route))
+		route.Src = nil
+		return a.addRoute(route)
+	}
 	if added {
 		a.undo("route that was added", func() error { return removeRoute(route) })
 	}

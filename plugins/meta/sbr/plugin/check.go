@@ -111,10 +111,12 @@ func (v comparison) routes(ip *current.IPConfig, table int, gateway net.IP) {
 	}
 }
 
+// hint looks for the route to an address's subnet that names the address, or for
+// the one that ADD has made where the kernel did not take that yet.
 func (v comparison) hint(ip *current.IPConfig) {
 	subnet := subnetOf(ip)
 	if !v.has(unix.RT_TABLE_MAIN, func(r *netlink.Route) bool {
-		return r.Dst != nil && r.Dst.String() == subnet.String() && r.Src.Equal(ip.Address.IP)
+		return r.Dst != nil && r.Dst.String() == subnet.String() && (r.Src.Equal(ip.Address.IP) || r.Src == nil && isAdded(*r))
 	}) {
 		v.Addf("the route to %s with source %s through %s is missing in the main table", subnet, ip.Address.IP, v.ifName)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
 // twoNetworks is a container with an interface in each of two networks, of which
@@ -180,6 +181,24 @@ var _ = Describe("the kernel", func() {
 		Expect(t.Check(t.c, `{"addSourceHints":true}`, result)).To(MatchError(ContainSubstring("the route to 10.2.0.0/24 with source 10.2.0.5 through net1 is missing")))
 		t.Del(t.c, "{}")
 		Expect(t.snapshot()).To(Equal(before))
+	})
+
+	It("waits with a hint until the address is known to be unique, and does without where nobody can tell", func() {
+		Expect(t.c.Netns.Do(func(ns.NetNS) error { return sysctl.Set("net/ipv6/conf/net1/accept_dad", "1") })).To(Succeed())
+		c := `{"cniVersion":"1.1.0","addSourceHints":true,` + t.prev(`{"address":"fd00:2::6/64","gateway":"fd00:2::1","interface":1}`) + "}"
+		for _, hint := range []string{"fd00:2::/64 dev net1 proto 67 src fd00:2::6 metric 1024", "fd00:2::/64 dev net1 proto 67 metric 1024 linkdown"} {
+			testrig.IP(t.c.Netns, "address add fd00:2::6/64 dev net1")
+			Expect(testrig.IP(t.c.Netns, "address show dev net1 tentative")).To(ContainSubstring("fd00:2::6"))
+			result := t.Add(t.c, c)
+			Expect(t.table(6, "main")).To(ContainElement(hint))
+			Expect(t.Check(t.c, `{"addSourceHints":true}`, result)).To(Succeed())
+			t.Add(t.c, c)
+			Expect(t.Check(t.c, `{"addSourceHints":true}`, result)).To(Succeed())
+			testrig.IP(t.c.Netns, "address del fd00:2::6/64 dev net1")
+			testrig.IP(t.second, "link set dev down down")
+			t.Del(t.c, c)
+			Expect(t.table(6, "main")).NotTo(ContainElement(ContainSubstring("proto 67")))
+		}
 	})
 
 	It("keeps a subnet in the main table beside the same one of another interface", func() {

@@ -43,7 +43,7 @@ var Plugin = plugin.New(plugin.Definition[Config]{
 	Status:   status,
 })
 
-func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
+func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
 	ips := ownAddresses(req)
 	if len(ips) == 0 {
 		return nil, plugin.Errorf(types.ErrInvalidNetworkConfig, "prevResult.ips: %s has no address there, so there is nothing to route by", req.IfName)
@@ -53,7 +53,9 @@ func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, er
 		if err != nil {
 			return err
 		}
-		return found.plan(ips, c).apply(req)
+		p := found.plan(ips, c)
+		waitForSources(ctx, found.link, p.set)
+		return p.apply(req)
 	})
 	if err != nil {
 		return nil, err
