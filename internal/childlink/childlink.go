@@ -163,7 +163,7 @@ func announceIPv6(ifName string) {
 
 // Del releases the link; one of another kind or owner stays.
 func Del(ctx context.Context, req *plugin.Request, kind string) error {
-	l, err := containerlink.Find(req, kind)
+	l, err := containerlink.FindOwn(req, kind)
 	return errors.Join(err, Release(ctx, req, l))
 }
 

@@ -47,6 +47,26 @@ func Find(req *plugin.Request, kind string) (netlink.Link, error) {
 	return found, nil
 }
 
+// FindOwn is Find for links that bear their owner as their alias: the container
+// may have renamed the attachment's, or given the name to another.
+func FindOwn(req *plugin.Request, kind string) (netlink.Link, error) {
+	found, err := Find(req, kind)
+	if found != nil || err != nil {
+		return found, err
+	}
+	var all []netlink.Link
+	// That the container's links cannot be listed keeps nothing from being released.
+	_ = req.InNetns(func() (err error) {
+		all, err = netlinksafe.LinkList()
+		return err
+	})
+	mark := req.Owner().Comment()
+	if at := slices.IndexFunc(all, func(l netlink.Link) bool { return l.Type() == kind && l.Attrs().Alias == mark }); at >= 0 {
+		return all[at], nil
+	}
+	return nil, nil
+}
+
 func isLent(l netlink.Link) bool {
 	return slices.ContainsFunc(l.Attrs().AltNames, func(name string) bool { return strings.HasPrefix(name, LentPrefix) })
 }

@@ -58,6 +58,26 @@ var _ = Describe("the container's interface", func() {
 		Expect(containerlink.Delete(req, found)).To(Succeed())
 	})
 
+	DescribeTable("is found by its owner when the container has renamed it",
+		func(commands ...string) {
+			testrig.IP(netns, "link set eth0 alias n/c/eth0")
+			own := find().Attrs().Index
+			for _, command := range append([]string{"link set eth0 name renamed"}, commands...) {
+				testrig.IP(netns, "%s", command)
+			}
+			Expect(containerlink.Find(req, "veth")).To(BeNil())
+			found, err := containerlink.FindOwn(req, "veth")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(found.Attrs().Index).To(Equal(own))
+			Expect(containerlink.FindOwn(req, "macvlan")).To(BeNil(), "of another kind")
+			testrig.IP(netns, "link set renamed alias n/c/eth1")
+			Expect(containerlink.FindOwn(req, "veth")).To(BeNil(), "of another attachment")
+		},
+		Entry("and there is none of that name"),
+		Entry("and another has the name", "link set peer name eth0", "link set eth0 alias n/c/eth7"),
+		Entry("and one of another kind has the name", "link add eth0 type bridge"),
+	)
+
 	DescribeTable("has the MTU 1400, which is",
 		func(ipamType string, previous, configured int, problem string) {
 			req.IPAM = ipam.NewDelegate(ipamType, nil)

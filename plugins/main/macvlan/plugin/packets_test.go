@@ -54,6 +54,16 @@ var _ = Describe("packets", func() {
 		rig.Del(two, config("bridge"))
 	})
 
+	It("reach nobody who does not have the address any more, though the container has renamed the interface", func() {
+		attachBoth("bridge")
+		testrig.IP(one.Netns, "link set eth0 down name renamed")
+		testrig.IP(one.Netns, "link set renamed up")
+		rig.Del(one, config("bridge"))
+		Expect(testrig.IP(one.Netns, "link show")).NotTo(ContainSubstring("renamed"))
+		rig.Del(one, config("bridge"))
+		rig.Del(two, config("bridge"))
+	})
+
 	It("reach the outside only in mode private", func() {
 		second := attachBoth("private")
 		_, err := testrig.Reach(one.Netns, two.Netns, second)

@@ -188,7 +188,7 @@ func furnish(req *plugin.Request, c *Config, bridge *netlink.Bridge) (netlink.Li
 // bears its owner from the start; what upstream's has made is known by
 // prevResult.
 func own(req *plugin.Request, c *Config) (netlink.Link, error) {
-	l, err := containerlink.Find(req, linkType)
+	l, err := containerlink.FindOwn(req, linkType)
 	if l == nil || err != nil || l.Attrs().Alias == req.Owner().Comment() {
 		return l, err
 	}
