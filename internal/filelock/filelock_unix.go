@@ -6,6 +6,8 @@ package filelock
 
 import (
 	"errors"
+	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +19,27 @@ func Lock(fd uintptr) error {
 		err := unix.Flock(int(fd), unix.LOCK_EX)
 		if !errors.Is(err, unix.EINTR) {
 			return err
+		}
+	}
+}
+
+// pollInterval is how often LockWithin looks: nobody can call back a thread that
+// waits in flock(2).
+const pollInterval = 10 * time.Millisecond
+
+// LockWithin is Lock, but gives up with os.ErrDeadlineExceeded when somebody else
+// has held the lock for limit. It is for files that anybody can lock.
+func LockWithin(fd uintptr, limit time.Duration) error {
+	late := time.After(limit)
+	for {
+		err := unix.Flock(int(fd), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		select {
+		case <-late:
+			return os.ErrDeadlineExceeded
+		case <-time.After(pollInterval):
 		}
 	}
 }

@@ -19,6 +19,23 @@ func TestFilelock(t *testing.T) {
 	RunSpecs(t, "internal/filelock")
 }
 
+var _ = It("is not waited for longer than asked", func() {
+	path := filepath.Join(GinkgoT().TempDir(), "file")
+	one, err := os.Create(path)
+	Expect(err).NotTo(HaveOccurred())
+	defer one.Close()
+	other, err := os.Open(path)
+	Expect(err).NotTo(HaveOccurred())
+	defer other.Close()
+	Expect(LockWithin(one.Fd(), time.Minute)).To(Succeed())
+	Expect(LockWithin(other.Fd(), time.Millisecond)).To(MatchError(os.ErrDeadlineExceeded))
+	done := make(chan error)
+	go func() { done <- LockWithin(other.Fd(), time.Minute) }()
+	Consistently(done, 50*time.Millisecond).ShouldNot(Receive())
+	Expect(Unlock(one.Fd())).To(Succeed())
+	Eventually(done).Should(Receive(BeNil()))
+})
+
 var _ = DescribeTable("a lock keeps others waiting until it",
 	func(release func(*os.File) error) {
 		path := filepath.Join(GinkgoT().TempDir(), "file")

@@ -10,7 +10,9 @@ package linkroutes
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -23,15 +25,23 @@ import (
 
 // Locked runs fn in the container's network namespace while no other plugin that
 // chooses a table does anything there. The lock is one on the namespace itself
-// (flock(2)), which upstream's sbr takes, too.
+// (flock(2)), which upstream's sbr takes, too. Any process of the container can
+// take it as well: who does not give it up within maxWait is not waited for.
 func Locked(req *plugin.Request, fn func() error) (err error) {
 	netns := req.Netns.NS().Fd()
-	if err := filelock.Lock(netns); err != nil {
-		return fmt.Errorf("lock the network namespace %s: %w", req.Netns.Path(), err)
+	switch lockErr := filelock.LockWithin(netns, maxWait); {
+	case lockErr == nil:
+		defer func() { err = errors.Join(err, filelock.Unlock(netns)) }()
+	case errors.Is(lockErr, os.ErrDeadlineExceeded):
+		plugin.Logf(req.Plugin, "somebody holds the lock on the network namespace %s: went on without after %s", req.Netns.Path(), maxWait)
+	default:
+		return fmt.Errorf("lock the network namespace %s: %w", req.Netns.Path(), lockErr)
 	}
-	defer func() { err = errors.Join(err, filelock.Unlock(netns)) }()
 	return req.InNetns(fn)
 }
+
+// maxWait is much more than what commands need that hold the lock.
+const maxWait = 5 * time.Second
 
 // All returns the routes of every table and both families.
 func All() ([]netlink.Route, error) {

@@ -89,6 +89,19 @@ var _ = Describe("routes", func() {
 		Eventually(entered).Should(Receive(BeNil()))
 	})
 
+	It("are not locked for good by a process of the container", func() {
+		testutils.Need(GinkgoT(), "root")
+		netns, err := testutils.NewNS()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { Expect(testutils.UnmountNS(netns)).To(Succeed()) })
+		holder, err := os.Open(netns.Path())
+		Expect(err).NotTo(HaveOccurred())
+		defer holder.Close()
+		Expect(unix.Flock(int(holder.Fd()), unix.LOCK_EX)).To(Succeed())
+		Expect(Locked(&plugin.Request{Plugin: "test", Netns: ns.RefTo(netns, netns.Path())}, func() error { return os.ErrInvalid })).To(Equal(os.ErrInvalid))
+		Expect(unix.Flock(int(holder.Fd()), unix.LOCK_EX|unix.LOCK_NB)).To(Succeed(), "nothing is unlocked that is another's")
+	})
+
 	It("lose what the kernel has noted when they move", func() {
 		route := hops(7)
 		route.Flags = unix.RTNH_F_DEAD | unix.RTNH_F_ONLINK

@@ -14,6 +14,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	current "github.com/containernetworking/cni/pkg/types/100"
+
 	"github.com/containernetworking/plugins/internal/linkroutes"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
@@ -84,16 +86,23 @@ func (p plan) apply(req *plugin.Request) error {
 
 // waitForSources waits until the kernel takes the hints' sources for addresses: one
 // of IPv6 has to be known to be unique. What comes of it addRoute sees.
-func waitForSources(ctx context.Context, index int, set []replacement) {
+func waitForSources(ctx context.Context, req *plugin.Request, ips []*current.IPConfig) {
 	var sources []net.IP
-	for _, replacement := range set {
-		if source := replacement.route.Src; source != nil && !isIPv4(source) {
-			sources = append(sources, source)
+	for _, ip := range hinted(ips) {
+		if !isIPv4(ip.Address.IP) {
+			sources = append(sources, ip.Address.IP)
 		}
 	}
-	if len(sources) > 0 {
-		_ = link.WaitDAD(ctx, index, sources...)
+	if len(sources) == 0 {
+		return
 	}
+	_ = req.InNetns(func() error {
+		l, err := link.Find(req.IfName)
+		if err != nil {
+			return err
+		}
+		return link.WaitDAD(ctx, l.Attrs().Index, sources...)
+	})
 }
 
 // applier changes rules and routes, so that it can be taken back.

@@ -48,14 +48,15 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if len(ips) == 0 {
 		return nil, plugin.Errorf(types.ErrInvalidNetworkConfig, "prevResult.ips: %s has no address there, so there is nothing to route by", req.IfName)
 	}
+	if c.AddSourceHints && c.Table == nil {
+		waitForSources(ctx, req, ips)
+	}
 	err := linkroutes.Locked(req, func() error {
 		found, err := look(req.IfName)
 		if err != nil {
 			return err
 		}
-		p := found.plan(ips, c)
-		waitForSources(ctx, found.link, p.set)
-		return p.apply(req)
+		return found.plan(ips, c).apply(req)
 	})
 	if err != nil {
 		return nil, err
