@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/internal/filelock"
+	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/utils/subnet"
@@ -149,6 +150,33 @@ func Add(route netlink.Route) (added bool, err error) {
 		return false, fmt.Errorf("add the route %s: %w", Text(route), err)
 	}
 	return true, nil
+}
+
+// IsKernels tells whether the kernel makes and removes a route, along with an
+// address. In the table of a VRF they stand among the others.
+func IsKernels(route netlink.Route) bool {
+	switch route.Type {
+	case unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST, unix.RTN_MULTICAST:
+		return true
+	}
+	return false
+}
+
+// VRF returns the VRF that a link is in, or nil if it is in none. In one, the link's
+// routes are in the VRF's table rather than in the main one.
+func VRF(l netlink.Link) (*netlink.Vrf, error) {
+	if l.Attrs().MasterIndex == 0 {
+		return nil, nil
+	}
+	master, err := link.FindByIndex(l.Attrs().MasterIndex)
+	if link.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	vrf, _ := master.(*netlink.Vrf) // or a bond, a bridge ...
+	return vrf, nil
 }
 
 // LacksSource tells whether err may be the kernel's refusal to add a route because

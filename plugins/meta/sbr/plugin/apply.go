@@ -40,10 +40,18 @@ func look(ifName string) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
+	vrf, err := linkroutes.VRF(l)
+	if err != nil {
+		return nil, err
+	}
+	table := unix.RT_TABLE_MAIN
+	if vrf != nil {
+		table = int(vrf.Table)
+	}
 	index := l.Attrs().Index
-	routes := slices.DeleteFunc(linkroutes.Of(all, index, unix.RT_TABLE_MAIN), isAdded)
+	routes := slices.DeleteFunc(linkroutes.Of(all, index, table), func(r netlink.Route) bool { return isAdded(r) || linkroutes.IsKernels(r) })
 	linkroutes.NearestFirst(routes)
-	return &state{link: index, routes: routes, rules: rules, used: used, all: all}, nil
+	return &state{link: index, inVRF: vrf != nil, routes: routes, rules: rules, used: used, all: all}, nil
 }
 
 // isAdded tells whether a route was not there before ADD.
@@ -120,12 +128,15 @@ func (a applier) addRule(rule netlink.Rule) error {
 	return nil
 }
 
-// addRoute adds a route, without its source if the kernel does not know that yet:
-// it cannot find out whether an address is unique before the link has a carrier.
+// addRoute adds a route, without its source if the kernel does not know that: in a
+// VRF, or yet, as it cannot find out whether an address is unique before the link
+// has a carrier.
 func (a applier) addRoute(route netlink.Route) error {
 	added, err := linkroutes.Add(route)
 	if linkroutes.LacksSource(route, err) {
-		plugin.Logf("sbr", "%s is no address that the kernel takes for a source yet: the route %s does without", route.Src, linkroutes.Text(route))
+		if !isIPv4(route.Src) {
+			plugin.Logf("sbr", "%s is not known to be unique yet: the route %s does without it as the source", route.Src, linkroutes.Text(route))
+		}
 		route.Src = nil
 		return a.addRoute(route)
 	}

@@ -6,6 +6,7 @@ package sbr
 
 import (
 	"context"
+	"errors"
 	"net"
 
 	"github.com/vishvananda/netlink"
@@ -51,10 +52,11 @@ func compare(report *check.Report, req *plugin.Request, c *Config, l netlink.Lin
 			v.routes(ip, table, c.gatewayOf(ip))
 		}
 	}
-	if c.Table == nil {
+	vrf, err := linkroutes.VRF(l)
+	if c.Table == nil && vrf == nil {
 		v.mainTable(hints(req, c))
 	}
-	return report.Err()
+	return errors.Join(err, report.Err())
 }
 
 // hints are the addresses with whose subnets the main table is left.

@@ -284,6 +284,27 @@ var _ = Describe("the kernel", func() {
 		Expect(t.snapshot()).To(Equal(before))
 	})
 
+	It("has what is in the table of a VRF in the tables of the addresses, too", func() {
+		testutils.Need(GinkgoT(), "vrf")
+		testrig.IP(t.c.Netns, "link add blue type vrf table 10")
+		testrig.IP(t.c.Netns, "link set blue up")
+		testrig.IP(t.c.Netns, "link set net1 master blue")
+		testrig.IP(t.c.Netns, "address replace fd00:2::5/64 dev net1 nodad")
+		testrig.IP(t.c.Netns, "route replace default via 10.2.0.1 src 10.2.0.5 vrf blue")
+		inVRF := t.snapshot()
+		result := t.Add(t.c, t.config(`,"addSourceHints":true`))
+		Expect(t.rules(4)).To(ConsistOf(ContainSubstring("from 10.2.0.5 lookup 100 ")))
+		Expect(t.table(4, "100")).To(ConsistOf("default via 10.2.0.1 dev net1", "10.2.0.0/24 dev net1 proto kernel scope link"))
+		Expect(t.table(6, "101")).To(ConsistOf("default via fd00:2::1 dev net1 proto 67 metric 1024", "fd00:2::/64 dev net1 proto kernel metric 256"))
+		Expect(t.second.Do(func(ns.NetNS) error { return testutils.Ping("10.2.0.1", "10.2.0.5", 1) })).To(Succeed())
+		Expect(t.Check(t.c, `{"addSourceHints":true}`, result)).To(Succeed())
+		once := t.snapshot()
+		t.Add(t.c, t.config(`,"addSourceHints":true`))
+		Expect(t.snapshot()).To(Equal(once))
+		t.Del(t.c, "{}")
+		Expect(t.snapshot()).To(Equal(inVRF))
+	})
+
 	It("loses the rules of an interface that is gone", func() {
 		t.Add(t.c, t.config(""))
 		testrig.IP(t.c.Netns, "rule add from 10.2.0.5 lookup 200")

@@ -32,7 +32,8 @@ const (
 // state is what there is in the container.
 type state struct {
 	link   int             // index of the interface
-	routes []netlink.Route // its own in the main table, nearest first
+	inVRF  bool            // rather than in no domain of its own
+	routes []netlink.Route // its own in the main table or that of its VRF, nearest first
 	rules  []netlink.Rule
 	used   map[int]bool    // tables
 	all    []netlink.Route // of all interfaces and tables
@@ -54,7 +55,8 @@ type replacement struct {
 
 // plan gives each address a table, unless the configuration names one, with
 // those of the interface's routes that are for its subnet, or for no subnet in
-// particular. The main table loses them.
+// particular. The main table loses them; that of a VRF is for this interface and
+// its like, and keeps them.
 func (s *state) plan(ips []*current.IPConfig, c *Config) plan {
 	var p plan
 	if c.Table != nil {
@@ -67,6 +69,9 @@ func (s *state) plan(ips []*current.IPConfig, c *Config) plan {
 		table, missing := s.tableOf(ip)
 		p.rules = append(p.rules, missing...)
 		s.fill(&p, table, ip, c.gatewayOf(ip))
+	}
+	if s.inVRF {
+		return p
 	}
 	p.remove = s.routes
 	if c.AddSourceHints {

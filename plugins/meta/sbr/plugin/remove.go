@@ -23,7 +23,8 @@ import (
 // as the last of what belongs to it.
 func remove(req *plugin.Request, c *Config) error {
 	index := 0
-	switch l, err := link.Find(req.IfName); {
+	l, err := link.Find(req.IfName)
+	switch {
 	case err == nil:
 		index = l.Attrs().Index
 	case !link.IsNotFound(err):
@@ -36,7 +37,7 @@ func remove(req *plugin.Request, c *Config) error {
 	var errs []error
 	for _, rule := range rules {
 		if index != 0 && rule.Protocol == ownTable {
-			errs = append(errs, restore(index, rule.Table))
+			errs = append(errs, restore(l, rule.Table))
 		}
 		errs = append(errs, deleteRule(rule))
 	}
@@ -96,12 +97,17 @@ func isFromAny(rule *netlink.Rule, ips []net.IP) bool {
 }
 
 // restore moves what is in a table of ours back to the main table, and removes
-// what we have added to both.
-func restore(linkIndex, table int) error {
+// what we have added to both. A link in a VRF has its routes there.
+func restore(l netlink.Link, table int) error {
 	all, err := linkroutes.All()
 	if err != nil {
 		return err
 	}
+	vrf, err := linkroutes.VRF(l)
+	if err != nil {
+		return err
+	}
+	linkIndex := l.Attrs().Index
 	moved := linkroutes.Through(all, linkIndex, table)
 	linkroutes.NearestFirst(moved)
 	var errs []error
@@ -112,9 +118,11 @@ func restore(linkIndex, table int) error {
 	}
 	moved = slices.DeleteFunc(moved, isAdded)
 	for _, route := range moved {
-		// A courtesy to who keeps the interface. It fails where the way to a
-		// gateway is gone, which is no reason for DEL to fail.
-		_, _ = linkroutes.Add(linkroutes.InTable(route, unix.RT_TABLE_MAIN))
+		if vrf == nil {
+			// A courtesy to who keeps the interface. It fails where the way to a
+			// gateway is gone, which is no reason for DEL to fail.
+			_, _ = linkroutes.Add(linkroutes.InTable(route, unix.RT_TABLE_MAIN))
+		}
 	}
 	for _, route := range moved {
 		errs = append(errs, removeRoute(route))

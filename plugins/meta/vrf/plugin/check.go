@@ -6,12 +6,15 @@ package vrf
 
 import (
 	"context"
+	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/containernetworking/plugins/internal/linkroutes"
 	"github.com/containernetworking/plugins/pkg/check"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
@@ -52,14 +55,26 @@ func checkMember(report *check.Report, req *plugin.Request, l netlink.Link, foun
 	}
 	index, _ := req.PrevInterface()
 	report.Addresses(l, index, req.Prev.IPs)
+	all, err := linkroutes.All()
+	if err != nil {
+		report.Addf("%v", err)
+		return
+	}
 	table := int(found.Table)
+	others := linkroutes.ThroughInOthers(all, l.Attrs().Index, table)
 	var routes []*types.Route
 	for _, route := range req.Prev.Routes {
 		moved := *route
-		if moved.Table == nil {
+		if moved.Table == nil && !slices.ContainsFunc(others, func(r netlink.Route) bool { return isMovedTo(r, route) }) {
 			moved.Table = &table
 		}
 		routes = append(routes, &moved)
 	}
 	report.Routes(routes)
+}
+
+// isMovedTo tells whether a route may be what a plugin before this one (sbr) has
+// made of another, in a table of its own. That is not the main one.
+func isMovedTo(have netlink.Route, want *types.Route) bool {
+	return have.Table != unix.RT_TABLE_MAIN && have.Dst != nil && have.Dst.String() == want.Dst.String()
 }

@@ -194,12 +194,15 @@ var _ = Describe("the kernel", func() {
 			c.ip("route add %s", route)
 		}
 		c.ip("rule add from 10.1.0.5 lookup 100")
-		c.Add(c.on("eth0"), `{"vrfname":"blue"`+c.prev("eth0", "10.1.0", "fd00:1")+`}`)
+		result := c.Add(c.on("eth0"), `{"vrfname":"blue"`+c.prev("eth0", "10.1.0", "fd00:1")+`}`)
+		Expect(c.Check(c.on("eth0"), `{"vrfname":"blue"}`, result)).To(Succeed(), "its routes are there, in tables of others")
 		Expect(c.routes(4, "100")).To(ConsistOf("default via 10.1.0.1 dev eth0", "10.1.0.0/24 dev eth0 scope link"))
 		Expect(c.routes(6, "101")).To(ConsistOf(HavePrefix("default via fd00:1::1 dev eth0 src fd00:1::5")))
 		Expect(c.ping("blue", "10.1.0.1")).To(Succeed())
+		c.ip("route del default table 100")
+		Expect(c.Check(c.on("eth0"), `{"vrfname":"blue"}`, result)).To(MatchError(ContainSubstring("the route 0.0.0.0/0 table 1 is missing")))
 		c.Del(c.on("eth0"), `{"vrfname":"blue"}`)
-		Expect(c.routes(4, "100")).To(HaveLen(2))
+		Expect(c.routes(4, "100")).To(HaveLen(1))
 	})
 
 	It("has each VRF a table, which nobody uses", func() {

@@ -55,7 +55,7 @@ func pack(l netlink.Link, table int, earlier baggage) (baggage, error) {
 // inOrder returns the routes that the kernel does not make by itself, nearest
 // first.
 func inOrder(lists ...[]netlink.Route) []netlink.Route {
-	routes := slices.DeleteFunc(slices.Concat(lists...), isKernels)
+	routes := slices.DeleteFunc(slices.Concat(lists...), linkroutes.IsKernels)
 	linkroutes.NearestFirst(routes)
 	return routes
 }
@@ -67,16 +67,6 @@ func (b baggage) removeAnother(vrf string) error {
 		return nil
 	}
 	return removeEmpty(b.VRF)
-}
-
-// isKernels tells whether the kernel makes and removes a route, along with an
-// address. In the table of a VRF they stand among the others.
-func isKernels(route netlink.Route) bool {
-	switch route.Type {
-	case unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST, unix.RTN_MULTICAST:
-		return true
-	}
-	return false
 }
 
 // enter puts a link into a VRF, with its baggage.

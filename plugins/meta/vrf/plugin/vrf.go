@@ -162,12 +162,11 @@ func takeOut(ctx context.Context, ifName string, n note) (vrf string, err error)
 		_ = earlier.arrive(ctx, l, unix.RT_TABLE_MAIN) // see leave
 		return earlier.VRF, nil
 	}
-	master, err := link.FindByIndex(l.Attrs().MasterIndex)
+	found, err := linkroutes.VRF(l)
 	if err != nil {
 		return "", err
 	}
-	found, ok := master.(*netlink.Vrf)
-	if !ok { // somebody has put it into a bond, a bridge ...
+	if found == nil { // somebody has put it into a bond, a bridge ...
 		return earlier.VRF, nil
 	}
 	luggage, err := pack(l, int(found.Table), earlier)
