@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// receiveBuffer is what a message from the kernel may take.
-const receiveBuffer = 64 << 10
+// receiveBuffer is what a message from the kernel may take: 64 KB of alternative
+// names, and what else there is to say about a link.
+const receiveBuffer = 128 << 10
 
 // buffers are for messages from the kernel. A plugin opens one socket after
 // another, and each buffer would be a span of the heap of its own, with pages

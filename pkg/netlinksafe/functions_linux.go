@@ -46,11 +46,6 @@ func LinkGetProtinfo(link netlink.Link) (netlink.Protinfo, error) {
 	return perCall().LinkGetProtinfo(link)
 }
 
-// LinkList is Handle.LinkList in the current namespace.
-func LinkList() ([]netlink.Link, error) {
-	return perCall().LinkList()
-}
-
 // NeighList is Handle.NeighList in the current namespace.
 func NeighList(linkIndex, family int) ([]netlink.Neigh, error) {
 	return perCall().NeighList(linkIndex, family)
