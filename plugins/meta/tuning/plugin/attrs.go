@@ -137,14 +137,36 @@ func restore(req *plugin.Request, file backup) error {
 	if err != nil {
 		return ignoreAbsent(err)
 	}
-	l, err := findInterface(req)
-	if errors.Is(err, link.ErrNotFound) || err == nil && (l == nil || !saved.areOf(req, l)) {
-		return nil
-	}
-	if err != nil {
+	l, err := findAgain(req, saved)
+	if l == nil || err != nil {
 		return err
 	}
 	return req.InNetns(func() error { return setAll(l, saved.values) })
+}
+
+// findAgain returns the interface whose originals were saved, whatever the
+// container calls it by now, or nil.
+func findAgain(req *plugin.Request, saved originals) (netlink.Link, error) {
+	l, err := findInterface(req)
+	if err == nil && l != nil && !saved.areOf(req, l) || errors.Is(err, link.ErrNotFound) {
+		l, err = findRenamed(req, saved)
+	}
+	if errors.Is(err, link.ErrNotFound) {
+		return nil, nil
+	}
+	return l, err
+}
+
+func findRenamed(req *plugin.Request, saved originals) (l netlink.Link, err error) {
+	index := saved.indexIn(req)
+	if index == 0 {
+		return nil, nil
+	}
+	err = req.InNetns(func() error {
+		l, err = link.FindByIndex(index)
+		return err
+	})
+	return l, err
 }
 
 // setAll sets as many of the values as the interface takes.

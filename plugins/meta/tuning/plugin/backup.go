@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -42,11 +43,26 @@ type originals struct {
 // identify tells an interface from others that had or will have its name: by
 // the inode of its namespace and its index there.
 func identify(req *plugin.Request, l netlink.Link) string {
+	return identifyIndex(req, l.Attrs().Index)
+}
+
+func identifyIndex(req *plugin.Request, index int) string {
 	var stat unix.Stat_t
 	if !req.Netns.Present() || unix.Fstat(int(req.Netns.NS().Fd()), &stat) != nil {
 		return ""
 	}
-	return fmt.Sprintf("%d/%d", stat.Ino, l.Attrs().Index)
+	return fmt.Sprintf("%d/%d", stat.Ino, index)
+}
+
+// indexIn returns the index that the interface has in the request's namespace, or 0
+// if it was in another.
+func (o originals) indexIn(req *plugin.Request) int {
+	_, text, _ := strings.Cut(o.link, "/")
+	index, err := strconv.Atoi(text)
+	if err != nil || o.link != identifyIndex(req, index) {
+		return 0
+	}
+	return index
 }
 
 // areOf tells whether these are the originals of l. Upstream does not say whose

@@ -100,6 +100,23 @@ var _ = Describe("tuning", func() {
 		Entry("no queue", `"txQLen":0`, txQLenKey, 0),
 	)
 
+	DescribeTable("gives the attributes back to an interface that the container has renamed",
+		func(commands ...string) {
+			rig.Add(c, config(`"promisc":true,"txQLen":77`))
+			testrig.IP(c.Netns, "link set eth0 down name renamed")
+			for _, command := range commands {
+				testrig.IP(c.Netns, "%s", command)
+			}
+			rig.Del(c, config(`"promisc":true`))
+			Expect(saved()).To(BeEmpty())
+			c.IfName = "renamed"
+			Expect(attrs().TxQLen).To(Equal(1000))
+			Expect(attributeOf(attrs(), promiscKey)).To(Equal(false))
+		},
+		Entry("and there is none of that name"),
+		Entry("and another has its name", "link add eth0 type bridge"),
+	)
+
 	It("reports what has changed about the container's interface, and nothing else", func() {
 		result := rig.Add(c, config(`"mac":"02:00:00:00:00:ab","mtu":1400,"sysctl":{"net.ipv4.ip_forward":"1"}`))
 		want := prev()
