@@ -59,4 +59,14 @@ func (c *Config) gatewayOf(ip *current.IPConfig) net.IP {
 	return ip.Gateway
 }
 
+// gatewaysOf returns the gateways for packets from those of ips that are of a family.
+func (c *Config) gatewaysOf(ips []*current.IPConfig, v4 bool) (gateways []net.IP) {
+	for _, ip := range ips {
+		if gateway := c.gatewayOf(ip); gateway != nil && isIPv4(ip.Address.IP) == v4 {
+			gateways = append(gateways, gateway)
+		}
+	}
+	return gateways
+}
+
 func isIPv4(ip net.IP) bool { return ip.To4() != nil }

@@ -20,6 +20,7 @@ package sbr
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 
@@ -30,6 +31,7 @@ import (
 	"github.com/containernetworking/plugins/internal/linkroutes"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
 // Plugin is the sbr plugin.
@@ -61,7 +63,25 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err != nil {
 		return nil, err
 	}
+	describe(req.Prev, ips, c)
 	return req.Prev, nil
+}
+
+// describe puts the gateways of our default routes into those of the result in
+// whose place they are: the plugins before look for the routes in CHECK.
+func describe(result *current.Result, ips []*current.IPConfig, c *Config) {
+	if c.Table != nil {
+		return
+	}
+	for _, route := range result.Routes {
+		if route.GW == nil || route.GW.IsUnspecified() || !subnet.IsEverything(&route.Dst) || route.Table != nil || route.Priority != 0 {
+			continue
+		}
+		ours := c.gatewaysOf(ips, isIPv4(route.GW))
+		if len(ours) > 0 && !slices.ContainsFunc(ours, route.GW.Equal) {
+			route.GW = ours[0]
+		}
+	}
 }
 
 // del removes the rules of the interface's addresses, and puts the routes back.

@@ -5,6 +5,7 @@
 package sbr
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/linkroutes"
@@ -87,6 +89,27 @@ func ruleTexts(rules []netlink.Rule) []string {
 	}
 	return all
 }
+
+var _ = DescribeTable("the result names the gateway of a default route that is replaced",
+	func(route, want string, gateways ...string) {
+		var r types.Route
+		Expect(json.Unmarshal([]byte(route), &r)).To(Succeed())
+		c := &Config{}
+		for _, gateway := range gateways {
+			c.Gateways = append(c.Gateways, net.ParseIP(gateway))
+		}
+		describe(&current.Result{Routes: []*types.Route{&r}}, []*current.IPConfig{address("10.1.0.5/24", "10.1.0.1"), address("10.1.0.6/24", "10.1.0.2")}, c)
+		Expect(r.GW).To(Equal(net.ParseIP(want)))
+	},
+	Entry("by the configuration's", `{"dst":"0.0.0.0/0","gw":"10.1.0.1"}`, "10.1.0.77", "10.1.0.77", "fd00::7"),
+	Entry("by the address's", `{"dst":"0.0.0.0/0","gw":"10.1.0.9"}`, "10.1.0.1"),
+	Entry("unless that is another address's", `{"dst":"0.0.0.0/0","gw":"10.1.0.2"}`, "10.1.0.2"),
+	Entry("unless it has another metric", `{"dst":"0.0.0.0/0","gw":"10.1.0.9","priority":5}`, "10.1.0.9", "10.1.0.77"),
+	Entry("unless it is in another table", `{"dst":"0.0.0.0/0","gw":"10.1.0.9","table":5}`, "10.1.0.9", "10.1.0.77"),
+	Entry("unless it is no default route", `{"dst":"10.9.0.0/16","gw":"10.1.0.9"}`, "10.1.0.9", "10.1.0.77"),
+	Entry("unless it is of the other family", `{"dst":"::/0","gw":"fd00::1"}`, "fd00::1", "10.1.0.77"),
+	Entry("unless it names none", `{"dst":"0.0.0.0/0"}`, "", "10.1.0.77"),
+)
 
 var _ = Describe("the plan", func() {
 	one := func() *current.IPConfig { return address("10.1.0.5/24", "10.1.0.1") }
