@@ -10,7 +10,8 @@
 // packet filter: what flushes the rules ("nft flush ruleset", "iptables -F", a firewall
 // that reloads) does not reach the files, and from them the rules are put back
 // without the runtime's help. vrf keeps what an interface loses on its way, for
-// as long as it is on its way, and bandwidth which link it shapes.
+// as long as it is on its way, bandwidth which link it shapes, and host-device what
+// an interface is on the host that a container has.
 //
 // There is one file for each attachment,
 //

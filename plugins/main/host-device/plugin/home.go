@@ -40,6 +40,8 @@ type home struct {
 	mtu   int
 	alias string
 	mac   net.HardwareAddr
+
+	traits *traits // nil: not known
 }
 
 // String writes it as an alternative name. An alias for which there is not
@@ -78,7 +80,7 @@ func parseHome(text string) (home, bool) {
 type nic struct {
 	link   netlink.Link
 	home   home
-	marked bool // home comes from the interface's own mark
+	marked bool // home comes from the interface's own mark, or from the record
 	pciID  string
 }
 
@@ -92,12 +94,25 @@ func known(l netlink.Link) *nic {
 	return asItIs(l)
 }
 
-// onHost is known for an interface on the host. What that says of its home
-// counts only if it is where the kernel or a killed plugin can have left it.
-// Otherwise somebody else has brought it home, such as upstream's plugin after a
-// downgrade, and may be using it: it is at home as it is.
-func onHost(l netlink.Link) *nic {
-	n := known(l)
+// at returns the interface with the home that is on record, if there is one: what
+// it says itself the container may have changed.
+func (n *nic) at(recorded *home) *nic {
+	if recorded != nil {
+		n.home, n.marked = *recorded, true
+	}
+	return n
+}
+
+// onHost is known for an interface on the host.
+func onHost(l netlink.Link) *nic { return leftAt(l, keptOf(ownerComments(l))) }
+
+// leftAt is known for an interface on the host that has a record, or nil. What it
+// says of its home, or the record, counts only if it is where the kernel or a
+// killed plugin can have left it. Otherwise somebody else has brought it home, such
+// as upstream's plugin after a downgrade, and may be using it: it is at home as it
+// is.
+func leftAt(l netlink.Link, recorded *home) *nic {
+	n := known(l).at(recorded)
 	if n.marked && !n.isLeft() {
 		return asItIs(l)
 	}
@@ -124,7 +139,17 @@ func (n *nic) hasForeignName() bool {
 // asItIs returns l with how it is now as its home.
 func asItIs(l netlink.Link) *nic {
 	attrs := l.Attrs()
-	return &nic{link: l, home: home{attrs.Name, isUp(attrs), attrs.MTU, attrs.Alias, attrs.HardwareAddr}}
+	return &nic{link: l, home: home{attrs.Name, isUp(attrs), attrs.MTU, attrs.Alias, attrs.HardwareAddr, traitsOf(l)}}
+}
+
+func traitsOf(l netlink.Link) *traits {
+	attrs := l.Attrs()
+	return &traits{without(attrs.AltNames, marks(l)), attrs.RawFlags&unix.IFF_PROMISC != 0, attrs.RawFlags&unix.IFF_ALLMULTI != 0, attrs.TxQLen}
+}
+
+// without returns those of names that are not among others.
+func without(names, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(others, name) })
 }
 
 func isUp(attrs *netlink.LinkAttrs) bool { return attrs.RawFlags&unix.IFF_UP != 0 }

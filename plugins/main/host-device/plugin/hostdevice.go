@@ -10,7 +10,8 @@
 // interface, which says so itself: it bears its owner and its home as
 // alternative names, wherever it is. So it is recognized on the host when the
 // kernel brought it back, and is never taken for another. What was there before,
-// and what bears no mark, is left alone.
+// and what bears no mark, is left alone. A file on the host has its home, too,
+// which comes before what the container may have written on the interface.
 //
 // A device that belongs to a program in userspace (DPDK) has no interface, and
 // nothing is moved.
@@ -87,7 +88,7 @@ func del(ctx context.Context, req *plugin.Request, c *Config) error {
 		_, silenceErr := containerlink.Silence(req, n.link)
 		err = errors.Join(err, silenceErr)
 	}
-	return errors.Join(err, req.IPAM.Del(ctx), bringHome(req, c, n))
+	return errors.Join(req.IPAM.Del(ctx), done(req, err, bringHome(req, c, n)))
 }
 
 func (root sysfs) status(_ context.Context, req *plugin.Request, c *Config) error {

@@ -48,8 +48,9 @@ func lend(req *plugin.Request, n *nic) error {
 	if err := checkNameIsFree(req); err != nil {
 		return err
 	}
+	keep(req, n.home)
 	if err := mark(req.Owner(), n); err != nil {
-		return err
+		return errors.Join(err, discard(req.Owner()))
 	}
 	// For kernels without marks: it can be told by its alias, too.
 	back := func() error { return comeHome(req, &Config{Device: n.home.name}) }
@@ -132,7 +133,16 @@ func mark(owner plugin.Owner, n *nic) error {
 // comeHome brings the attachment's interface back to the host, wherever it is.
 func comeHome(req *plugin.Request, c *Config) error {
 	n, err := lent(req, c)
-	return errors.Join(err, bringHome(req, c, n))
+	return done(req, err, bringHome(req, c, n))
+}
+
+// done discards the record of an interface that is at home, if there was no error
+// on the way there.
+func done(req *plugin.Request, errs ...error) error {
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return discard(req.Owner())
 }
 
 // bringHome brings the interface back that was found in the container, or else
@@ -174,7 +184,12 @@ func sendHome(req *plugin.Request, n *nic) error {
 	if err := checkHomeIsFree(n); err != nil {
 		return fmt.Errorf("%w; %s stays in the container", err, n.link.Attrs().Name)
 	}
-	if err := req.InNetns(func() error { return leave(n, host) }); err != nil {
+	err = req.InNetns(func() error { return leave(n, host, n.foreignNames(req.Owner())) })
+	if errors.Is(err, unix.EEXIST) {
+		clashing := takenNames(n.link)
+		err = req.InNetns(func() error { return leave(n, host, clashing) })
+	}
+	if err != nil {
 		return err
 	}
 	arrived, err := link.Find(n.home.name)
@@ -194,11 +209,33 @@ func checkHomeIsFree(n *nic) error {
 	return fmt.Errorf("bring %s home: %w; rename that one", n.link.Attrs().Name, &link.ExistsError{Name: n.home.name})
 }
 
-// leave moves an interface out of the current namespace. If that fails it is as
-// it was, so that DEL can be tried again.
-func leave(n *nic, host ns.NetNS) error {
+// foreignNames returns the alternative names that an interface has got in the
+// container. On the host they could stand for something else.
+func (n *nic) foreignNames(owner plugin.Owner) []string {
+	if n.home.traits == nil {
+		return nil
+	}
+	return without(n.link.Attrs().AltNames, append([]string{n.home.String(), markOf(owner.Comment())}, n.home.traits.AltNames...))
+}
+
+// takenNames returns those of an interface's alternative names that another has in
+// the current namespace.
+func takenNames(l netlink.Link) []string {
+	return slices.DeleteFunc(slices.Clone(l.Attrs().AltNames), func(name string) bool {
+		taken, err := isTaken(name)
+		return !taken && err == nil
+	})
+}
+
+// leave moves an interface out of the current namespace, without some of its
+// alternative names. If that fails it is as it was but for these, so that DEL can
+// be tried again.
+func leave(n *nic, host ns.NetNS, foreign []string) error {
 	var steps undo.Stack
-	err := takeHomeName(n, &steps)
+	err := link.RemoveAltNames(n.link.Attrs().Index, foreign...)
+	if err == nil {
+		err = takeHomeName(n, &steps)
+	}
 	if err == nil {
 		err = link.Move(n.link.Attrs().Index, host, n.home.name, "")
 	}

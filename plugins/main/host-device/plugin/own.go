@@ -16,8 +16,9 @@ import (
 // lent returns the attachment's interface if it is in the container, or nil.
 // The configuration helps to recognize one without marks.
 func lent(req *plugin.Request, c *Config) (found *nic, err error) {
+	recorded := keptHere(req)
 	err = req.InNetns(func() error {
-		found, err = pick(func(l netlink.Link) *nic { return ownOf(req, c, l) })
+		found, err = pick(func(l netlink.Link) *nic { return ownOf(req, c, l, recorded) })
 		return err
 	})
 	return found, err
@@ -26,16 +27,16 @@ func lent(req *plugin.Request, c *Config) (found *nic, err error) {
 // ownOf returns l if it is the attachment's interface in the container: because
 // it says so, or because it has an alias that upstream's plugin can have left,
 // which is its name on the host, and nothing contradicts.
-func ownOf(req *plugin.Request, c *Config, l netlink.Link) *nic {
+func ownOf(req *plugin.Request, c *Config, l netlink.Link, recorded *home) *nic {
 	if belongsTo(req.Owner(), l) {
-		return known(l)
+		return known(l).at(recorded)
 	}
 	attrs := l.Attrs()
 	if len(ownerComments(l)) > 0 || !isName(attrs.Alias) {
 		return nil
 	}
 	if c.names(attrs) || attrs.Name == req.IfName && (c.isByPath() || hasAddress(req, c, attrs)) {
-		return &nic{link: l, home: home{name: attrs.Alias}}
+		return (&nic{link: l, home: home{name: attrs.Alias}}).at(recorded)
 	}
 	return nil
 }
@@ -74,9 +75,10 @@ func hasAddress(req *plugin.Request, c *Config, attrs *netlink.LinkAttrs) bool {
 // or DEL did not come to an end, or the kernel brought it back as the
 // container's namespace went away.
 func returned(req *plugin.Request, c *Config) (*nic, error) {
+	recorded := kept(req.Owner())
 	return pick(func(l netlink.Link) *nic {
 		if belongsTo(req.Owner(), l) {
-			return onHost(l)
+			return leftAt(l, recorded)
 		}
 		if c.Device == "" || len(ownerComments(l)) > 0 {
 			return nil

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
@@ -24,7 +25,7 @@ import (
 func settleHome(n *nic) error {
 	err := nameAgain(n)
 	if err == nil {
-		err = errors.Join(restore(n), removeMarks(n))
+		err = errors.Join(restore(n), restoreNames(n))
 	}
 	if link.IsNotFound(err) {
 		return nil
@@ -71,8 +72,35 @@ func restore(n *nic) error {
 	if attrs.Alias != n.home.alias {
 		errs = append(errs, describe(n, "alias", netlink.LinkSetAlias(n.link, n.home.alias)))
 	}
+	if n.home.traits != nil {
+		errs = append(errs, restoreTraits(n))
+	}
 	if n.home.up {
 		errs = append(errs, describe(n, "state", netlink.LinkSetUp(n.link)))
+	}
+	return errors.Join(errs...)
+}
+
+// restoreTraits is restore for what the record alone has.
+func restoreTraits(n *nic) error {
+	wanted, now := n.home.traits, traitsOf(n.link)
+	var errs []error
+	if wanted.Promisc != now.Promisc {
+		set := netlink.SetPromiscOff
+		if wanted.Promisc {
+			set = netlink.SetPromiscOn
+		}
+		errs = append(errs, describe(n, "promiscuous mode", set(n.link)))
+	}
+	if wanted.AllMulti != now.AllMulti {
+		set := netlink.LinkSetAllmulticastOff
+		if wanted.AllMulti {
+			set = netlink.LinkSetAllmulticastOn
+		}
+		errs = append(errs, describe(n, "reception of all multicast", set(n.link)))
+	}
+	if wanted.TxQLen != now.TxQLen {
+		errs = append(errs, describe(n, "queue length", netlink.LinkSetTxQLen(n.link, wanted.TxQLen)))
 	}
 	return errors.Join(errs...)
 }
@@ -84,8 +112,22 @@ func describe(n *nic, what string, err error) error {
 	return fmt.Errorf("restore the %s of %s: %w", what, n.home.name, err)
 }
 
-func removeMarks(n *nic) error {
-	return describe(n, "alternative names", link.RemoveAltNames(n.link.Attrs().Index, marks(n.link)...))
+// restoreNames gives an interface the alternative names back that it had, without
+// its marks, and without what the container has given it. A name that another has
+// by now stays with that.
+func restoreNames(n *nic) error {
+	attrs := n.link.Attrs()
+	foreign := marks(n.link)
+	var errs []error
+	if n.home.traits != nil {
+		foreign = without(attrs.AltNames, n.home.traits.AltNames)
+		for _, name := range without(n.home.traits.AltNames, attrs.AltNames) {
+			if err := link.AddAltNames(attrs.Index, name); !errors.Is(err, unix.EEXIST) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return describe(n, "alternative names", errors.Join(append(errs, link.RemoveAltNames(attrs.Index, foreign...))...))
 }
 
 // collect brings home what is on the host and belongs to attachments of the
@@ -109,5 +151,8 @@ func collect(valid plugin.Attachments) error {
 			}
 		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err // what is not home yet still needs its record
+	}
+	return store().Collect(valid, func(plugin.Owner) error { return nil })
 }

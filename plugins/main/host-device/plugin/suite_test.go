@@ -45,10 +45,10 @@ var _ = DescribeTable("a configuration that makes sense",
 var _ = Describe("what an interface says of its home", func() {
 	It("is read as it was written", func() {
 		for _, h := range []home{
-			{"ens5", true, 9000, "", []byte{2, 0, 0, 0, 0, 1}},
-			{"ens5", true, 9000, "port 3/1: left (ä)", []byte{2, 0, 0, 0, 0, 1}},
-			{"averylongname15", false, 65535, "x", make([]byte, 20)},
-			{"tun0", true, 1500, "", nil},
+			{"ens5", true, 9000, "", []byte{2, 0, 0, 0, 0, 1}, nil},
+			{"ens5", true, 9000, "port 3/1: left (ä)", []byte{2, 0, 0, 0, 0, 1}, nil},
+			{"averylongname15", false, 65535, "x", make([]byte, 20), nil},
+			{"tun0", true, 1500, "", nil, nil},
 		} {
 			Expect(len(h.String())).To(BeNumerically("<", 128))
 			read, ok := parseHome(h.String())
@@ -58,10 +58,10 @@ var _ = Describe("what an interface says of its home", func() {
 	})
 
 	It("leaves an alias out that is too long", func() {
-		h := home{"ens5", true, 1500, strings.Repeat("long ", 30), make([]byte, 6)}
+		h := home{"ens5", true, 1500, strings.Repeat("long ", 30), make([]byte, 6), nil}
 		read, ok := parseHome(h.String())
 		Expect(ok).To(BeTrue())
-		Expect(read).To(Equal(home{"ens5", true, 1500, "", make([]byte, 6)}))
+		Expect(read).To(Equal(home{"ens5", true, 1500, "", make([]byte, 6), nil}))
 	})
 
 	It("is not taken for what somebody else has written", func() {
