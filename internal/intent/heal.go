@@ -28,10 +28,9 @@ func (s Store) AliveIn(valid plugin.Attachments) []Intent {
 func (s Store) Holds(i Intent) bool { return s.Has(i) && !i.Gone() }
 
 // Has tells whether an intent that was read earlier is still what its owner has.
-func (s Store) Has(i Intent) bool {
-	now := s.Get(i.Owner())
-	return now != nil && reflect.DeepEqual(*now, i)
-}
+func (s Store) Has(i Intent) bool { return i.is(s.Get(i.Owner())) }
+
+func (i Intent) is(now *Intent) bool { return now != nil && reflect.DeepEqual(*now, i) }
 
 // TakeBack calls remove for the attachments that are lost, and forgets them. It
 // returns whose that was, and goes on after an error.
@@ -39,7 +38,7 @@ func (s Store) TakeBack(remove func(Intent) error) (owners []plugin.Owner, err e
 	lost, err := s.Lost()
 	errs := []error{err}
 	for _, i := range lost {
-		if !s.Has(i) { // its DEL has come, or the container is started again
+		if !i.is(s.Left(i.Owner())) { // its DEL has come, or the container is started again
 			continue
 		}
 		err := remove(i)

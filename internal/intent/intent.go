@@ -19,7 +19,8 @@
 //
 // in which <host> is the inode number of the host's network namespace. It is
 // written before what it is about is done, and removed after that has been taken
-// back, so that nothing is without. The format is documented in
+// back, so that nothing is without. Meanwhile it is retired, under another name:
+// nobody puts back what is being taken. The format is documented in
 // Documentation/architecture.md.
 package intent
 
@@ -62,6 +63,9 @@ type Intent struct {
 
 	// Content is the plugin's own.
 	Content json.RawMessage `json:"content"`
+
+	// Retired tells that what it is about is being removed: see Store.Retire.
+	Retired bool `json:"-"`
 }
 
 // New describes the attachment of a request, with content, which must be
@@ -106,7 +110,8 @@ func (i Intent) Gone() bool {
 // more, wherever it was: another mount namespace may have it at a path that leads
 // nowhere in this one. It fails where that cannot be told.
 func (s Store) Lost() ([]Intent, error) {
-	intents, netns := s.List(), map[int]netnsalive.ID{}
+	names := s.names("")
+	intents, netns := append(s.readAll(names), s.allRetired(names)...), map[int]netnsalive.ID{}
 	for n, i := range intents {
 		if i.Inode != 0 {
 			netns[n] = netnsalive.ID{Inode: i.Inode, Unique: i.ID}
@@ -190,6 +195,27 @@ func (s Store) Put(i Intent) error {
 // Get returns the intent of an owner, or nil. One that cannot be read is none.
 func (s Store) Get(owner plugin.Owner) *Intent { return read(s.file(owner.Comment())) }
 
+// Left returns the intent of an owner, also one that is retired, or nil: the owner
+// may have what it is about.
+func (s Store) Left(owner plugin.Owner) *Intent { return s.left(owner.Comment()) }
+
+func (s Store) left(comment string) *Intent {
+	file := s.file(comment)
+	if i := read(file); i != nil {
+		return i
+	}
+	return readRetired(file)
+}
+
+// readRetired returns the intent from a file if it is retired.
+func readRetired(file string) *Intent {
+	i := read(wholefile.Aside(file))
+	if i != nil {
+		i.Retired = true
+	}
+	return i
+}
+
 func read(path string) *Intent {
 	content, err := plainfile.Read(path)
 	if err != nil {
@@ -204,6 +230,15 @@ func parse(content []byte) *Intent {
 		return nil
 	}
 	return &i
+}
+
+// Retire comes before the removal of what the intent of an owner is about, and Delete
+// after it: nobody puts back meanwhile what is removed, and who does not know yet
+// notices and removes it again. Should a DEL be killed in between, the file is still
+// there. (Its name is that of one which Put was about to put in the place of another,
+// but here there is no other.)
+func (s Store) Retire(owner plugin.Owner) error {
+	return wholefile.SetAside(s.file(owner.Comment()))
 }
 
 // Delete removes the intent of an owner, if there is one. The directory stays.
@@ -240,8 +275,23 @@ func (s Store) readAll(names []string) []Intent {
 	return list
 }
 
+// allRetired returns the intents that are retired.
+func (s Store) allRetired(names []string) []Intent {
+	var list []Intent
+	for _, name := range names {
+		current, aside := strings.CutSuffix(name, wholefile.Aside(""))
+		if !aside || slices.Contains(names, current) {
+			continue
+		}
+		if i := readRetired(filepath.Join(s.dir(), current)); i != nil {
+			list = append(list, *i)
+		}
+	}
+	return list
+}
+
 // names returns the names of the files of this host whose owners' comments begin
-// with prefix, also of those that Replace has left.
+// with prefix, also of those that are retired or that Replace has left.
 func (s Store) names(prefix string) []string {
 	entries, _ := os.ReadDir(s.dir())
 	prefix = s.host() + fileName(prefix)
@@ -267,27 +317,34 @@ func (s Store) Collect(attachments plugin.Attachments, remove func(plugin.Owner)
 		}
 		i := read(path)
 		if i == nil {
-			errs = append(errs, os.Remove(path))
+			errs = append(errs, wholefile.Remove(path))
 			continue
 		}
-		err := remove(i.Owner())
-		if err == nil {
-			err = s.Delete(i.Owner())
-		}
-		errs = append(errs, err)
+		errs = append(errs, s.Remove(i.Owner(), func() error { return remove(i.Owner()) }))
 	}
 	return errors.Join(errs...)
+}
+
+// Remove calls remove while the intent of an owner is retired, and then removes the
+// intent, unless there was an error.
+func (s Store) Remove(owner plugin.Owner, remove func() error) error {
+	s = s.Pinned()
+	if err := errors.Join(s.Retire(owner), remove()); err != nil {
+		return err
+	}
+	return s.Delete(owner)
 }
 
 // Gone tells whether the owner with a comment provably does not exist any more.
 // Without an intent of its there is no proof.
 func (s Store) Gone(comment string) bool {
-	i := read(s.file(comment))
+	i := s.left(comment)
 	return i != nil && i.Gone()
 }
 
 // ContainerGone tells the same of all attachments of a container to a network.
 func (s Store) ContainerGone(network, container string) bool {
-	all := s.OfContainer(network, container)
+	names := s.names(plugin.Owner{Network: network, ContainerID: container}.Comment())
+	all := append(s.readAll(names), s.allRetired(names)...)
 	return len(all) > 0 && !slices.ContainsFunc(all, func(i Intent) bool { return !i.Gone() })
 }

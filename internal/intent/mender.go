@@ -62,7 +62,7 @@ func (m Mender[T]) Others(ctx context.Context, req *plugin.Request) *Others {
 // more, and heals the others.
 func (m Mender[T]) GC(ctx context.Context, valid plugin.Attachments) error {
 	collected := m.Store.Collect(valid, func(owner plugin.Owner) error {
-		i := m.Store.Get(owner)
+		i := m.Store.Left(owner)
 		if i == nil {
 			return nil
 		}

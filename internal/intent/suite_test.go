@@ -130,8 +130,11 @@ var _ = Describe("a store", func() {
 		Expect(unknown.Gone()).To(BeFalse())
 
 		Expect(s.Put(vanished)).To(Succeed())
-		Expect(s.Gone("net/c1/eth0")).To(BeTrue())
-		Expect(s.ContainerGone("net", "c1")).To(BeTrue())
+		for range 2 {
+			Expect(s.Gone("net/c1/eth0")).To(BeTrue())
+			Expect(s.ContainerGone("net", "c1")).To(BeTrue())
+			Expect(s.Retire(vanished.Owner())).To(Succeed())
+		}
 		put("net", "c1", "eth1", "x")
 		Expect(s.ContainerGone("net", "c1")).To(BeFalse())
 	})
@@ -155,6 +158,11 @@ var _ = Describe("a store", func() {
 			lost = append(lost, alter("replaced", func(i *Intent) { i.ID++ }))
 		}
 		Expect(s.Lost()).To(Equal(lost))
+		Expect(s.Retire(gone.Owner())).To(Succeed())
+		lost[0].Retired = true
+		Expect(s.Lost()).To(ConsistOf(lost))
+		Expect(s.TakeBack(func(Intent) error { return os.ErrPermission })).Error().To(MatchError(os.ErrPermission))
+		Expect(s.Put(gone)).To(Succeed())
 		Expect(s.Has(gone)).To(BeTrue())
 		put("net", "gone", "eth0", "x")
 		Expect(s.Has(gone)).To(BeFalse())
@@ -181,14 +189,46 @@ var _ = Describe("a store", func() {
 		var removed []plugin.Owner
 		valid := plugin.NewAttachments("net", []types.GCAttachment{{ContainerID: "c2", IfName: "eth0"}})
 		Expect(s.Collect(valid, func(plugin.Owner) error { return os.ErrPermission })).To(MatchError(os.ErrPermission))
-		Expect(s.List()).To(HaveLen(3))
+		Expect(s.Left(owner("net", "c1", "eth0"))).NotTo(BeNil())
 		Expect(s.Collect(valid, func(o plugin.Owner) error {
 			removed = append(removed, o)
+			Expect(s.Get(o)).To(BeNil(), "others must not put anything back")
 			return nil
 		})).To(Succeed())
 		Expect(removed).To(Equal([]plugin.Owner{owner("net", "c1", "eth0")}))
 		Expect(s.List()).To(HaveLen(2))
+		Expect(s.names("net/c1")).To(BeEmpty())
 		Expect(s.names("net/c3")).To(BeEmpty())
+	})
+
+	It("has what is being removed for none, and for left", func() {
+		was := put("net", "c1", "eth0", "x")
+		retired := was
+		retired.Retired = true
+		Expect(s.Remove(was.Owner(), func() error {
+			Expect(s.Holds(was)).To(BeFalse())
+			Expect(s.Get(was.Owner())).To(BeNil())
+			Expect(s.List()).To(BeEmpty())
+			Expect(s.OfContainer("net", "c1")).To(BeEmpty())
+			Expect(s.Left(was.Owner())).To(HaveValue(Equal(retired)))
+			return os.ErrPermission
+		})).To(MatchError(os.ErrPermission))
+		Expect(s.Retire(was.Owner())).To(Succeed(), "again")
+		Expect(s.Left(was.Owner())).To(HaveValue(Equal(retired)))
+		now := put("net", "c1", "eth0", "y")
+		Expect(s.Left(was.Owner())).To(HaveValue(Equal(now)))
+		Expect(s.Remove(was.Owner(), func() error { return nil })).To(Succeed())
+		Expect(s.names("")).To(BeEmpty())
+		Expect(s.Remove(was.Owner(), func() error { return nil })).To(Succeed(), "gone already")
+	})
+
+	It("collects once what a kill has left twice", func() {
+		i := put("net", "c1", "eth0", "x")
+		Expect(s.Retire(i.Owner())).To(Succeed())
+		Expect(s.Put(i)).To(Succeed())
+		Expect(s.names("")).To(HaveLen(2))
+		Expect(s.Collect(plugin.NewAttachments("net", nil), func(plugin.Owner) error { return nil })).To(Succeed())
+		Expect(s.names("")).To(BeEmpty())
 	})
 
 	It("takes a file that is none of its own for nothing", func() {

@@ -16,6 +16,7 @@ import (
 	"github.com/onsi/gomega"
 
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
 // Run runs a program in a namespace and returns what it printed.
@@ -29,6 +30,20 @@ func Run(netns ns.NetNS, name string, args ...string) (string, error) {
 		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
 	}
 	return string(out), nil
+}
+
+// DelHalfway runs the DEL of a plugin's executable, of which no file can be removed:
+// what the plugin removes before its files is gone.
+func (r *Rig) DelHalfway(executable string, c *Container, config string) {
+	ginkgo.GinkgoHelper()
+	testutils.Need(ginkgo.GinkgoT(), "strace")
+	cmd := exec.Command("strace", "-f", "-o", "/dev/null", "-e", "trace=unlinkat", "-e", "inject=unlinkat:error=EROFS", executable)
+	cmd.Stdin = strings.NewReader(Config(config))
+	cmd.Env = append(os.Environ(), "CNI_COMMAND=DEL", "CNI_CONTAINERID="+c.ID, "CNI_IFNAME="+c.IfName, "CNI_NETNS="+c.Path,
+		"CNI_PATH="+filepath.Dir(executable))
+	output, err := ns.Call(r.Host, cmd.CombinedOutput)
+	gomega.Expect(err).To(gomega.HaveOccurred())
+	gomega.Expect(string(output)).To(gomega.ContainSubstring("read-only file system"))
 }
 
 // RecordStarts has programs in PATH note when they are started, until the end of

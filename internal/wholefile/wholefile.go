@@ -43,16 +43,24 @@ func Aside(path string) string { return path + "~" }
 func Remove(path string) error {
 	var errs []error
 	for _, name := range []string{Aside(path), path} {
-		err := os.Remove(name)
-		if err == nil || IsAbsent(err) {
-			continue
-		}
-		if _, absent := os.Lstat(name); IsAbsent(absent) {
-			continue
-		}
-		errs = append(errs, err)
+		errs = append(errs, unlessAbsent(name, os.Remove(name)))
 	}
 	return errors.Join(errs...)
+}
+
+// SetAside renames the file at path to Aside(path), whatever a kill may have left
+// there. That there is none is a success, as with Remove.
+func SetAside(path string) error { return unlessAbsent(path, os.Rename(path, Aside(path))) }
+
+// unlessAbsent returns the error that a change of a file has met, if there is one.
+func unlessAbsent(path string, err error) error {
+	if err == nil || IsAbsent(err) {
+		return nil
+	}
+	if _, absent := os.Lstat(path); IsAbsent(absent) {
+		return nil
+	}
+	return err
 }
 
 // createExclusively is Create where the system cannot do better.

@@ -9,4 +9,4 @@ import (
 
 // portsLeadTo tells whether portmap still has ports of the host for an attachment.
 // Whoever got its address would get what is sent to them.
-func portsLeadTo(owner plugin.Owner) bool { return intent.Of("portmap").Get(owner) != nil }
+func portsLeadTo(owner plugin.Owner) bool { return intent.Of("portmap").Left(owner) != nil }

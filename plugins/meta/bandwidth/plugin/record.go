@@ -56,7 +56,7 @@ func release(owner plugin.Owner, host netlink.Link) error {
 // unshapeRemembered does the first of that. The number of a link may be another's
 // by now: then it has another name, and the container does not lead there.
 func unshapeRemembered(owner plugin.Owner, host netlink.Link) error {
-	kept := store().Get(owner)
+	kept := store().Left(owner)
 	if kept == nil {
 		return nil
 	}

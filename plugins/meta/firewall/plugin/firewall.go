@@ -104,10 +104,15 @@ func del(ctx context.Context, req *plugin.Request, _ *Config) error {
 	return remove(ctx, req.Owner(), addressesOf(req.Prev))
 }
 
-// remove removes what belongs to an attachment. What it was meant to be tells the
-// addresses; for what upstream has made, perhaps in the place of that, the result
-// of ADD does. It goes on past failures, and forgets the intent last.
+// remove removes what belongs to an attachment, and forgets the intent last.
 func remove(ctx context.Context, owner plugin.Owner, addrs []netip.Addr) error {
+	return store().Remove(owner, func() error { return removeRules(ctx, owner, addrs) })
+}
+
+// removeRules removes the rules. What they were meant to be tells the addresses; for
+// what upstream has made, perhaps in the place of that, the result of ADD does. It
+// goes on past failures.
+func removeRules(ctx context.Context, owner plugin.Owner, addrs []netip.Addr) error {
 	var errs []error
 	was, remembered := recall(owner)
 	for _, addr := range was.Passage.Addrs {
@@ -118,11 +123,7 @@ func remove(ctx context.Context, owner plugin.Owner, addrs []netip.Addr) error {
 	if !remembered || was.Automatic || was.Backend == firewalld {
 		errs = append(errs, distrust(ctx, owner, addrs))
 	}
-	errs = append(errs, netfilter.CloseGate(ctx, owner, addrs))
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return store().Delete(owner)
+	return errors.Join(append(errs, netfilter.CloseGate(ctx, owner, addrs))...)
 }
 
 // checkPassage compares the rules with what ADD would make of the result and the
@@ -165,7 +166,7 @@ func status(ctx context.Context, _ *plugin.Request, c *Config) error {
 // more, and puts back what the valid ones have lost.
 func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {
 	return errors.Join(
-		store().Collect(valid, func(owner plugin.Owner) error { return remove(ctx, owner, nil) }),
+		store().Collect(valid, func(owner plugin.Owner) error { return removeRules(ctx, owner, nil) }),
 		netfilter.GCGates(ctx, valid),
 		healNetwork(ctx, valid),
 	)

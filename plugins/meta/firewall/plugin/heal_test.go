@@ -6,12 +6,14 @@ package firewall
 
 import (
 	"context"
+	"path/filepath"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -19,6 +21,52 @@ var _ = Describe("an attachment that was removed after Heal has listed it", func
 	for _, backend := range []string{"iptables", "nftables"} {
 		Context("with "+backend, func() { healingLate(`,"backend":"` + backend + `"`) })
 	}
+})
+
+var _ = Describe("an attachment that a DEL is at", func() {
+	for _, backend := range []string{"iptables", "nftables"} {
+		It("gets nothing back of what is removed already, with "+backend, func() {
+			l, rest := newLab(), `,"backend":"`+backend+`"`
+			l.add(l.one, rest)
+			l.Del(l.one.Container, withoutPrev(rest))
+			before := l.rules()
+			l.add(l.one, rest)
+
+			l.DelHalfway(filepath.Join(testrig.Build("meta/firewall"), "firewall"), l.one.Container, withoutPrev(rest))
+			Expect(l.rules()).To(Equal(before))
+			Expect(l.heal()).To(BeEmpty())
+			l.OnHost(func() {
+				i := store().Left(plugin.Owner{Network: "test", ContainerID: "one", IfName: "eth0"})
+				Expect(restore(context.Background(), []intent.Intent{*i})).To(BeEmpty(), "listed before")
+			})
+			Expect(l.rules()).To(Equal(before))
+			l.Del(l.one.Container, withoutPrev(rest))
+			l.OnHost(func() { Expect(store().Lost()).To(BeEmpty()) })
+		})
+	}
+
+	It("loses again what was put back since it was removed", func() {
+		l := newLab()
+		l.add(l.one, "")
+		l.OnHost(func() {
+			owner := plugin.Owner{Network: "test", ContainerID: "one", IfName: "eth0"}
+			listed := store().Alive()
+			late := passageOf(listed[0], nil)
+			asked := 0
+			late.Current = func() bool {
+				if asked++; asked == 1 {
+					return true
+				}
+				Expect(store().Retire(owner)).To(Succeed())
+				return store().Holds(listed[0])
+			}
+			Expect(removeRules(context.Background(), owner, nil)).To(Succeed())
+			before := l.rules()
+			Expect(restoreWith(context.Background(), decode(listed[0]), []netfilter.OwnedPassage{late})).To(BeEmpty())
+			Expect(l.rules()).To(Equal(before))
+			Expect(asked).To(Equal(2))
+		})
+	})
 })
 
 func healingLate(backend string) {

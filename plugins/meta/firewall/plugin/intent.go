@@ -44,9 +44,9 @@ func remember(req *plugin.Request, what intended) error {
 	return nil
 }
 
-// recall returns what remember has kept.
+// recall returns what remember has kept. It may be retired.
 func recall(owner plugin.Owner) (was intended, remembered bool) {
-	i := store().Get(owner)
+	i := store().Left(owner)
 	if i == nil {
 		return intended{}, false
 	}
@@ -156,7 +156,7 @@ func takeBack(ctx context.Context, late []netfilter.OwnedPassage) error {
 	var errs []error
 	for _, p := range late {
 		if store().Get(p.Owner) == nil {
-			errs = append(errs, remove(ctx, p.Owner, p.Passage.Addrs))
+			errs = append(errs, removeRules(ctx, p.Owner, p.Passage.Addrs))
 		}
 	}
 	return errors.Join(append(errs, giveBack(ctx, late))...)

@@ -7,9 +7,12 @@ package portmap
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/netfilter"
@@ -24,6 +27,52 @@ var _ = Describe("an attachment that was removed after Heal has listed it", func
 	}
 })
 
+var _ = Describe("an attachment that a DEL is at", func() {
+	for _, backend := range netfilter.Names() {
+		It("gets nothing back of what is removed already, with "+backend, func() {
+			testutils.Need(GinkgoT(), append(needs(), "nft-tool")...)
+			l := newLab()
+			one, two := l.attach("one"), l.attach("two")
+			configOf := func(c *testrig.Container) string {
+				return l.config(c, mapping(8080, 80, "tcp"), fmt.Sprintf(`,"backend":%q`, backend))
+			}
+			l.add(one, configOf(one))
+			l.Del(one, configOf(one))
+			before := l.ruleset()
+			l.add(one, configOf(one))
+
+			l.DelHalfway(filepath.Join(testrig.Build("meta/portmap"), "portmap"), one, configOf(one))
+			l.OnHost(func() {
+				Expect(Heal(context.Background())).To(BeEmpty())
+				Expect(healNetwork(context.Background(), plugin.NewAttachments("test", []types.GCAttachment{{ContainerID: "one", IfName: "eth0"}}))).To(Succeed())
+			})
+			l.add(two, configOf(two))
+			l.Del(two, configOf(two))
+			l.Del(one, l.config(one, "", ""))
+			Expect(l.ruleset()).To(Equal(before))
+			l.OnHost(func() {
+				Expect(store().Left(ownerOf("one"))).To(BeNil())
+			})
+		})
+
+		It("loses what a killed DEL has left to the next ADD, with "+backend, func() {
+			testutils.Need(GinkgoT(), append(needs(), "nft-tool")...)
+			l := newLab()
+			one := l.attach("one")
+			configOf := func(port int) string {
+				return l.config(one, mapping(port, 80, "tcp"), fmt.Sprintf(`,"backend":%q`, backend))
+			}
+			l.add(one, configOf(8080))
+			l.OnHost(func() { Expect(store().Retire(ownerOf("one"))).To(Succeed()) })
+			l.add(one, configOf(9090))
+			Expect(l.ruleset()).To(ContainSubstring("9090"))
+			Expect(l.ruleset()).NotTo(ContainSubstring("8080"))
+			l.Del(one, configOf(9090))
+			Expect(l.ruleset()).NotTo(ContainSubstring("9090"))
+		})
+	}
+})
+
 func healingLate(backend string) {
 	var (
 		l        *lab
@@ -32,14 +81,10 @@ func healingLate(backend string) {
 		before   string
 	)
 	config := func(c *testrig.Container) string { return l.config(c, mapping(8080, 80, "tcp"), backend) }
-	ruleset := func() string {
-		GinkgoHelper()
-		return counters().ReplaceAllString(l.sh("nft list ruleset 2>/dev/null"), "")
-	}
 	attachNext := func() {
 		GinkgoHelper()
 		l.add(two, config(two))
-		before = ruleset()
+		before = l.ruleset()
 	}
 	restoreLate := func() (restored []plugin.Owner) {
 		GinkgoHelper()
@@ -61,7 +106,7 @@ func healingLate(backend string) {
 	})
 	AfterEach(func() {
 		Expect(l.check(two, config(two))).To(Succeed())
-		Expect(ruleset()).To(Equal(before))
+		Expect(l.ruleset()).To(Equal(before))
 		l.Del(two, config(two))
 	})
 
@@ -83,7 +128,7 @@ func healingLate(backend string) {
 			for name, late := range byBackend(listed) {
 				taken := false
 				late[0].Current = func() bool {
-					taken = ruleset() != before
+					taken = l.ruleset() != before
 					return !taken
 				}
 				restored, err := restoreWith(context.Background(), name, late)
@@ -93,4 +138,14 @@ func healingLate(backend string) {
 			}
 		})
 	})
+}
+
+// ruleset is what nft lists, without the counters.
+func (l *lab) ruleset() string {
+	GinkgoHelper()
+	return counters().ReplaceAllString(l.sh("nft list ruleset 2>/dev/null"), "")
+}
+
+func ownerOf(container string) plugin.Owner {
+	return plugin.Owner{Network: "test", ContainerID: container, IfName: "eth0"}
 }

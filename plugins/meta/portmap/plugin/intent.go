@@ -39,9 +39,9 @@ func remember(req *plugin.Request, wanted intended) error {
 	return nil
 }
 
-// recall returns what remember has kept, or nil.
+// recall returns what remember has kept, or nil. It may be retired.
 func recall(owner plugin.Owner) *intended {
-	i := store().Get(owner)
+	i := store().Left(owner)
 	if i == nil {
 		return nil
 	}
@@ -58,11 +58,11 @@ func decode(i intent.Intent) intended {
 // remove removes the rules of an attachment and then the intent, which has to
 // stay for as long as there are any.
 func remove(ctx context.Context, owner plugin.Owner, addresses []netip.Prefix) (removed bool, err error) {
-	removed, err = removeRules(ctx, owner, addresses)
-	if err != nil {
-		return removed, err
-	}
-	return removed, store().Delete(owner)
+	err = store().Remove(owner, func() error {
+		removed, err = removeRules(ctx, owner, addresses)
+		return err
+	})
+	return removed, err
 }
 
 func removeRules(ctx context.Context, owner plugin.Owner, addresses []netip.Prefix) (removed bool, err error) {
@@ -86,14 +86,16 @@ func (d intended) removable() *netfilter.HostPorts {
 // rest of this ADD fails it is put back. If it is what is wanted now, again, it stays
 // whatever comes.
 func dropEarlier(ctx context.Context, req *plugin.Request, wanted intended) (again bool, err error) {
-	i := store().Get(req.Owner())
-	if i == nil {
+	i := store().Left(req.Owner())
+	switch {
+	case i == nil:
 		return false, nil
-	}
-	if reflect.DeepEqual(decode(*i), wanted) {
+	case i.Retired: // by a DEL that was killed
+	case reflect.DeepEqual(decode(*i), wanted):
 		return true, nil
+	default:
+		req.Undo.Push("earlier port mappings", func() error { return putBack(ctx, *i) })
 	}
-	req.Undo.Push("earlier port mappings", func() error { return putBack(ctx, *i) })
 	_, err = remove(ctx, req.Owner(), nil)
 	return false, err
 }

@@ -46,9 +46,6 @@ func mappingsWith(backend string) {
 		GinkgoHelper()
 		return l.sh("nft list ruleset 2>/dev/null | grep -E '10.88.0|fd88::|CNI-DN|one|two' || true")
 	}
-	eth0 := func(container string) plugin.Owner {
-		return plugin.Owner{Network: "test", ContainerID: container, IfName: "eth0"}
-	}
 
 	It("are refused when another container has the port, and nothing is changed", func() {
 		l.add(one, l.config(one, mapping(8080, 80, "tcp")+","+mapping(9090, 90, "tcp", `,"hostIP":"192.0.2.1"`), backend))
@@ -157,7 +154,7 @@ func mappingsWith(backend string) {
 		l.add(one, config)
 		l.add(two, l.config(two, mapping(9090, 90, "tcp"), backend))
 		intentOf := func() (i *intent.Intent) {
-			l.OnHost(func() { i = store().Get(eth0("one")) })
+			l.OnHost(func() { i = store().Get(ownerOf("one")) })
 			return i
 		}
 		before, remembered := left(), intentOf()
@@ -321,7 +318,7 @@ func mappingsWith(backend string) {
 		heal := func() ([]plugin.Owner, error) {
 			return ns.Call(l.Host, func() ([]plugin.Owner, error) { return Heal(context.Background()) })
 		}
-		Expect(heal()).To(Equal([]plugin.Owner{eth0("one")}))
+		Expect(heal()).To(Equal([]plugin.Owner{ownerOf("one")}))
 		Expect(heal()).To(BeEmpty(), "nothing more to do")
 		Expect(l.check(one, l.config(one, mapping(8080, 80, "tcp"), backend))).To(Succeed())
 		Expect(left()).NotTo(ContainSubstring("8081"))
