@@ -33,8 +33,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -103,8 +101,18 @@ func (i Intent) Gone() bool {
 	if i.Boot != boot() {
 		return true
 	}
-	return i.Netns != "" && i.Inode != 0 && ns.InodeAt(i.Netns) != i.Inode
+	return i.Netns != "" && i.Inode != 0 && !i.isIn(i.Netns)
 }
+
+// isIn tells whether the namespace at a path may be that of the container.
+func (i Intent) isIn(path string) bool {
+	if i.ID == 0 {
+		return ns.InodeAt(path) == i.Inode
+	}
+	return netnsalive.At(path).MayBe(i.netns())
+}
+
+func (i Intent) netns() netnsalive.ID { return netnsalive.ID{Inode: i.Inode, Unique: i.ID} }
 
 // Lost returns the intents of attachments whose network namespace does not exist any
 // more, wherever it was: another mount namespace may have it at a path that leads
@@ -114,7 +122,7 @@ func (s Store) Lost() ([]Intent, error) {
 	intents, netns := append(s.readAll(names), s.allRetired(names)...), map[int]netnsalive.ID{}
 	for n, i := range intents {
 		if i.Inode != 0 {
-			netns[n] = netnsalive.ID{Inode: i.Inode, Unique: i.ID}
+			netns[n] = i.netns()
 		}
 	}
 	gone, err := netnsalive.Gone(netns)
@@ -133,8 +141,7 @@ func (s Store) Lost() ([]Intent, error) {
 // Enters tells whether the request is for the namespace that the intent is about,
 // whatever path leads there by now.
 func (i Intent) Enters(req *plugin.Request) bool {
-	var stat unix.Stat_t
-	return req.Netns.Present() && i.Boot == boot() && unix.Fstat(int(req.Netns.NS().Fd()), &stat) == nil && stat.Ino == i.Inode
+	return req.Netns.Present() && i.Boot == boot() && i.isIn(fmt.Sprintf("/proc/self/fd/%d", req.Netns.NS().Fd()))
 }
 
 func boot() string {

@@ -95,6 +95,14 @@ var _ = Describe("a store", func() {
 		reborn.Inode++
 		rebooted.Boot = "another"
 		Expect([]bool{reborn.Enters(req), rebooted.Enters(req)}).To(Equal([]bool{false, false}))
+		unknown := i
+		unknown.ID = 0 // as before Linux 6.18
+		Expect(unknown.Enters(req)).To(BeTrue())
+		if i.ID != 0 {
+			replaced := i
+			replaced.ID++
+			Expect(replaced.Enters(req)).To(BeFalse(), "the number was free again")
+		}
 	})
 
 	It("finds the namespace from any directory", func() {
@@ -122,6 +130,14 @@ var _ = Describe("a store", func() {
 		reborn := alive
 		reborn.Inode++
 		Expect(reborn.Gone()).To(BeTrue())
+		if alive.ID != 0 { // Linux 6.18
+			replaced := alive
+			replaced.ID++
+			Expect(replaced.Gone()).To(BeTrue(), "the number was free again")
+		}
+		older := alive
+		older.ID = 0
+		Expect(older.Gone()).To(BeFalse())
 		vanished := alive
 		vanished.Netns = filepath.Join(GinkgoT().TempDir(), "none")
 		Expect(vanished.Gone()).To(BeTrue())

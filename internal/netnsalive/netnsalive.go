@@ -27,6 +27,12 @@ func (id ID) String() string {
 	return fmt.Sprintf("net:[%d]%d", id.Inode, id.Unique)
 }
 
+// MayBe tells whether two IDs can be of the same namespace: where it is not known what
+// tells one of them from all others, the inode decides.
+func (id ID) MayBe(other ID) bool {
+	return id.Inode == other.Inode && (id.Unique == other.Unique || id.Unique == 0 || other.Unique == 0)
+}
+
 // ParseID returns the ID in a text, which may be the name that /proc has for a
 // network namespace, or the zero ID.
 func ParseID(text string) ID {
@@ -81,9 +87,7 @@ func (s *survey) found(id ID) {
 
 // mayLive tells whether a namespace that was found may be the one with an ID.
 func (s *survey) mayLive(id ID) bool {
-	return slices.ContainsFunc(s.alive[id.Inode], func(unique uint64) bool {
-		return unique == id.Unique || unique == 0 || id.Unique == 0
-	})
+	return slices.ContainsFunc(s.alive[id.Inode], func(unique uint64) bool { return id.MayBe(ID{id.Inode, unique}) })
 }
 
 func inodes[K cmp.Ordered](netns map[K]ID) map[uint64]bool {
