@@ -96,8 +96,14 @@ func dropEarlier(ctx context.Context, req *plugin.Request, wanted intended) (aga
 	default:
 		req.Undo.Push("earlier port mappings", func() error { return putBack(ctx, *i) })
 	}
-	_, err = remove(ctx, req.Owner(), nil)
-	return false, err
+	return false, drop(ctx, req.Owner(), decode(*i))
+}
+
+// drop removes what an attachment has mapped, with its connections.
+func drop(ctx context.Context, owner plugin.Owner, was intended) error {
+	_, err := remove(ctx, owner, nil)
+	forgetConnections(was.Ports, leftBy(owner, was.Ports))
+	return err
 }
 
 func putBack(ctx context.Context, i intent.Intent) error {
@@ -138,6 +144,9 @@ func (holders) Siblings(owner plugin.Owner) []netfilter.HostPorts {
 func collect(ctx context.Context, valid plugin.Attachments) error {
 	remembered := store().Collect(valid, func(owner plugin.Owner) error {
 		_, err := removeRules(ctx, owner, nil)
+		if was := recall(owner); was != nil {
+			forgetConnections(was.Ports, leftBy(owner, was.Ports))
+		}
 		return err
 	})
 	return errors.Join(remembered, netfilter.GCPorts(ctx, valid, otherNetworkHas(valid.Network())))

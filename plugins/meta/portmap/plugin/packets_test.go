@@ -215,15 +215,42 @@ func packetsWith(backend string) {
 		Expect(l.check(one, config)).To(Succeed())
 	})
 
-	It("of a flow that goes on follow the mapping", func() {
+	// begin sends a datagram from outside to mapped ports of the host.
+	begin := func() net.Conn {
+		GinkgoHelper()
 		client, err := ns.Call(l.outside, func() (net.Conn, error) { return net.Dial("udp", "192.0.2.1:5353") })
 		Expect(err).NotTo(HaveOccurred())
-		defer client.Close()
-		_, _ = client.Write([]byte("before there is a mapping"))
+		DeferCleanup(client.Close)
+		_, _ = client.Write([]byte("hello"))
+		return client
+	}
+
+	It("of a flow end with the mapping when a GC or another ADD takes it", func() {
+		serve(l.Host, "udp", 5353)
+		config := l.config(one, mapping(5353, 53, "udp"), backend)
+		for _, remove := range []func(){
+			func() {
+				l.OnHost(func() { Expect(collect(context.Background(), plugin.NewAttachments("test", nil))).To(Succeed()) })
+			},
+			func() { l.add(one, l.config(one, mapping(5354, 53, "udp"), backend)) },
+		} {
+			l.add(one, config)
+			client := begin()
+			Expect(hear(client)).To(Equal("192.0.2.9"))
+			toContainer := l.sh("conntrack -L -p udp --orig-port-dst 5353 2>/dev/null")
+			Expect(toContainer).To(ContainSubstring("src=10.88.0.2 "))
+			remove()
+			Expect(l.sh("conntrack -L -p udp --orig-port-dst 5353 2>/dev/null")).NotTo(ContainSubstring("src=10.88.0.2 "))
+			Expect(hear(client)).To(Equal("192.0.2.9"), "the host answers")
+		}
+	})
+
+	It("of a flow that goes on follow the mapping", func() {
+		client := begin()
 		l.add(one, l.config(one, mapping(5353, 53, "udp"), backend))
 		Expect(hear(client)).To(Equal("192.0.2.9"))
 		l.Del(one, l.config(one, mapping(5353, 53, "udp"), backend))
-		_, err = hear(client)
+		_, err := hear(client)
 		Expect(err).To(HaveOccurred(), "the flow ends with the mapping")
 		serve(two.Netns, "udp", 53)
 		l.add(two, l.config(two, mapping(5353, 53, "udp"), backend))
