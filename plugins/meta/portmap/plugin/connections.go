@@ -15,7 +15,6 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -39,7 +38,23 @@ type hostPort struct {
 // host, so that their next packet goes where the mappings lead by now. That may
 // fail where nothing tracks connections, and is no reason to fail.
 func forgetConnections(ports netfilter.HostPorts, meant func(connection) bool) {
-	if _, err := conntrack.Delete(connectionsTo(ports, meant)...); err != nil {
+	forget(connectionsTo(ports, meant))
+}
+
+// forgetUntranslated does so for connections that were opened while the rules of
+// attachments were missing.
+func forgetUntranslated(restored []netfilter.OwnedPorts) {
+	live := readLive()
+	var filters []conntrack.Filter
+	for _, r := range restored {
+		elsewhere := takenOver(r.Owner, r.Ports, live)
+		filters = append(filters, connectionsTo(r.Ports, func(c connection) bool { return !leadsTo(r.Ports, c.answering) && elsewhere(c) })...)
+	}
+	forget(filters)
+}
+
+func forget(filters []conntrack.Filter) {
+	if _, err := conntrack.Delete(filters...); err != nil {
 		fmt.Fprintf(os.Stderr, "portmap: connections to mapped ports may go on as before: %v\n", err)
 	}
 }
@@ -48,17 +63,16 @@ func forgetConnections(ports netfilter.HostPorts, meant func(connection) bool) {
 // now, to the owner. A flow that nobody has translated is one, and one to a
 // container that is gone; not one that another mapping leads to its container
 // before ours is looked at.
-func takenOver(owner plugin.Owner, ports netfilter.HostPorts) func(connection) bool {
-	others := othersThan(owner)
+func takenOver(owner plugin.Owner, ports netfilter.HostPorts, live func() []netfilter.OwnedPorts) func(connection) bool {
 	return func(c connection) bool {
 		ours := c
 		if i := slices.IndexFunc(ports.Containers, func(p netip.Prefix) bool { return p.Addr().Is4() == c.host.Is4() }); i >= 0 {
 			ours.answering = ports.Containers[i].Addr()
 		}
 		own := precedence(ports, ours)
-		return !slices.ContainsFunc(others(), func(i intent.Intent) bool {
-			its := precedence(decode(i).Ports, c)
-			return its > own || its == own && (its >= conditional || i.Container == owner.ContainerID)
+		return !slices.ContainsFunc(live(), func(other netfilter.OwnedPorts) bool {
+			its := precedence(other.Ports, c)
+			return other.Owner != owner && (its > own || its == own && (its >= conditional || other.Owner.ContainerID == owner.ContainerID))
 		})
 	}
 }
@@ -66,19 +80,29 @@ func takenOver(owner plugin.Owner, ports netfilter.HostPorts) func(connection) b
 // leftBy returns a function that tells whether a connection is one to the owner,
 // who has its ports no more. Somebody else may have got its address since.
 func leftBy(owner plugin.Owner, ports netfilter.HostPorts) func(connection) bool {
-	others := othersThan(owner)
+	live := readLive()
 	return func(c connection) bool {
-		return slices.ContainsFunc(ports.Containers, func(p netip.Prefix) bool { return p.Addr() == c.answering }) &&
-			!slices.ContainsFunc(others(), func(i intent.Intent) bool { return precedence(decode(i).Ports, c) > 0 })
+		return leadsTo(ports, c.answering) && !slices.ContainsFunc(live(), func(other netfilter.OwnedPorts) bool {
+			return other.Owner != owner && precedence(other.Ports, c) > 0
+		})
 	}
 }
 
-// othersThan reads what other live attachments have mapped when it is first asked
-// for: there may be thousands, and no connection about which to ask.
-func othersThan(owner plugin.Owner) func() []intent.Intent {
-	return sync.OnceValue(func() []intent.Intent {
-		return slices.DeleteFunc(store().Alive(), func(i intent.Intent) bool { return i.Owner() == owner })
+// readLive reads what live attachments have mapped when it is first asked for: there
+// may be thousands, and no connection about which to ask.
+func readLive() func() []netfilter.OwnedPorts {
+	return sync.OnceValue(func() []netfilter.OwnedPorts {
+		var live []netfilter.OwnedPorts
+		for _, i := range store().Alive() {
+			live = append(live, netfilter.OwnedPorts{Owner: i.Owner(), Ports: decode(i).Ports})
+		}
+		return live
 	})
+}
+
+// leadsTo tells whether ports lead to an address.
+func leadsTo(ports netfilter.HostPorts, addr netip.Addr) bool {
+	return slices.ContainsFunc(ports.Containers, func(p netip.Prefix) bool { return p.Addr() == addr })
 }
 
 // conditional is the least precedence of mappings with conditions.
@@ -88,7 +112,7 @@ const conditional = 3
 // the one with the highest. It is 0 if none of ports leads the connection to its
 // container.
 func precedence(ports netfilter.HostPorts, c connection) int {
-	if !slices.ContainsFunc(ports.Containers, func(p netip.Prefix) bool { return p.Addr() == c.answering }) {
+	if !leadsTo(ports, c.answering) {
 		return 0
 	}
 	highest := 0

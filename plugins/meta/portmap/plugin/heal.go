@@ -81,16 +81,21 @@ func restoreWith(ctx context.Context, name string, mapped []netfilter.OwnedPorts
 	}
 	restored, err := backend.RestorePorts(ctx, mapped, holders{})
 	errs := []error{err}
-	var late []netfilter.OwnedPorts
+	var mended, late []netfilter.OwnedPorts
 	for _, m := range mapped {
+		current, written := m.Current(), slices.Contains(restored, m.Owner)
 		switch {
-		case m.Current():
-			errs = append(errs, routeLoopback(ctx, intended{name, m.Ports})) // which goes without the rules, too
-		case slices.Contains(restored, m.Owner):
+		case current && written:
+			mended = append(mended, m)
+		case written:
 			restored = slices.DeleteFunc(restored, func(o plugin.Owner) bool { return o == m.Owner })
 			late = append(late, m)
 		}
+		if current {
+			errs = append(errs, routeLoopback(ctx, intended{name, m.Ports})) // which goes without the rules, too
+		}
 	}
+	forgetUntranslated(mended)
 	return restored, errors.Join(append(errs, takeBack(ctx, name, late))...)
 }
 

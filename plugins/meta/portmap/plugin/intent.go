@@ -118,7 +118,11 @@ func putBack(ctx context.Context, i intent.Intent) error {
 	if err != nil {
 		return err
 	}
-	return backend.MapPorts(ctx, i.Owner(), was.Ports, holders{})
+	if err := backend.MapPorts(ctx, i.Owner(), was.Ports, holders{}); err != nil {
+		return err
+	}
+	forgetUntranslated([]netfilter.OwnedPorts{{Owner: i.Owner(), Ports: was.Ports}})
+	return nil
 }
 
 // holders says what the store knows of others.

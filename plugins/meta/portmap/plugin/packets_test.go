@@ -224,6 +224,36 @@ func packetsWith(backend string) {
 		_, _ = client.Write([]byte("hello"))
 		return client
 	}
+	restored := func(restore func()) {
+		GinkgoHelper()
+		testutils.Need(GinkgoT(), "nft-tool", "conntrack-tool")
+		l.add(one, l.config(one, mapping(5353, 53, "udp"), backend))
+		l.sh(`nft 'table ip host { chain in { type filter hook prerouting priority 0; ct state new accept; }; }'`) // so that flows are tracked
+		before := begin()
+		Expect(hear(before)).To(Equal("192.0.2.9"))
+		idOf := func(flow net.Conn) string {
+			return l.sh("conntrack -L -p udp -o id 2>/dev/null | grep sport=" + strings.Split(flow.LocalAddr().String(), ":")[1] + " | grep -o 'id=.*'")
+		}
+		was := idOf(before)
+		l.sh("iptables -t nat -F 2>/dev/null || true; nft delete table ip cni_portmap 2>/dev/null || true")
+		meanwhile := begin()
+		_, err := hear(meanwhile)
+		Expect(err).To(HaveOccurred())
+		restore()
+		Expect(hear(meanwhile)).To(Equal("192.0.2.9"))
+		Expect(hear(before)).To(Equal("192.0.2.9"))
+		Expect(idOf(before)).To(Equal(was), "nothing was wrong with it")
+	}
+
+	It("of a flow that was opened after a flush follow the mapping that Heal puts back", func() {
+		restored(func() {
+			l.OnHost(func() { Expect(Heal(context.Background())).To(HaveLen(1)) })
+		})
+	})
+
+	It("of such a flow follow the mapping that the next ADD puts back", func() {
+		restored(func() { l.add(two, l.config(two, mapping(5354, 53, "udp"), backend)) })
+	})
 
 	It("of a flow end with the mapping when a GC or another ADD takes it", func() {
 		serve(l.Host, "udp", 5353)

@@ -67,7 +67,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := routeLoopback(ctx, wanted); err != nil {
 		return nil, err
 	}
-	forgetConnections(ports, takenOver(req.Owner(), ports))
+	forgetConnections(ports, takenOver(req.Owner(), ports, readLive()))
 	return req.Prev, nil
 }
 
