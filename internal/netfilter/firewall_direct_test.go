@@ -17,7 +17,12 @@ import (
 )
 
 var _ = Describe("What iptables-nft would write for the firewall", func() {
-	const nftPrograms = "/usr/sbin/xtables-nft-multi"
+	const (
+		nftPrograms = "/usr/sbin/xtables-nft-multi"
+
+		closed     = "iptables -N CNI-ISOLATION-STAGE-1; iptables -N CNI-ISOLATION-STAGE-2; iptables -A CNI-ISOLATION-STAGE-1 -i br0 ! -o br0 -j CNI-ISOLATION-STAGE-2"
+		toPolicies = `-m comment --comment "CNI firewall plugin rules (ingressPolicy: same-bridge|isolated)" -j CNI-ISOLATION-STAGE-1`
+	)
 	ctx := context.Background()
 	one, two := owner("podman", "one", "eth0"), owner("podman", "two", "eth0")
 
@@ -114,6 +119,13 @@ var _ = Describe("What iptables-nft would write for the firewall", func() {
 		Expect(saved()).NotTo(ContainSubstring("10.1.0."))
 	}))
 
+	It("is written without it beside the policies of bridges", inNewNS(func() {
+		Expect(open("one", "10.1.0.2")).To(Succeed())
+		run(closed + "; iptables -I FORWARD " + toPolicies)
+		onlyRestore()
+		Expect(open("two", "10.1.0.3")).To(Succeed())
+	}))
+
 	DescribeTable("is left to it where not just that is missing",
 		func(prepare string, who string, addrs ...string) {
 			within(newNS(), func() {
@@ -135,6 +147,8 @@ var _ = Describe("What iptables-nft would write for the firewall", func() {
 		},
 		Entry("the jump", "iptables -F FORWARD", "two", "10.1.0.3"),
 		Entry("the jump to the admin chain", "iptables -D CNI-FORWARD 1", "two", "10.1.0.3"),
+		Entry("the jump to the policies of bridges", closed, "two", "10.1.0.3"),
+		Entry("that jump's place", closed+"; iptables -A FORWARD "+toPolicies, "two", "10.1.0.3"),
 		Entry("an address was another's", "", "two", "10.1.0.2"),
 		Entry("an address is allowed already", "iptables -A CNI-FORWARD -s 10.1.0.3 -j ACCEPT", "two", "10.1.0.3"),
 		Entry("the owner has another address", "", "one", "10.1.0.3"),

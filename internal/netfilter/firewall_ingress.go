@@ -206,8 +206,8 @@ func isolationJump() []ruleWords { return forAllIngress("-j " + isolationFirst) 
 // arrival returns the rule for what goes to a bridge from another.
 func arrival(bridge string) []ruleWords { return forAllIngress("-o " + bridge + " -j DROP") }
 
-// setIngress plans the policy of a bridge, and that packets come to the policies
-// ahead of what lets containers pass.
+// setIngress plans the policy of a bridge, if there is one, and that packets come to
+// the policies of all ahead of what lets containers pass.
 func (d *draft) setIngress(i Ingress) {
 	switch i.Policy {
 	case IngressOpen:
@@ -216,6 +216,9 @@ func (d *draft) setIngress(i Ingress) {
 		d.closeBridge(i)
 	}
 	jump := d.spelled(forwardChain, isolationJump())
+	if len(d.table.to(isolationFirst, isolationLast)) > 0 { // of a bridge that is closed
+		d.prepend(forwardChain, jump)
+	}
 	if forward := d.table.index(forwardChain, forwardJump()); forward >= 0 && d.table.index(forwardChain, jump) > forward {
 		d.delete(forwardChain, jump)
 		d.prepend(forwardChain, jump)
@@ -248,7 +251,6 @@ func (d *draft) openBridge(bridge string) {
 func (d *draft) closeBridge(i Ingress) {
 	d.addChain(isolationFirst)
 	d.addChain(isolationLast)
-	d.prepend(forwardChain, d.spelled(forwardChain, isolationJump()))
 	other := Ingress{Bridge: i.Bridge, Policy: IngressSameBridge}
 	if i.Policy == IngressSameBridge {
 		other.Policy = IngressIsolated

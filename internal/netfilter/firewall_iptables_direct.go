@@ -67,6 +67,7 @@ func (f family) isUsual(c *conn, owner plugin.Owner, p Passage, addrs []netip.Pr
 		return false, err
 	}
 	forwards, hasAdmin, taken := false, false, false
+	closes, isolates := false, false // bridges, and what is forwarded to containers
 	for _, reply := range replies {
 		rule, err := parseRawRule(reply)
 		if err != nil {
@@ -74,7 +75,10 @@ func (f family) isUsual(c *conn, owner plugin.Owner, p Passage, addrs []netip.Pr
 		}
 		switch {
 		case rule.chain == forwardChain:
+			isolates = isolates || !forwards && rule.leadsTo(isolationFirst)
 			forwards = forwards || rule.jumpsTo(cniForward, "CNI firewall plugin rules")
+		case rule.chain == isolationFirst:
+			closes = closes || rule.leadsTo(isolationLast)
 		case rule.chain == passageRecord(owner):
 			taken = true
 		case rule.chain == cniForward:
@@ -84,7 +88,7 @@ func (f family) isUsual(c *conn, owner plugin.Owner, p Passage, addrs []netip.Pr
 			taken = taken || rule.mentions(addrs)
 		}
 	}
-	return forwards && hasAdmin && !taken, nil
+	return forwards && hasAdmin && !taken && (isolates || !closes), nil
 }
 
 // rawRule is a rule as the kernel lists it. To decode thousands that are those
@@ -113,9 +117,14 @@ func parseRawRule(reply netlink.Message) (rawRule, error) {
 // jumpsTo tells whether the rule jumps to a chain and has the comment, which is
 // a match or, with some versions, user data.
 func (r rawRule) jumpsTo(chain, comment string) bool {
-	target, err := netlink.MarshalAttributes([]netlink.Attribute{cstring(unix.NFTA_VERDICT_CHAIN, chain)})
 	text := []byte(comment + "\x00")
-	return err == nil && bytes.Contains(r.content, target) && (bytes.Contains(r.content, text) || bytes.Contains(r.userData, text))
+	return r.leadsTo(chain) && (bytes.Contains(r.content, text) || bytes.Contains(r.userData, text))
+}
+
+// leadsTo tells whether the rule jumps to a chain.
+func (r rawRule) leadsTo(chain string) bool {
+	target, err := netlink.MarshalAttributes([]netlink.Attribute{cstring(unix.NFTA_VERDICT_CHAIN, chain)})
+	return err == nil && bytes.Contains(r.content, target)
 }
 
 // mentions tells whether one of the addresses may be in the rule.

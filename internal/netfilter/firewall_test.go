@@ -107,9 +107,13 @@ var _ = Describe("the plan for iptables", func() {
 		d.open(first, isolating, []netip.Prefix{ten})
 		Expect(d.order(forwardChain)).To(Equal([]string{isolationFirst, cniForward, "DOCKER-USER"}))
 
-		d.delete(forwardChain, forwardJump())
-		d.open(second, plain, []netip.Prefix{eleven})
-		Expect(d.order(forwardChain)).To(Equal([]string{isolationFirst, cniForward, "DOCKER-USER"}))
+		for _, lost := range [][]ruleWords{{forwardJump()}, {isolationJump()[0]}, {forwardJump(), isolationJump()[0]}} {
+			for _, rule := range lost {
+				d.delete(forwardChain, rule)
+			}
+			d.open(second, plain, []netip.Prefix{eleven})
+			Expect(d.order(forwardChain)).To(Equal([]string{isolationFirst, cniForward, "DOCKER-USER"}))
+		}
 		settled(d, func(d *draft) { d.open(first, isolating, []netip.Prefix{ten}) })
 	})
 

@@ -117,6 +117,22 @@ var _ = Describe("packets", func() {
 		Expect(strings.Split(l.rules(), "\n")).To(ConsistOf(strings.Split(before, "\n")))
 	})
 
+	It("are kept from a bridge that is closed, after somebody has flushed FORWARD, by the next ADD for any", func() {
+		l = newLab()
+		within(l.Host, dropForwarded)
+		const iptables, same = `,"backend":"iptables"`, `,"ingressPolicy":"same-bridge"`
+		l.add(l.one, iptables+same)
+		l.add(l.two, iptables)
+		l.add(l.three, iptables+same)
+		misses(l.three, l.one)
+		within(l.Host, "iptables -F FORWARD; ip6tables -F FORWARD")
+		l.Del(l.two.Container, withoutPrev(iptables))
+		l.add(l.two, iptables)
+		gets(l.three, l.world())
+		misses(l.three, l.one)
+		Expect(l.check(l.one, iptables+same)).To(Succeed())
+	})
+
 	DescribeTable("pass again after somebody has flushed everything, with a GC",
 		func(backend, flush string) {
 			l = newLab()
