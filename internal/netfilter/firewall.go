@@ -230,7 +230,7 @@ func CloseGate(ctx context.Context, owner plugin.Owner, known []netip.Addr) erro
 		var errs []error
 		for _, f := range families() {
 			errs = append(errs,
-				f.passing().remove(ctx, c, owner.Comment()),
+				f.passing().remove(ctx, c, owner.Comment(), nil),
 				f.closeInNFT(ctx, c, passageRecord(owner), f.singles(known)),
 			)
 		}

@@ -73,6 +73,7 @@ func (f family) readNFT(c *conn, name string) (savedChain, error) {
 	}
 	for _, rule := range rules {
 		state.comment = cmp.Or(state.comment, ruleComment(rule))
+		state.masquerades = state.masquerades || masquerades(rule)
 		if verdict := verdictOf(rule); verdict != nil && verdict.Kind == expr.VerdictAccept {
 			state.accepts = append(state.accepts, savedRule{f.prefixAt(rule, f.daddr), name, rule.Handle})
 		}
@@ -96,7 +97,23 @@ func (f family) servesInNFT(c *conn, chain string, prefixes []netip.Prefix) (boo
 		return false, err
 	}
 	state, err := f.readNFT(c, chain)
-	return !slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return !state.jumpsFrom(p.Addr()) || !state.acceptsTo(p.Masked()) }), err
+	lacks := func(p netip.Prefix) bool { return !state.jumpsFrom(p.Addr()) || !state.acceptsTo(p.Masked()) }
+	return state.masquerades && !slices.ContainsFunc(prefixes, lacks), err
+}
+
+// masquerades tells whether a rule ends so, in either way in which versions of
+// iptables-nft write that.
+func masquerades(rule *nftables.Rule) bool {
+	if len(rule.Exprs) == 0 {
+		return false
+	}
+	switch e := rule.Exprs[len(rule.Exprs)-1].(type) {
+	case *expr.Masq:
+		return true
+	case *expr.Target:
+		return e.Name == "MASQUERADE"
+	}
+	return false
 }
 
 func verdictOf(rule *nftables.Rule) *expr.Verdict {

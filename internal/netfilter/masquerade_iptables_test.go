@@ -159,7 +159,8 @@ var _ = Describe("Masquerading with iptables", func() {
 					return found
 				}
 				Expect(lost()).To(BeTrue())
-				for _, flush := range []string{"iptables -t nat -F", "ip6tables -t nat -F POSTROUTING", "iptables -t nat -F " + rulename.Chain("podman", "c1", "")} {
+				chain := rulename.Chain("podman", "c1", "")
+				for _, flush := range []string{"iptables -t nat -F", "ip6tables -t nat -F POSTROUTING", "iptables -t nat -F " + chain, "iptables -t nat -D " + chain + " 2"} {
 					masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
 					Expect(lost()).To(BeFalse(), flush)
 					run(flush)

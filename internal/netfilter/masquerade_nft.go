@@ -237,11 +237,11 @@ func (f family) masqueradeDifferences(c *conn, owner plugin.Owner, addrs []*net.
 	return differences, nil
 }
 
-// LostMasquerade reads the elements of each address, and the rules.
-func (nftBackend) LostMasquerade(ctx context.Context, _ plugin.Owner, addrs []*net.IPNet) (lost bool, err error) {
+// LostMasquerade reads the elements of each address, the rules and the record.
+func (nftBackend) LostMasquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) (lost bool, err error) {
 	err = withConn(ctx, func(c *conn) error {
 		for _, f := range families() {
-			missing, err := f.registry().lost(c, f.pairs(addrs))
+			missing, err := f.registry().lost(c, owner.Comment(), f.pairs(addrs))
 			if err != nil {
 				return f.registry().wrap(err)
 			}

@@ -171,6 +171,7 @@ var _ = Describe("Masquerading with nftables", func() {
 		for _, flush := range []string{
 			"flush ruleset", "flush table ip6 cni_masquerade", "flush chain ip cni_masquerade postrouting",
 			"flush set ip cni_masquerade sources", "flush set ip cni_masquerade subnets16", "flush set ip6 cni_masquerade sources",
+			"flush chain ip cni_masquerade owner/podman/c1/eth0", "delete chain ip6 cni_masquerade owner/podman/c1/eth0",
 		} {
 			masquerade(c1, "10.88.0.2/16", "fd00:1:2::3/64")
 			Expect(lost()).To(BeFalse(), flush)
@@ -290,6 +291,15 @@ var _ = Describe("Masquerading with nftables", func() {
 			run("nft flush chain ip cni_masquerade owner/podman/c1/eth0")
 			Expect(netfilter.RemoveMasquerade(ctx, c1, nil)).To(Succeed())
 			Expect(netfilter.RemoveMasquerade(ctx, c1, nil)).To(Succeed())
+			Expect(ruleset()).To(Equal(nothingLeft))
+		}))
+
+		It("needs the addresses without the chain", inNewNS(func() {
+			masquerade(c1, "10.88.0.2/16")
+			run("nft delete chain ip cni_masquerade owner/podman/c1/eth0")
+			Expect(netfilter.RemoveMasquerade(ctx, c2, addrs("10.88.0.2/16"))).To(Succeed())
+			Expect(ruleset()).To(ContainSubstring("podman/c1/eth0"))
+			Expect(netfilter.RemoveMasquerade(ctx, c1, addrs("10.88.0.2/16"))).To(Succeed())
 			Expect(ruleset()).To(Equal(nothingLeft))
 		}))
 	})

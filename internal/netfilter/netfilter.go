@@ -109,7 +109,7 @@ func RemoveMasqueradeAndGuard(ctx context.Context, owner plugin.Owner, known []*
 func removeNFTMasquerade(ctx context.Context, c *conn, owner plugin.Owner, known []*net.IPNet) error {
 	var errs []error
 	for _, f := range families() {
-		errs = append(errs, f.registry().remove(ctx, c, owner.Comment()))
+		errs = append(errs, f.registry().remove(ctx, c, owner.Comment(), f.pairs(known)))
 		if len(known) > 0 {
 			errs = append(errs, f.removeFromNFT(ctx, c, masqueradeChain(owner), f.without(known)))
 		}

@@ -3,6 +3,7 @@
 package netfilter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -321,15 +322,16 @@ func (r *registry) queueDeletions(c *conn, comment string, rules []*nftables.Rul
 // not made.
 func (r *registry) replace(c *conn, comment string, pairs []pair) error {
 	if len(pairs) == 0 {
-		return r.queueRemoval(c, comment)
+		return r.queueRemoval(c, comment, nil)
 	}
 	return r.put(c, comment, pairs)
 }
 
-// remove removes what the owner with a comment has recorded, if anything.
-func (r *registry) remove(ctx context.Context, c *conn, comment string) error {
+// remove removes what the owner with a comment has recorded, if anything. Known are
+// pairs that it may have without: see queueUnrecorded.
+func (r *registry) remove(ctx context.Context, c *conn, comment string, known []pair) error {
 	err := c.retrying(ctx, func(c *conn) error {
-		if err := r.queueRemoval(c, comment); err != nil {
+		if err := r.queueRemoval(c, comment, known); err != nil {
 			return err
 		}
 		return c.commit()
@@ -338,10 +340,10 @@ func (r *registry) remove(ctx context.Context, c *conn, comment string) error {
 }
 
 // queueRemoval queues the deletion of what the owner has recorded.
-func (r *registry) queueRemoval(c *conn, comment string) error {
+func (r *registry) queueRemoval(c *conn, comment string, known []pair) error {
 	chain := r.recordChain(comment)
 	if exists, err := c.hasChain(&r.table, chain.Name); !exists {
-		return err
+		return cmp.Or(err, r.queueUnrecorded(c, comment, known))
 	}
 	h, err := r.held(c, comment)
 	if err != nil {
@@ -357,6 +359,26 @@ func (r *registry) queueRemoval(c *conn, comment string) error {
 		return err
 	}
 	c.DelChain(chain)
+	return nil
+}
+
+// queueUnrecorded queues the deletion of the owner's elements if somebody has deleted
+// the record of the known pairs: of an owner without a record that is asked alone.
+func (r *registry) queueUnrecorded(c *conn, comment string, known []pair) error {
+	for _, p := range known {
+		there, err := c.element(r.set(r.subjects), p.subject)
+		if err != nil {
+			return err
+		}
+		if there == nil || there.comment != comment {
+			continue
+		}
+		items, err := r.itemsOf(c, func(other string) bool { return other == comment })
+		if err != nil {
+			return err
+		}
+		return r.queueDeletions(c, comment, nil, items)
+	}
 	return nil
 }
 
@@ -407,7 +429,7 @@ func (r *registry) removeOwners(ctx context.Context, c *conn, selected func(comm
 	errs := []error{r.wrap(err)}
 	for _, comment := range comments {
 		if selected(comment) {
-			errs = append(errs, r.remove(ctx, c, comment))
+			errs = append(errs, r.remove(ctx, c, comment, nil))
 		}
 	}
 	return errors.Join(errs...)
@@ -488,8 +510,8 @@ func (r *registry) differences(c *conn, comment string, pairs []pair) ([]string,
 }
 
 // lost tells whether anything is missing that makes pairs have an effect, whoever
-// has them.
-func (r *registry) lost(c *conn, pairs []pair) (bool, error) {
+// has them, or the record of those that the owner has.
+func (r *registry) lost(c *conn, comment string, pairs []pair) (bool, error) {
 	if len(pairs) == 0 {
 		return false, nil
 	}
@@ -497,13 +519,19 @@ func (r *registry) lost(c *conn, pairs []pair) (bool, error) {
 	if err != nil || !r.soundBase(base) {
 		return true, explain(err)
 	}
+	own := map[string]bool{} // subjects
 	for _, i := range r.items(pairs) {
 		there, err := c.element(r.set(i.set), []byte(i.key))
 		if err != nil || there == nil {
 			return true, err
 		}
+		own[i.key] = i.set == r.subjects && there.comment == comment
 	}
-	return slices.ContainsFunc(pairs, func(p pair) bool { return p.set.name != "" && !hasRule(base, p.set.rule) }), nil
+	record, err := r.held(c, comment)
+	return slices.ContainsFunc(pairs, func(p pair) bool {
+		unused := p.set.name != "" && !hasRule(base, p.set.rule)
+		return unused || own[string(p.subject)] && !hasRule(record.rules, p.record)
+	}), err
 }
 
 // differencesOrSurplus is differences, also for an owner that should have

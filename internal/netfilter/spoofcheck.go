@@ -152,7 +152,7 @@ func UnguardMAC(ctx context.Context, owner plugin.Owner) error {
 
 func unguard(ctx context.Context, c *conn, owner plugin.Owner) error {
 	return errors.Join(
-		spoofCheck().remove(ctx, c, owner.Comment()),
+		spoofCheck().remove(ctx, c, owner.Comment(), nil),
 		removeOldSpoofCheck(ctx, c, owner),
 	)
 }
