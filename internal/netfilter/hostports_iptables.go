@@ -620,13 +620,14 @@ func (f family) portsDiffer(table savedTable, owner plugin.Owner, wanted HostPor
 		return []string{"chain " + chain + " is missing"}
 	}
 	var differences []string
-	there := map[portRule]bool{}
+	var there, meant []portRule
 	for _, rule := range table[chain] {
-		there[normal(parsePortRule(rule))] = true
+		there = append(there, normal(parsePortRule(rule)))
 	}
+	isThere := setOf(there)
 	for _, ports := range append(f.siblings(table, owner, holders), wanted) {
 		for _, rule := range f.portRules(ports) {
-			if !there[normal(rule)] {
+			if meant = append(meant, normal(rule)); !isThere[normal(rule)] {
 				differences = append(differences, fmt.Sprintf("chain %s lacks %q", chain, rule.words()))
 			}
 		}
@@ -636,7 +637,39 @@ func (f family) portsDiffer(table savedTable, owner plugin.Owner, wanted HostPor
 			}
 		}
 	}
+	for _, rule := range stray(there, meant) {
+		differences = append(differences, fmt.Sprintf("chain %s has %q ahead of the rule for that port", chain, rule.words()))
+	}
 	return append(differences, table.sharedDiffer(wanted)...)
+}
+
+func setOf(rules []portRule) map[portRule]bool {
+	set := map[portRule]bool{}
+	for _, rule := range rules {
+		set[rule] = true
+	}
+	return set
+}
+
+// stray returns the rules of a chain that translate what one that is meant to be
+// there would, if packets got to it. That is what upstream leaves of an attachment
+// that it has made twice, with different addresses.
+func stray(there, meant []portRule) []portRule {
+	var found []portRule
+	isMeant := setOf(meant)
+	for i, rule := range there {
+		isAheadOf := func(other portRule) bool { return other.shares(rule) && !slices.Contains(there[:i], other) }
+		if rule.target == "DNAT" && !isMeant[rule] && slices.ContainsFunc(meant, isAheadOf) {
+			found = append(found, rule)
+		}
+	}
+	return found
+}
+
+// shares tells whether there are packets that both rules would translate.
+func (r portRule) shares(other portRule) bool {
+	return r.target == "DNAT" && r.proto == other.proto && r.port == other.port &&
+		(!r.hostIP.IsValid() || !other.hostIP.IsValid() || r.hostIP == other.hostIP)
 }
 
 // normal is a rule as iptables-save prints it, with the whole network for a

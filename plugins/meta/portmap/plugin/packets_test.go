@@ -309,6 +309,28 @@ func packetsWith(backend string) {
 	if backend != `,"backend":"iptables"` {
 		return // elements of nftables have no conditions of their own
 	}
+	It("are missed by CHECK where an earlier address gets them, until Heal leads them on", func() {
+		config := l.config(one, mapping(8080, 80, "tcp", `,"hostIP":"192.0.2.1"`)+","+mapping(8081, 80, "tcp"), backend)
+		l.add(one, config)
+		stale := func(how, matches string) {
+			GinkgoHelper()
+			l.sh(`chain=$(iptables -t nat -S | sed -n 's/^-N \(CNI-DN-.*\)/\1/p'); iptables -t nat ` + how + ` $chain ` + matches + ` -j DNAT --to-destination 10.88.0.77:80`)
+		}
+		stale("-A", "-p tcp --dport 8080")
+		stale("-I", "-p udp --dport 8080")
+		stale("-I", "-p tcp --dport 8082")
+		stale("-I", "-p tcp --dport 8080 -d 192.0.2.77")
+		Expect(l.check(one, config)).To(Succeed(), "what nothing for the container comes to")
+		for _, matches := range []string{"-p tcp --dport 8080", "-p tcp --dport 8080 -d 192.0.2.1", "-p tcp --dport 8081 -d 192.0.2.1"} {
+			stale("-I", matches)
+			Expect(l.check(one, config)).To(MatchError(And(ContainSubstring("10.88.0.77:80"), ContainSubstring("ahead of the rule for that port"))))
+			l.OnHost(func() { Expect(Heal(context.Background())).To(HaveLen(1)) })
+			Expect(l.check(one, config)).To(Succeed())
+			Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+			Expect(reach(l.outside, "tcp", "192.0.2.1", 8081)).To(Equal("192.0.2.9"))
+		}
+	})
+
 	It("are missed by CHECK where they get through without a condition", func() {
 		config := l.config(one, mapping(8080, 80, "tcp"), backend+`,"conditionsV4":["-s","192.0.2.0/24"]`)
 		l.add(one, config)
