@@ -24,6 +24,9 @@ type Mender[T any] struct {
 	Lost    func(context.Context, plugin.Owner, T) (bool, error)
 	PutBack func(context.Context, plugin.Owner, T) error
 	Remove  func(context.Context, plugin.Owner, T) error
+
+	// Mended is told what was put back, of all for whom that was done. It may be nil.
+	Mended func([]T)
 }
 
 // Remember keeps what the attachment of a request is to have. That works without
@@ -97,34 +100,38 @@ func (m Mender[T]) Content(i Intent) (content T, err error) {
 
 func (m Mender[T]) restore(ctx context.Context, all []Intent) (restored []plugin.Owner, err error) {
 	var errs []error
+	var mended []T
 	for _, i := range all {
-		putBack, err := m.restoreOne(ctx, i)
+		content, putBack, err := m.restoreOne(ctx, i)
 		if putBack {
-			restored = append(restored, i.Owner())
+			restored, mended = append(restored, i.Owner()), append(mended, content)
 		}
 		errs = append(errs, err)
+	}
+	if m.Mended != nil && len(mended) > 0 {
+		m.Mended(mended)
 	}
 	return restored, errors.Join(errs...)
 }
 
 // restoreOne takes back what it has done if a DEL, or another ADD, came in between.
 // Whoever has the addresses by then may have lost something to it, and gets it back.
-func (m Mender[T]) restoreOne(ctx context.Context, i Intent) (bool, error) {
-	content, err := m.Content(i)
+func (m Mender[T]) restoreOne(ctx context.Context, i Intent) (content T, putBack bool, err error) {
+	content, err = m.Content(i)
 	if err != nil {
-		return false, err
+		return content, false, err
 	}
 	lost, err := m.Lost(ctx, i.Owner(), content)
 	if err != nil || !lost || !m.Store.Holds(i) {
-		return false, err
+		return content, false, err
 	}
 	if err := m.PutBack(ctx, i.Owner(), content); err != nil {
-		return false, err
+		return content, false, err
 	}
 	if m.Store.Holds(i) {
-		return true, nil
+		return content, true, nil
 	}
 	err = m.Remove(ctx, i.Owner(), content)
 	_, again := m.Heal(ctx)
-	return false, errors.Join(err, again)
+	return content, false, errors.Join(err, again)
 }

@@ -70,9 +70,12 @@ var _ = Describe("a mender", func() {
 		Expect(m.Store.Put(gone)).To(Succeed())
 		delete(owners, 1)
 		delete(owners, 3)
+		var mended []int
+		m.Mended = func(addresses []int) { mended = append(mended, addresses...) }
 		Expect(m.Heal(context.Background())).To(ConsistOf(one.Owner()))
 		Expect(owners).To(Equal(map[int]plugin.Owner{1: one.Owner(), 2: two.Owner()}))
 		Expect(m.Heal(context.Background())).To(BeEmpty())
+		Expect(mended).To(Equal([]int{1}))
 	})
 
 	It("goes on after an error", func() {

@@ -42,6 +42,7 @@ func mender() intent.Mender[intended] {
 		Remove: func(ctx context.Context, owner plugin.Owner, was intended) error {
 			return netfilter.RemoveMasquerade(ctx, owner, was.addresses())
 		},
+		Mended: forgetUntranslated,
 	}
 }
 

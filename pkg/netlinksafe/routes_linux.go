@@ -42,6 +42,12 @@ func UnicastRoutes() ([]netlink.Route, error) {
 	})
 }
 
+// IsLocal tells whether an address is one of the host's own.
+func IsLocal(addr netip.Addr) bool {
+	route, err := RouteTo(addr, 0)
+	return err == nil && route.Type == unix.RTN_LOCAL
+}
+
 // RouteTo asks along which route a packet to an address would be sent, or, with
 // the index of a link, how one would be treated that arrives there. The route is
 // as those of UnicastRoutes, but of any type.

@@ -28,8 +28,12 @@ import (
 type Filter struct {
 	Family   netlink.InetFamily // netlink.FAMILY_V4 or FAMILY_V6; 0 for both, without DstIP
 	Protocol uint8              // of layer 4, such as unix.IPPROTO_UDP
+	SrcIP    net.IP
 	DstIP    net.IP
 	DstPort  uint16 // needs a Protocol that has ports
+
+	// Untranslated leaves out connections of which either address was translated.
+	Untranslated bool
 
 	// Matches is asked about each connection that is meant otherwise: where it was
 	// sent, and who answers, who is another if the destination was translated. It
@@ -127,13 +131,15 @@ func listAll() ([][]byte, error) {
 // validate refuses a filter that would mean more than its author thinks.
 func (f Filter) validate() error {
 	switch {
-	case f.Family == 0 && f.DstIP != nil:
-		return errors.New("a destination address without its family")
+	case f.Family == 0 && (f.SrcIP != nil || f.DstIP != nil):
+		return errors.New("an address without its family")
 	case f.Family != 0 && f.Family != netlink.FAMILY_V4 && f.Family != netlink.FAMILY_V6:
 		return fmt.Errorf("family %d is neither IPv4 nor IPv6", f.Family)
-	case f.DstIP == nil && f.DstPort == 0:
-		return errors.New("a filter without destination address and port means all connections")
-	case f.DstIP != nil && f.address() == nil:
+	case f.SrcIP == nil && f.DstIP == nil && f.DstPort == 0:
+		return errors.New("a filter without addresses and destination port means all connections")
+	case f.SrcIP != nil && f.address(f.SrcIP) == nil:
+		return fmt.Errorf("source address %s is not of the filter's family", f.SrcIP)
+	case f.DstIP != nil && f.address(f.DstIP) == nil:
 		return fmt.Errorf("destination address %s is not of the filter's family", f.DstIP)
 	case f.DstPort != 0 && f.Protocol == 0:
 		return fmt.Errorf("destination port %d without a protocol", f.DstPort)
@@ -141,16 +147,16 @@ func (f Filter) validate() error {
 	return nil
 }
 
-// address is the destination address in the length the family has.
-func (f Filter) address() net.IP {
-	v4 := f.DstIP.To4()
+// address returns an address in the length that the family has, or nil.
+func (f Filter) address(ip net.IP) net.IP {
+	v4 := ip.To4()
 	if f.Family == netlink.FAMILY_V4 {
 		return v4
 	}
 	if v4 != nil {
 		return nil
 	}
-	return f.DstIP.To16()
+	return ip.To16()
 }
 
 // list returns the kernel's messages about connections of a family, of which at
@@ -220,6 +226,7 @@ const (
 	ctaFilterOrigFlags = 1
 	ctaFilterReplFlags = 2
 
+	filterBySrcIP   = 1 << 0
 	filterByDstIP   = 1 << 1
 	filterByProto   = 1 << 3
 	filterByDstPort = 1 << 5
@@ -247,9 +254,17 @@ func (f Filter) request() *nl.NetlinkRequest {
 // of it count.
 func (f Filter) tuple() (tuple *nl.RtAttr, by uint32) {
 	tuple = nested(nl.CTA_TUPLE_ORIG)
-	if f.DstIP != nil && f.Family == netlink.FAMILY_V4 {
-		by |= filterByDstIP
-		tuple.AddChild(f.addressAttr())
+	if f.Family == netlink.FAMILY_V4 && (f.SrcIP != nil || f.DstIP != nil) {
+		ip := nested(nl.CTA_TUPLE_IP)
+		if f.SrcIP != nil {
+			by |= filterBySrcIP
+			ip.AddRtAttr(nl.CTA_IP_V4_SRC, f.SrcIP.To4())
+		}
+		if f.DstIP != nil {
+			by |= filterByDstIP
+			ip.AddRtAttr(nl.CTA_IP_V4_DST, f.DstIP.To4())
+		}
+		tuple.AddChild(ip)
 	}
 	if f.Protocol == 0 {
 		return tuple, by
@@ -265,28 +280,17 @@ func (f Filter) tuple() (tuple *nl.RtAttr, by uint32) {
 	return tuple, by
 }
 
-func (f Filter) addressAttr() *nl.RtAttr {
-	ip := nested(nl.CTA_TUPLE_IP)
-	ip.AddRtAttr(f.addressKind(), f.address())
-	return ip
-}
-
-func (f Filter) addressKind() int {
-	if f.Family == netlink.FAMILY_V4 {
-		return nl.CTA_IP_V4_DST
-	}
-	return nl.CTA_IP_V6_DST
-}
-
 func nested(kind int) *nl.RtAttr { return nl.NewRtAttr(kind|int(nl.NLA_F_NESTED), nil) }
 
 // connection is what a message says of one.
 type connection struct {
 	family     netlink.InetFamily
 	protocol   uint8
+	src        net.IP
 	dst        net.IP // nil if the message does not tell
 	dstPort    uint16
 	answering  net.IP
+	answered   net.IP
 	attributes nlattr.Attributes
 }
 
@@ -299,8 +303,8 @@ func parse(message []byte) (connection, error) {
 	tuple, answer := all.Get(nl.CTA_TUPLE_ORIG), all.Get(nl.CTA_TUPLE_REPLY)
 	ip, proto := tuple.Get(nl.CTA_TUPLE_IP), tuple.Get(nl.CTA_TUPLE_PROTO)
 	c := connection{family: netlink.InetFamily(message[0]), attributes: all} // struct nfgenmsg begins with it
-	c.dst = either(ip, nl.CTA_IP_V4_DST, nl.CTA_IP_V6_DST)
-	c.answering = either(answer.Get(nl.CTA_TUPLE_IP), nl.CTA_IP_V4_SRC, nl.CTA_IP_V6_SRC)
+	c.src, c.dst = ends(ip)
+	c.answering, c.answered = ends(answer.Get(nl.CTA_TUPLE_IP))
 	if number := proto.Get(nl.CTA_PROTO_NUM); len(number) == 1 {
 		c.protocol = number[0]
 	}
@@ -308,6 +312,11 @@ func parse(message []byte) (connection, error) {
 		c.dstPort = binary.BigEndian.Uint16(port)
 	}
 	return c, nil
+}
+
+// ends returns the addresses in a tuple.
+func ends(ip nlattr.Attributes) (src, dst net.IP) {
+	return either(ip, nl.CTA_IP_V4_SRC, nl.CTA_IP_V6_SRC), either(ip, nl.CTA_IP_V4_DST, nl.CTA_IP_V6_DST)
 }
 
 // either returns the value of the first attribute of a type in a, or of another.
@@ -322,8 +331,10 @@ func either(a nlattr.Attributes, kind, other uint16) []byte {
 // having looked: deleting too much breaks other people's connections.
 func (f Filter) matches(c connection) bool {
 	return f.Family == c.family && c.dst != nil && c.protocol != 0 &&
-		(f.DstIP == nil || f.address().Equal(c.dst)) &&
+		(f.SrcIP == nil || f.SrcIP.Equal(c.src)) &&
+		(f.DstIP == nil || f.DstIP.Equal(c.dst)) &&
 		(f.Protocol == 0 || f.Protocol == c.protocol) &&
 		(f.DstPort == 0 || f.DstPort == c.dstPort) &&
+		(!f.Untranslated || c.src.Equal(c.answered) && c.dst.Equal(c.answering)) &&
 		(f.Matches == nil || f.Matches(c.dst, c.answering))
 }

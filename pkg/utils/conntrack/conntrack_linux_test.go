@@ -26,17 +26,19 @@ var _ = Describe("a filter", func() {
 			_, err := Delete(filter)
 			Expect(err).To(MatchError("delete connections: " + why))
 		},
-		Entry("when it is empty", Filter{}, "a filter without destination address and port means all connections"),
+		Entry("when it is empty", Filter{}, "a filter without addresses and destination port means all connections"),
 		Entry("when there is no such family", Filter{Family: 5, Protocol: 17, DstPort: 53}, "family 5 is neither IPv4 nor IPv6"),
-		Entry("when an address has no family", Filter{DstIP: ip("192.0.2.1")}, "a destination address without its family"),
+		Entry("when an address has no family", Filter{DstIP: ip("192.0.2.1")}, "an address without its family"),
 		Entry("when it means everything", Filter{Family: netlink.FAMILY_V4},
-			"a filter without destination address and port means all connections"),
+			"a filter without addresses and destination port means all connections"),
 		Entry("when it means a whole protocol", Filter{Family: netlink.FAMILY_V6, Protocol: 17},
-			"a filter without destination address and port means all connections"),
+			"a filter without addresses and destination port means all connections"),
 		Entry("when its address is of the other family", Filter{Family: netlink.FAMILY_V6, DstIP: ip("192.0.2.1")},
 			"destination address 192.0.2.1 is not of the filter's family"),
 		Entry("when its address is of the other family", Filter{Family: netlink.FAMILY_V4, DstIP: ip("2001:db8::1")},
 			"destination address 2001:db8::1 is not of the filter's family"),
+		Entry("when its source is of the other family", Filter{Family: netlink.FAMILY_V6, SrcIP: ip("192.0.2.1")},
+			"source address 192.0.2.1 is not of the filter's family"),
 		Entry("when a port has no protocol", Filter{Family: netlink.FAMILY_V4, DstPort: 53}, "destination port 53 without a protocol"),
 	)
 
@@ -116,6 +118,20 @@ var _ = Describe("deleting", func() {
 		Entry("by an address nobody talks to", Filter{Family: netlink.FAMILY_V4, DstIP: net.ParseIP("192.0.2.9")}),
 	)
 
+	It("deletes what has a source, and was not translated", func() {
+		one, two := flow{udp, "192.0.2.1", 54}, flow{udp, "2001:db8::1", 54}
+		inside(netns, func() {
+			trackAs(one, 3000, "203.0.113.1") // as if masqueraded
+			trackAs(two, 3000, "2001:db8:2::1")
+			v4, v6 := net.ParseIP("198.51.100.1"), net.ParseIP("2001:db8:1::1")
+			Expect(Delete(Filter{Family: netlink.FAMILY_V4, SrcIP: net.ParseIP("198.51.100.2")}, Filter{Family: netlink.FAMILY_V6, SrcIP: net.ParseIP("2001:db8:1::2")})).To(BeZero())
+			Expect(Delete(Filter{Family: netlink.FAMILY_V4, SrcIP: v4, DstIP: net.ParseIP("192.0.2.2")})).To(Equal(1))
+			Expect(Delete(Filter{Family: netlink.FAMILY_V4, SrcIP: v4, Untranslated: true}, Filter{Family: netlink.FAMILY_V6, SrcIP: v6, Untranslated: true})).To(Equal(len(all) - 1))
+			Expect(tracked()).To(ConsistOf(one, two))
+			Expect(Delete(Filter{Family: netlink.FAMILY_V4, SrcIP: v4})).To(Equal(1))
+		})
+	})
+
 	It("deletes what any of several filters means, in one go or one by one", func() {
 		filters := []Filter{{Protocol: udp, DstPort: 53}, {Family: netlink.FAMILY_V4, Protocol: sctp, DstPort: 53}, {Family: netlink.FAMILY_V6, Protocol: tcp, DstPort: 53}}
 		inside(netns, func() {
@@ -159,15 +175,28 @@ var _ = Describe("deleting", func() {
 // track adds a connection to the kernel's table.
 func track(one flow, srcPort uint16) {
 	GinkgoHelper()
+	trackAs(one, srcPort, "")
+}
+
+// trackAs is track with an address that the source was translated to, or "".
+func trackAs(one flow, srcPort uint16, translated string) {
+	GinkgoHelper()
 	family, src := uint8(unix.AF_INET), net.ParseIP("198.51.100.1").To4()
 	dst := net.ParseIP(one.dst).To4()
 	if dst == nil {
 		family, src, dst = unix.AF_INET6, net.ParseIP("2001:db8:1::1"), net.ParseIP(one.dst)
 	}
+	seenAs := src
+	if translated != "" {
+		seenAs = net.ParseIP(translated)
+		if v4 := seenAs.To4(); v4 != nil {
+			seenAs = v4
+		}
+	}
 	entry := &netlink.ConntrackFlow{
 		FamilyType: family,
 		Forward:    netlink.IPTuple{SrcIP: src, DstIP: dst, SrcPort: srcPort, DstPort: one.port, Protocol: one.protocol},
-		Reverse:    netlink.IPTuple{SrcIP: dst, DstIP: src, SrcPort: one.port, DstPort: srcPort, Protocol: one.protocol},
+		Reverse:    netlink.IPTuple{SrcIP: dst, DstIP: seenAs, SrcPort: one.port, DstPort: srcPort, Protocol: one.protocol},
 		TimeOut:    100,
 	}
 	if one.protocol == unix.IPPROTO_TCP {

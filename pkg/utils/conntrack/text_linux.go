@@ -4,6 +4,7 @@ package conntrack
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -72,12 +73,20 @@ func parseLine(line []byte) (connection, bool) {
 	}
 	family := familyNumbered(string(words[1]))
 	protocol, err := strconv.ParseUint(string(words[3]), 10, 8)
-	dst, err2 := netip.ParseAddr(valueOf("dst=", words, 0))
-	answering, err3 := netip.ParseAddr(valueOf("src=", words, 1))
-	if family == 0 || err != nil || err2 != nil || err3 != nil || dst.Is4() != (family == netlink.FAMILY_V4) {
+	var ends [2][2]netip.Addr
+	for n := range ends {
+		src, srcErr := netip.ParseAddr(valueOf("src=", words, n))
+		dst, dstErr := netip.ParseAddr(valueOf("dst=", words, n))
+		err = cmp.Or(err, srcErr, dstErr)
+		ends[n] = [2]netip.Addr{src, dst}
+	}
+	if family == 0 || err != nil || ends[0][1].Is4() != (family == netlink.FAMILY_V4) {
 		return connection{}, false
 	}
-	c := connection{family: family, protocol: uint8(protocol), dst: dst.AsSlice(), answering: answering.AsSlice()}
+	c := connection{
+		family: family, protocol: uint8(protocol), src: ends[0][0].AsSlice(), dst: ends[0][1].AsSlice(),
+		answering: ends[1][0].AsSlice(), answered: ends[1][1].AsSlice(),
+	}
 	if port := valueOf("dport=", words, 0); port != "" {
 		number, err := strconv.ParseUint(port, 10, 16)
 		if err != nil {

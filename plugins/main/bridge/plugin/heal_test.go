@@ -7,12 +7,14 @@ package bridge
 import (
 	"context"
 	"net"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"github.com/containernetworking/plugins/internal/masquerade"
 	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/containernetworking/plugins/pkg/undo"
@@ -88,6 +90,60 @@ var _ = Describe("rules that somebody has flushed", func() {
 		Entry("with the default backend", ``),
 		Entry("with nftables", `,"ipMasqBackend":"nftables"`),
 		Entry("with iptables", `,"ipMasqBackend":"iptables"`),
+	)
+
+	DescribeTable("masquerade a flow that has begun without them",
+		func(listen, server, seenAs string) {
+			testutils.Need(GinkgoT(), "conntrack", "conntrack-tool")
+			outside := rig.Outside([]string{"192.0.2.1/24", "2001:db8::1/64"}, []string{"192.0.2.9/24", "2001:db8::9/64"})
+			config := `{"type":"bridge","bridge":"br0","isDefaultGateway":true,"ipMasq":true,` + rig.HostLocal("", "10.1.2.0/24", "fd00:1:2::/64") + `}`
+			rig.Add(one, config)
+			where, err := ns.Call(outside, func() (net.PacketConn, error) { return net.ListenPacket(listen, ":7") })
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(where.Close)
+			seen := make(chan string, 100)
+			go func() {
+				buffer := make([]byte, 100)
+				for {
+					_, from, err := where.ReadFrom(buffer)
+					if err != nil {
+						return
+					}
+					seen <- from.(*net.UDPAddr).IP.String()
+				}
+			}()
+			begin := func(to string) net.Conn {
+				GinkgoHelper()
+				flow, err := ns.Call(one.Netns, func() (net.Conn, error) { return net.Dial("udp", to) })
+				Expect(err).NotTo(HaveOccurred())
+				DeferCleanup(flow.Close)
+				_, _ = flow.Write([]byte("x"))
+				return flow
+			}
+			Expect(testrig.Reach(one.Netns, outside, server)).To(Equal(seenAs))
+			flush()
+			_, err = testrig.Run(rig.Host, "nft", "table inet host { chain forward { type filter hook prerouting priority 0; ct state new accept; }; }") // so that flows are tracked
+			Expect(err).NotTo(HaveOccurred())
+			flow := begin(net.JoinHostPort(server, "7"))
+			Eventually(seen).Should(Receive(Not(Equal(seenAs))))
+			begin("10.1.2.1:7") // the host, and another container
+			begin("10.1.2.77:7")
+			begin("224.0.0.1:7")
+			count := func() int {
+				GinkgoHelper()
+				listed, err := testrig.Run(rig.Host, "conntrack", "-L", "-p", "udp", "--orig-port-dst", "7")
+				Expect(err).NotTo(HaveOccurred())
+				return strings.Count(listed, "dport=7 ")
+			}
+			before := count()
+			Expect(byHeal(masquerade.Heal)()).To(HaveLen(1))
+			Expect(before - count()).To(Equal(1))
+			_, _ = flow.Write([]byte("x"))
+			Eventually(seen).Should(Receive(Equal(seenAs)))
+			rig.Del(one, config)
+		},
+		Entry("of IPv4", "udp4", "192.0.2.9", "192.0.2.1"),
+		Entry("of IPv6", "udp6", "2001:db8::9", "2001:db8::1"),
 	)
 
 	It("are put back by the ADD of another container, with nftables", func() {

@@ -13,7 +13,6 @@ import (
 	"sync"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
@@ -182,17 +181,11 @@ func byPort(ports netfilter.HostPorts) map[hostPort][]netfilter.PortMapping {
 // isMapped tells whether one of the mappings is about the address: as its own, or
 // as one that is the host's.
 func isMapped(addr netip.Addr, mappings []netfilter.PortMapping) bool {
-	local := sync.OnceValue(func() bool { return isLocal(addr) })
+	local := sync.OnceValue(func() bool { return netlinksafe.IsLocal(addr) })
 	return slices.ContainsFunc(mappings, func(m netfilter.PortMapping) bool {
 		if specific(m) {
 			return m.HostIP == addr
 		}
 		return m.Applies(addr) && local()
 	})
-}
-
-// isLocal tells whether an address is the host's.
-func isLocal(addr netip.Addr) bool {
-	route, err := netlinksafe.RouteTo(addr, 0)
-	return err == nil && route.Type == unix.RTN_LOCAL
 }
