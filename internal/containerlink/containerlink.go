@@ -97,12 +97,11 @@ func removeAddresses(l netlink.Link) (removed []*net.IPNet, err error) {
 	if err != nil {
 		return nil, err
 	}
+	addresses = slices.DeleteFunc(addresses, func(addr netlink.Addr) bool { return !addr.IP.IsGlobalUnicast() })
 	for _, addr := range addresses {
-		if addr.IP.IsGlobalUnicast() {
-			removed = append(removed, addr.IPNet)
-		}
+		removed = append(removed, addr.IPNet)
 	}
-	return removed, link.RemoveAddresses(l, removed)
+	return removed, link.RemoveAddresses(l, addresses)
 }
 
 // Living returns the addresses that interfaces of the container have, whoever

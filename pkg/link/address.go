@@ -24,7 +24,7 @@ func AddAddress(l netlink.Link, address *net.IPNet, noDAD bool) error {
 // RemoveAddresses takes addresses off l, with one system call: a process that
 // is killed has removed all of them or none. An address that is not there, or a
 // link that is gone, is a success.
-func RemoveAddresses(l netlink.Link, addresses []*net.IPNet) error {
+func RemoveAddresses(l netlink.Link, addresses []netlink.Addr) error {
 	if len(addresses) == 0 {
 		return nil
 	}
@@ -38,10 +38,10 @@ func RemoveAddresses(l netlink.Link, addresses []*net.IPNet) error {
 // RemoveAddressAlone takes an address off l, and nothing else. For the kernel,
 // others of an IPv4 subnet are secondary to the first: they, and routes with
 // them, go along with it unless they may be promoted, which is allowed meanwhile.
-func RemoveAddressAlone(l netlink.Link, address *net.IPNet) error {
+func RemoveAddressAlone(l netlink.Link, address netlink.Addr) error {
 	allowed, _ := sysctl.Sysctl("net/ipv4/conf/" + l.Attrs().Name + "/promote_secondaries")
 	if address.IP.To4() == nil || allowed == "1" {
-		return RemoveAddresses(l, []*net.IPNet{address})
+		return RemoveAddresses(l, []netlink.Addr{address})
 	}
 	set := func(value uint32) *nl.NetlinkRequest {
 		return inetParameter(l, "promote_secondaries", promoteSecondaries, value).Request
@@ -62,14 +62,23 @@ func takeOff(l netlink.Link, requests ...*nl.NetlinkRequest) error {
 	return nil
 }
 
-func removal(l netlink.Link, address *net.IPNet) *nl.NetlinkRequest {
+// removal is the message that removes an address. Without IFA_ADDRESS, which is
+// that of the peer if there is one, the kernel takes the first of IPv4 with this
+// IP, whatever its prefix length is. With a peer, that is the length of the peer's.
+func removal(l netlink.Link, address netlink.Addr) *nl.NetlinkRequest {
 	ip, family := wire(address.IP)
-	ones, _ := address.Mask.Size()
+	network := address.IPNet
+	if address.Peer != nil {
+		network = address.Peer
+	}
+	other, _ := wire(network.IP)
+	ones, _ := network.Mask.Size()
 	request := nl.NewNetlinkRequest(unix.RTM_DELADDR, unix.NLM_F_ACK)
 	msg := nl.NewIfAddrmsg(family)
 	msg.Index = uint32(l.Attrs().Index)
 	msg.Prefixlen = uint8(ones)
 	request.AddData(msg)
 	request.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip))
+	request.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, other))
 	return request
 }

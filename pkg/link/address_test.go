@@ -20,7 +20,7 @@ import (
 var _ = Describe("taking addresses off a link", func() {
 	var netns ns.NetNS
 	var left netlink.Link
-	var all []*net.IPNet
+	var all []netlink.Addr
 	inside := func(fn func()) {
 		GinkgoHelper()
 		Expect(netns.Do(func(ns.NetNS) error { fn(); return nil })).To(Succeed())
@@ -46,7 +46,7 @@ var _ = Describe("taking addresses off a link", func() {
 				Expect(err).NotTo(HaveOccurred())
 				address := &net.IPNet{IP: ip, Mask: network.Mask}
 				Expect(link.AddAddress(left, address, true)).To(Succeed())
-				all = append(all, address)
+				all = append(all, netlink.Addr{IPNet: address})
 			}
 		})
 	})
@@ -68,6 +68,34 @@ var _ = Describe("taking addresses off a link", func() {
 			}
 			Expect(link.Delete("left")).To(Succeed())
 			Expect(link.RemoveAddresses(left, all)).To(Succeed())
+		})
+	})
+
+	It("takes the one with the prefix length, and the one with the peer", func() {
+		inside(func() {
+			for _, text := range []string{"10.0.0.1/16", "10.0.0.1/32", "10.0.0.1/24"} {
+				another, err := netlink.ParseAddr(text)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(link.AddAddress(left, another.IPNet, true)).To(Succeed())
+				all = append(all, *another)
+			}
+			for _, pair := range [][2]string{{"10.0.0.1/32", "10.0.0.9/32"}, {"2001:db8::5/128", "2001:db8:9::/64"}} {
+				local, err := netlink.ParseAddr(pair[0])
+				Expect(err).NotTo(HaveOccurred())
+				_, local.Peer, err = net.ParseCIDR(pair[1])
+				Expect(err).NotTo(HaveOccurred())
+				Expect(netlink.AddrAdd(left, local)).To(Succeed())
+				all = append(all, *local)
+			}
+			Expect(remaining()).To(HaveLen(10))
+			for i := len(all) - 1; i >= 0; i-- {
+				Expect(link.RemoveAddressAlone(left, all[i])).To(Succeed())
+				var others []string
+				for _, address := range all[:i] {
+					others = append(others, address.IPNet.String())
+				}
+				Expect(remaining()).To(ConsistOf(others))
+			}
 		})
 	})
 

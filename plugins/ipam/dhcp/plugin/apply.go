@@ -74,7 +74,7 @@ func (l *lease) takeOff(found netlink.Link, before []*grant, now *grant) error {
 	errs := []error{l.removeRoutes(found, before, now)}
 	for _, g := range before {
 		if now == nil || !sameNetwork(g.terms.address, now.terms.address) {
-			errs = append(errs, link.RemoveAddressAlone(found, &g.terms.address))
+			errs = append(errs, link.RemoveAddressAlone(found, netlink.Addr{IPNet: &g.terms.address}))
 		}
 	}
 	return errors.Join(errs...)
@@ -163,7 +163,7 @@ func resizeAddress(found netlink.Link, address net.IPNet) error {
 		if !other.IP.Equal(address.IP) || sameNetwork(*other.IPNet, address) {
 			continue
 		}
-		if err := link.RemoveAddresses(found, []*net.IPNet{other.IPNet}); err != nil {
+		if err := link.RemoveAddresses(found, []netlink.Addr{other}); err != nil {
 			return err
 		}
 		return link.AddAddress(found, &address, true)

@@ -210,6 +210,27 @@ var _ = Describe("what a server changes of a lease", func() {
 		Eventually(routes, "60s").Should(ContainElement("default via 10.77.0.1 dev eth0"))
 	})
 
+	It("is the mask of the address, which may be secondary to another", func() {
+		server := serve("--dhcp-option=3," + serverAddress)
+		n.daemon()
+		add()
+		addresses := func() []string {
+			return testrig.Lines(testrig.IP(c.Netns, "-o -4 address show dev eth0"), "^$")
+		}
+		own := strings.Fields(addresses()[0])[3]
+		for _, args := range []string{"address flush dev eth0 scope global", "address add 10.77.0.251/24 dev eth0", "address add " + own + " dev eth0", "route add default via 10.77.0.1"} {
+			testrig.IP(c.Netns, "%s", args)
+		}
+		Expect(addresses()).To(ConsistOf(ContainSubstring("10.77.0.251/24 "), MatchRegexp("%s .* secondary ", own)))
+		server.end(syscall.SIGKILL)
+		serve("--dhcp-option=3,"+serverAddress, "--dhcp-option-force=1,255.255.0.0")
+		wider := strings.Replace(own, "/24", "/16", 1)
+		Eventually(addresses).Should(ContainElement(ContainSubstring(wider)))
+		Eventually(addresses).Should(ConsistOf(ContainSubstring("10.77.0.251/24 "), ContainSubstring(wider)))
+		Expect(routes()).To(ContainElement("default via 10.77.0.1 dev eth0"))
+		Expect(reach(behindFirst)).To(Succeed())
+	})
+
 	It("is a router of IPv6, too", func() {
 		testutils.Need(GinkgoT(), "ipv6")
 		n.kea6(timing{1, 6, 12})

@@ -150,7 +150,10 @@ func ensureAddresses(c *Config, device netlink.Link, wanted []*net.IPNet) error 
 		return fmt.Errorf("%s has the address %s, which conflicts with the gateway address %s; "+
 			"correct the gateway or subnet, or set forceAddress to have it replaced", name, inTheWay[0], by)
 	}
-	for _, address := range inTheWay {
+	for _, address := range addresses {
+		if !slices.Contains(inTheWay, address.IPNet) {
+			continue
+		}
 		// Alone: others of its subnet would go along with it.
 		if err := link.RemoveAddressAlone(device, address); err != nil {
 			return err

@@ -178,6 +178,17 @@ var _ = Describe("keys", func() {
 				Expect(addresses[0].IPNet.String()).To(Equal("10.1.2.1/24"))
 			})
 		})
+
+		It("is replaced with forceAddress, and the gateway's own stays", func() {
+			rig.OnHost(func() {
+				for _, text := range []string{"10.1.2.1/24", "10.1.2.1/16"} {
+					Expect(netlink.AddrAdd(hostLink("br0"), &netlink.Addr{IPNet: cidr(text)})).To(Succeed())
+				}
+			})
+			rig.Add(one, config(`,"isGateway":true,"forceAddress":true`))
+			addresses := testrig.Lines(testrig.IP(rig.Host, "-o -4 address show dev br0"), "^$")
+			Expect(addresses).To(ConsistOf(ContainSubstring("inet 10.1.2.1/24 ")))
+		})
 	})
 
 	It("do not put several subnets of one family in each other's way", func() {
