@@ -394,7 +394,8 @@ func terms6(g *grant, id identity) error {
 		if g.Valid > 0 {
 			valid = g.Valid
 		}
-		g.terms.times = times{lifetime: valid, t1: prefix.preferred / 2, t2: prefix.preferred / 10 * 8}.sane()
+		preferred := min(prefix.preferred, valid)
+		g.terms.times = times{lifetime: valid, t1: preferred / 2, t2: preferred / 10 * 8}.sane()
 		g.terms.address = net.IPNet{IP: stableAddress(prefix.network, id.clientID), Mask: prefix.network.Mask}
 	} else {
 		reply, err := dhcpv6.MessageFromBytes(g.Message)
@@ -425,8 +426,12 @@ func (t *terms) addressOf(ia *dhcpv6.OptIANA, ra routerAdvert) {
 		t.address.Mask = prefix.network.Mask
 	}
 	t.times = times{t1: seconds6(ia.T1), t2: seconds6(ia.T2), lifetime: seconds6(granted.ValidLifetime)}
-	if preferred := seconds6(granted.PreferredLifetime); t.times.t1 == 0 || t.times.t2 == 0 {
-		t.times.t1, t.times.t2 = preferred/2, preferred/10*8
+	preferred := seconds6(granted.PreferredLifetime)
+	if late := preferred / 10 * 8; t.times.t2 == 0 && late > t.times.t1 {
+		t.times.t2 = late
+	}
+	if t.times.t1 == 0 {
+		t.times.t1 = preferred / 2
 	}
 	t.times = t.times.sane()
 }

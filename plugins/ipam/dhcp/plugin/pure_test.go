@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/d2g/dhcp4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
@@ -106,13 +107,33 @@ var _ = DescribeTable("times of a lease",
 	},
 	Entry("by default", options{}, 30*time.Minute, 51*time.Minute, time.Hour),
 	Entry("as given", options{51: {0, 0, 0, 100}, 58: {0, 0, 0, 10}, 59: {0, 0, 0, 20}}, 10*time.Second, 20*time.Second, 100*time.Second),
-	Entry("T1 after T2", options{51: {0, 0, 0, 100}, 58: {0, 0, 0, 30}, 59: {0, 0, 0, 20}}, 50*time.Second, 85*time.Second, 100*time.Second),
-	Entry("T2 after the end", options{51: {0, 0, 0, 100}, 58: {0, 0, 0, 30}, 59: {0, 0, 0, 200}}, 50*time.Second, 85*time.Second, 100*time.Second),
-	Entry("T1 of 0", options{51: {0, 0, 0, 100}, 58: {0, 0, 0, 0}, 59: {0, 0, 0, 20}}, 50*time.Second, 85*time.Second, 100*time.Second),
+	Entry("T1 alone", options{51: {0, 0, 0, 100}, 58: {0, 0, 0, 30}}, 30*time.Second, 85*time.Second, 100*time.Second),
+	Entry("T1 alone, near the end", options{51: {0, 0, 0, 100}, 58: {0, 0, 0, 90}}, 90*time.Second, 95*time.Second, 100*time.Second),
+	Entry("T2 alone", options{51: {0, 0, 0, 100}, 59: {0, 0, 0, 90}}, 50*time.Second, 90*time.Second, 100*time.Second),
+	Entry("T2 alone, early", options{51: {0, 0, 0, 100}, 59: {0, 0, 0, 17}}, 10*time.Second, 17*time.Second, 100*time.Second),
+	Entry("T1 after T2", options{51: {0, 0, 0, 100}, 58: {0, 0, 0, 30}, 59: {0, 0, 0, 17}}, 10*time.Second, 17*time.Second, 100*time.Second),
+	Entry("T2 after the end", options{51: {0, 0, 0, 100}, 58: {0, 0, 0, 30}, 59: {0, 0, 0, 200}}, 30*time.Second, 85*time.Second, 100*time.Second),
+	Entry("both after the end", options{51: {0, 0, 0, 100}, 58: {0, 0, 0, 150}, 59: {0, 0, 0, 200}}, 50*time.Second, 85*time.Second, 100*time.Second),
+	Entry("T1 of 0", options{51: {0, 0, 0, 100}, 58: {0, 0, 0, 0}, 59: {0, 0, 0, 17}}, 10*time.Second, 17*time.Second, 100*time.Second),
 	Entry("a second", options{51: {0, 0, 0, 1}}, time.Second/2, 850*time.Millisecond, time.Second),
 	Entry("infinite", options{51: {255, 255, 255, 255}}, forever, forever, forever),
 	Entry("infinite, with T1", options{51: {255, 255, 255, 255}, 58: {0, 0, 0, 1}, 59: {0, 0, 0, 2}}, forever, forever, forever),
 	Entry("years", options{51: {0x7f, 255, 255, 255}}, 0x7fffffff*time.Second/2, 0x7fffffff*time.Second/100*85, 0x7fffffff*time.Second),
+)
+
+var _ = DescribeTable("times of an address of IPv6",
+	func(given, want times) {
+		const preferred = 60 * time.Second
+		address := &dhcpv6.OptIAAddress{IPv6Addr: net.ParseIP("fd77::100"), PreferredLifetime: preferred, ValidLifetime: given.lifetime}
+		var t terms
+		t.addressOf(&dhcpv6.OptIANA{T1: given.t1, T2: given.t2, Options: dhcpv6.IdentityOptions{Options: dhcpv6.Options{address}}}, routerAdvert{})
+		Expect(t.times).To(Equal(want))
+	},
+	Entry("by default", times{0, 0, 100 * time.Second}, times{30 * time.Second, 48 * time.Second, 100 * time.Second}),
+	Entry("T1 alone", times{10 * time.Second, 0, 100 * time.Second}, times{10 * time.Second, 48 * time.Second, 100 * time.Second}),
+	Entry("T1 alone, late", times{50 * time.Second, 0, 100 * time.Second}, times{50 * time.Second, 85 * time.Second, 100 * time.Second}),
+	Entry("T2 alone", times{0, 40 * time.Second, 100 * time.Second}, times{30 * time.Second, 40 * time.Second, 100 * time.Second}),
+	Entry("T2 alone, early", times{0, 17 * time.Second, 100 * time.Second}, times{10 * time.Second, 17 * time.Second, 100 * time.Second}),
 )
 
 var _ = Describe("a lease's age", func() {

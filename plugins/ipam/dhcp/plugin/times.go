@@ -40,14 +40,21 @@ type times struct{ t1, t2, lifetime time.Duration }
 // minT1 keeps a server that says T1 = 0 from being asked all the time.
 const minT1 = time.Second
 
-// sane returns t with T1 and T2 that are missing or out of order replaced: by
-// 50 and 85 per cent of the lifetime.
+// sane returns t with a T1 or T2 that is missing or out of order replaced, each by
+// itself: by 50 and 85 per cent of the lifetime, or else by what is in order. Of
+// two that are not, it is T1.
 func (t times) sane() times {
 	if t.lifetime == forever {
 		return times{forever, forever, forever}
 	}
-	if t.t1 <= 0 || t.t2 <= t.t1 || t.t2 >= t.lifetime {
-		t.t1, t.t2 = t.lifetime/2, t.lifetime/100*85
+	if t.t2 <= 0 || t.t2 >= t.lifetime {
+		t.t2 = t.lifetime / 100 * 85
+		if t.t1 >= t.t2 && t.t1 < t.lifetime {
+			t.t2 = t.t1 + (t.lifetime-t.t1)/2
+		}
+	}
+	if t.t1 <= 0 || t.t1 >= t.t2 {
+		t.t1 = min(t.lifetime/2, t.t2/85*50)
 	}
 	if t.t1 < minT1 {
 		t.t1 = min(minT1, t.lifetime/2)
