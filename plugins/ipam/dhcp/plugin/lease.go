@@ -378,7 +378,7 @@ func (l *lease) open(ctx context.Context) (c client, err error) {
 			}
 		}
 		at := l.place.station
-		at.MAC = l.hardwareAddr(found)
+		at.IfName, at.MAC = found.Attrs().Name, l.hardwareAddr(found)
 		c, err = l.family.open(ctx, at, l.identity)
 		if err == nil {
 			l.overhear(c, found)

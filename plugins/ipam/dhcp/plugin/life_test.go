@@ -5,6 +5,7 @@
 package dhcp
 
 import (
+	"fmt"
 	"net"
 	"syscall"
 	"time"
@@ -126,6 +127,45 @@ var _ = Describe("a lease", func() {
 		n.Del(c, config)
 		Eventually(server.Out).Should(gbytes.Say("DHCP4_RELEASE .*" + addressOf(result) + " was released properly"))
 	})
+
+	for family, server := range map[string]func() (p process, granted, released string){
+		"ipv4": func() (process, string, string) {
+			return n.kea(10, timing{1, 3, 6}), "DHCP4_LEASE_ALLOC .*lease 10.77.0.10 has been", "DHCP4_RELEASE .*10.77.0.10 was released properly"
+		},
+		"ipv6": func() (process, string, string) {
+			return n.kea6(timing{1, 3, 6}), "DHCP6_LEASE_RENEW", "DHCP6_RELEASE_NA "
+		},
+	} {
+		It("survives another name of the interface, and another interface by its old one: "+family, func() {
+			server, granted, released := server()
+			d := n.daemon()
+			config := n.config(fmt.Sprintf(`,"family":%q`, family))
+			result := n.Add(c, config)
+			configure(c, result)
+			renewals := func() {
+				GinkgoHelper()
+				Expect(server.Out.Clear()).To(Succeed())
+				for range 2 {
+					Eventually(server.Out).Should(gbytes.Say(granted))
+				}
+			}
+			testrig.IP(c.Netns, "link set eth0 down")
+			testrig.IP(c.Netns, "link set eth0 name lan0")
+			testrig.IP(c.Netns, "link set lan0 up")
+			testrig.IP(c.Netns, "address replace %s dev lan0", &result.IPs[0].Address) // down, it loses those of IPv6
+			renewals()
+			testrig.IP(c.Netns, "link add eth0 type veth peer name other")
+			renewals()
+			d.end(syscall.SIGKILL)
+			d = n.daemon()
+			Eventually(d.Err).Should(gbytes.Say("1 leases taken up"))
+			renewals()
+			Expect(testrig.IP(c.Netns, "address show dev lan0")).To(ContainSubstring(addressOf(result)))
+			n.Del(c, config)
+			Eventually(server.Out).Should(gbytes.Say(released))
+			Expect(n.leases()).To(BeEmpty())
+		})
+	}
 
 	It("survives a server that is away for longer than T2", func() {
 		first := n.kea(10, timing{1, 2, 9})

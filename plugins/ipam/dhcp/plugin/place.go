@@ -48,7 +48,10 @@ type station struct {
 func findPlace(prefix, path, name string) (place, error) {
 	p := place{Netns: path, station: station{IfName: name}}
 	err := ns.WithNetNSPath(prefix+path, func(ns.NetNS) error {
-		l, err := p.lookUp(prefix)
+		if err := p.noteNetns(prefix); err != nil {
+			return err
+		}
+		l, err := link.Find(name)
 		if err != nil {
 			return fmt.Errorf("error looking up %q: %w", name, err)
 		}
@@ -58,30 +61,29 @@ func findPlace(prefix, path, name string) (place, error) {
 	return p, err
 }
 
-// lookUp notes which namespace the calling thread is in, and finds the link.
-func (p *place) lookUp(prefix string) (netlink.Link, error) {
+// noteNetns notes which namespace the calling thread is in.
+func (p *place) noteNetns(prefix string) error {
 	var stat unix.Stat_t
 	if err := unix.Stat(prefix+p.Netns, &stat); err != nil {
-		return nil, fmt.Errorf("stat the network namespace %q: %w", p.Netns, err)
+		return fmt.Errorf("stat the network namespace %q: %w", p.Netns, err)
 	}
 	p.Device, p.Inode, p.Cookie = uint64(stat.Dev), stat.Ino, netnsCookie() // 32 bits on MIPS
-	return link.Find(p.IfName)
+	return nil
 }
 
-// visit runs fn in the namespace, if everything is still the same.
+// visit runs fn in the namespace, if that and the interface are still the same.
 func (p *place) visit(prefix string, fn func(netlink.Link) error) error {
 	err := ns.WithNetNSPath(prefix+p.Netns, func(ns.NetNS) error {
 		now := place{Netns: p.Netns, station: p.station}
-		l, err := now.lookUp(prefix)
-		switch {
-		case link.IsNotFound(err):
-			return fmt.Errorf("%w: %w", errGone, err)
-		case err != nil:
+		if err := now.noteNetns(prefix); err != nil {
 			return err
-		case now.Device != p.Device || now.Inode != p.Inode || now.Cookie != p.Cookie:
+		}
+		if !p.same(now) {
 			return fmt.Errorf("%w: another network namespace is at %s now", errGone, p.Netns)
-		case l.Attrs().Index != p.Index:
-			return fmt.Errorf("%w: %s is another interface now", errGone, p.IfName)
+		}
+		l, err := p.find()
+		if err != nil {
+			return err
 		}
 		return fn(l)
 	})
@@ -91,6 +93,21 @@ func (p *place) visit(prefix string, fn func(netlink.Link) error) error {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
 	return err
+}
+
+// find finds the interface in the namespace of the calling thread, by its index:
+// somebody may have given it another name, and its own to another interface.
+func (p *place) find() (netlink.Link, error) {
+	l, err := link.FindByIndex(p.Index)
+	switch {
+	case link.IsNotFound(err):
+		return nil, fmt.Errorf("%w: %s, %w", errGone, p.IfName, err)
+	case err != nil:
+		return nil, err
+	case l.Type() != p.Kind:
+		return nil, fmt.Errorf("%w: link #%d is another one now, %s", errGone, p.Index, l.Attrs().Name)
+	}
+	return l, nil
 }
 
 // same tells whether other is the same interface in the same namespace.
