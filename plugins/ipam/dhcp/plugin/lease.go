@@ -338,6 +338,7 @@ func (l *lease) acquire(ctx context.Context, c client) (*grant, error) {
 // start over.
 func (l *lease) extend(ctx context.Context, left time.Duration, ask func(client, context.Context, *grant) (*grant, error)) (time.Duration, error) {
 	g := l.held()
+	asked, _ := g.terms.times.at(bootTime() - g.Since)
 	renewed, err := l.exchange(ctx, left, func(ctx context.Context, c client) (*grant, error) { return ask(c, ctx, g) })
 	switch {
 	case err == nil:
@@ -350,8 +351,12 @@ func (l *lease) extend(ctx context.Context, left time.Duration, ask func(client,
 		return 0, nil
 	}
 	l.logf("%s: %v", l.family, err)
-	_, until := g.terms.times.at(bootTime() - g.Since)
-	wait := retryAfter(until - (bootTime() - g.Since))
+	age := bootTime() - g.Since
+	now, until := g.terms.times.at(age)
+	wait := retryAfter(until - age)
+	if now != asked { // the try took until another kind of it was due
+		wait = 0
+	}
 	l.nextTry = bootTime() + wait
 	return wait, nil
 }

@@ -7,8 +7,10 @@ package dhcp
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -64,6 +66,22 @@ var _ = Describe("the times of a server", func() {
 		Expect(n.acknowledged(c)).To(And(HaveKeyWithValue(optT1, fourBytes(1)), Not(HaveKey(optT2))))
 		Eventually(func() int { return len(seen.of(c, dhcp4.Request)) }).Should(BeNumerically(">=", 3))
 		Expect(seen.of(c, dhcp4.Request)[2].dst.String()).To(Equal(serverAddress))
+	})
+
+	It("tell when any server is asked, though its own is then being asked", func() {
+		server := n.kea(10, timing{1, 3, 60})
+		seen := n.listen()
+		n.daemon("-timeout", "10s")
+		c := n.container("c1")
+		configure(c, n.Add(c, n.config("")))
+		granted := time.Now()
+		server.end(syscall.SIGKILL)
+		toAll := func() []sent {
+			return slices.DeleteFunc(seen.of(c, dhcp4.Request), func(s sent) bool { return s.from.IsUnspecified() || !s.dst.Equal(net.IPv4bcast) })
+		}
+		Eventually(toAll, "8s").ShouldNot(BeEmpty())
+		Expect(toAll()[0].at).To(BeTemporally("~", granted.Add(3*time.Second), time.Second))
+		n.Del(c, n.config(""))
 	})
 
 	It("may make no sense: the lease is renewed in time, and not all the time", func() {
