@@ -50,7 +50,8 @@ type grant struct {
 	Since   time.Duration    `json:"since"` // bootTime of the request
 	Via     net.HardwareAddr `json:"via"`   // the neighbour from whom the message came
 	Server  net.IP           `json:"server"`
-	RA      []byte           `json:"ra,omitempty"` // what a router announced, in IPv6; without Message the address is made of it
+	Mask    net.IPMask       `json:"mask,omitempty"` // of the grant that this extends, for a message without one
+	RA      []byte           `json:"ra,omitempty"`   // what a router announced, in IPv6; without Message the address is made of it
 	Router  net.IP           `json:"router,omitempty"`
 	Heard   time.Duration    `json:"heard,omitempty"`  // bootTime of the announcement, if it is not Since
 	Prefix  net.IP           `json:"prefix,omitempty"` // of the address, if made of what a router announced; without it, the first
@@ -112,6 +113,9 @@ func terms4(g *grant, id identity) error {
 	message := dhcp4.Packet(g.Message)
 	opts := parseOptions(message)
 	mask := opts.mask()
+	if mask == nil {
+		mask = validMask(g.Mask)
+	}
 	if mask == nil {
 		return fmt.Errorf("DHCP option Subnet Mask not found in DHCPACK of %s: %w", g.Server, errUnusable)
 	}
@@ -213,7 +217,7 @@ func (c *client4) acquire(ctx context.Context) (*grant, error) {
 	request.SetCIAddr(net.IPv4zero) // the library copies what only the server may fill in
 	request.SetSIAddr(net.IPv4zero)
 	c.wire.server = parseOptions(offer).address(dhcp4.OptionServerIdentifier)
-	g, err := c.request(ctx, request)
+	g, err := c.request(ctx, request, nil)
 	if errors.Is(err, errUnusable) {
 		return nil, errors.Join(err, c.release(g))
 	}
@@ -224,13 +228,13 @@ func (c *client4) acquire(ctx context.Context) (*grant, error) {
 func (c *client4) renew(ctx context.Context, g *grant) (*grant, error) {
 	c.wire.to(g)
 	c.wire.server = g.Server
-	return c.request(ctx, c.renewal(g))
+	return c.request(ctx, c.renewal(g), g.terms.address.Mask)
 }
 
 // rebind asks all servers.
 func (c *client4) rebind(ctx context.Context, g *grant) (*grant, error) {
 	c.wire.toAll(dhcp4.Packet(g.Message).YIAddr())
-	return c.request(ctx, c.renewal(g))
+	return c.request(ctx, c.renewal(g), g.terms.address.Mask)
 }
 
 // renewal is a REQUEST for more time. The library's names address and server in
@@ -245,9 +249,9 @@ func (c *client4) renewal(g *grant) dhcp4.Packet {
 	return request
 }
 
-// request sends a REQUEST and waits for the ACK. One that is of no use comes with
-// its error.
-func (c *client4) request(ctx context.Context, request dhcp4.Packet) (*grant, error) {
+// request sends a REQUEST and waits for the ACK. Some servers do not say the mask
+// again to who has it. An ACK that is of no use comes with its error.
+func (c *client4) request(ctx context.Context, request dhcp4.Packet, mask net.IPMask) (*grant, error) {
 	since := bootTime()
 	ack, err := c.ask(ctx, request, c.library.GetAcknowledgement, dhcp4.ACK, dhcp4.NAK)
 	if err != nil {
@@ -257,7 +261,7 @@ func (c *client4) request(ctx context.Context, request dhcp4.Packet) (*grant, er
 	if opts.messageType() == dhcp4.NAK {
 		return nil, fmt.Errorf("%w: %s says NAK %s", errRefused, c.wire.sender, domainText(opts[dhcp4.OptionMessage]))
 	}
-	g := &grant{Message: ack, Since: since, Via: c.wire.via, Server: opts.address(dhcp4.OptionServerIdentifier)}
+	g := &grant{Message: ack, Since: since, Via: c.wire.via, Server: opts.address(dhcp4.OptionServerIdentifier), Mask: mask}
 	return g, terms4(g, c.identity)
 }
 

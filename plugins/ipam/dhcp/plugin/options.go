@@ -219,8 +219,10 @@ func (o options) number(code dhcp4.OptionCode, bytes int) (uint32, bool) {
 	return binary.BigEndian.Uint32(value), true
 }
 
-func (o options) mask() net.IPMask {
-	mask := net.IPMask(o[dhcp4.OptionSubnetMask])
+func (o options) mask() net.IPMask { return validMask(o[dhcp4.OptionSubnetMask]) }
+
+// validMask returns a mask, or nil if it is none of IPv4.
+func validMask(mask net.IPMask) net.IPMask {
 	if ones, bits := mask.Size(); bits != 32 || ones == 0 {
 		return nil
 	}
