@@ -265,11 +265,12 @@ func (c *client4) request(ctx context.Context, request dhcp4.Packet, mask net.IP
 	return g, terms4(g, c.identity)
 }
 
-// release sends its one message to the server itself: a dnsmasq on another
+// release sends its message to the server itself: a dnsmasq on another
 // address than the one it is sent to does not take it.
 func (c *client4) release(g *grant) error {
 	granted := dhcp4.Packet(g.Message)
 	c.wire.to(g)
+	c.wire.doubt() // nobody will answer
 	return c.send(c.library.ReleasePacket(&granted), option{optClientID, c.option(optClientID)})
 }
 
@@ -337,6 +338,7 @@ func (c *client4) ask(ctx context.Context, message dhcp4.Packet, get func(*dhcp4
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}
+		c.wire.doubt()
 	}
 }
 
@@ -352,6 +354,7 @@ type wire struct {
 
 	src, dst  net.IP
 	neighbour net.HardwareAddr
+	doubtful  bool // whether it is still the way to dst
 
 	ctx      context.Context
 	xid      []byte
@@ -405,17 +408,21 @@ var _ dhcp4client.ConnectionInt = (*wire)(nil)
 
 // toAll has messages sent to everybody on the link.
 func (w *wire) toAll(src net.IP) {
-	w.src, w.dst, w.neighbour = src, net.IPv4bcast, broadcastMAC()
+	w.src, w.dst, w.neighbour, w.doubtful = src, net.IPv4bcast, broadcastMAC(), false
 }
 
 // to has messages sent to the server of a grant, through the neighbour that its
 // message came from: the server itself, a relay, or a router.
 func (w *wire) to(g *grant) {
-	w.src, w.dst, w.neighbour = dhcp4.Packet(g.Message).YIAddr(), g.Server, g.Via
+	w.src, w.dst, w.neighbour, w.doubtful = dhcp4.Packet(g.Message).YIAddr(), g.Server, g.Via, false
 	if len(w.neighbour) != 6 {
 		w.neighbour = broadcastMAC()
 	}
 }
+
+// doubt has messages to one server sent to everybody on the link, too: it may have
+// another MAC address by now. A router would not pass these on.
+func (w *wire) doubt() { w.doubtful = !w.dst.Equal(net.IPv4bcast) }
 
 func broadcastMAC() net.HardwareAddr { return net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff} }
 
@@ -430,7 +437,12 @@ func (w *wire) Write(message []byte) error {
 		_, err := w.host.Write(message)
 		return err
 	}
-	return w.socket.send(udpPacket{w.src, w.dst, message}.marshal(), w.neighbour)
+	packet := udpPacket{w.src, w.dst, message}.marshal()
+	err := w.socket.send(packet, w.neighbour)
+	if w.doubtful {
+		err = errors.Join(err, w.socket.send(packet, broadcastMAC()))
+	}
+	return err
 }
 
 // ReadFrom implements dhcp4client.ConnectionInt. The library takes EAGAIN for

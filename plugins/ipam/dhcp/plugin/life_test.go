@@ -367,6 +367,25 @@ var _ = Describe("a lease", func() {
 		n.Del(c, config)
 	})
 
+	It("is renewed and released by a server that has another MAC address now", func() {
+		server := n.dnsmasq("--dhcp-option-force=58,2", "--dhcp-option-force=59,3")
+		seen := n.listen()
+		n.daemon()
+		result := n.Add(c, config)
+		configure(c, result)
+		Expect(server.Err.Clear()).To(Succeed())
+		testrig.IP(n.server, "link set eth0 address 02:00:00:00:00:77")
+		for range 2 {
+			Eventually(server.Err).Should(gbytes.Say("DHCPACK\\(eth0\\) " + addressOf(result)))
+		}
+		for _, request := range seen.of(c, dhcp4.Request)[1:] {
+			Expect(request.dst.String()).To(Equal(serverAddress), "no other is asked")
+		}
+		testrig.IP(n.server, "link set eth0 address 02:00:00:00:00:78")
+		n.Del(c, config)
+		Eventually(server.Err).Should(gbytes.Say("DHCPRELEASE\\(eth0\\) " + addressOf(result)))
+	})
+
 	It("is renewed by a server that does not say the mask again", func() {
 		brief := []string{"--dhcp-option-force=58,1", "--dhcp-option-force=59,3"}
 		server := n.dnsmasq(brief...)

@@ -53,7 +53,7 @@ var _ = Describe("the times of a server", func() {
 		Consistently(requests, "500ms").Should(HaveLen(2))
 		Expect(n.Check(c, config, result)).To(Succeed())
 		n.Del(c, config)
-		Eventually(func() []sent { return seen.of(c, dhcp4.Release) }).Should(HaveLen(1))
+		Eventually(func() []sent { return seen.of(c, dhcp4.Release) }).ShouldNot(BeEmpty())
 		Eventually(server.Out).Should(gbytes.Say("DHCP4_RELEASE .*" + addressOf(result) + " was released properly"))
 	})
 
