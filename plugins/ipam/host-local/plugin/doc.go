@@ -67,5 +67,6 @@
 //
 // What is not a container's for certain stays: any other text, and the single
 // word that releases before 0.8.0 wrote, which may as well be somebody's way to
-// keep an address out of use.
+// keep an address out of use. GC, which knows the containers that there are, takes
+// it for one's if it has 32 hexadecimal digits or more, and nothing else but dashes.
 package hostlocal

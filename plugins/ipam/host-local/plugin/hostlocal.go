@@ -160,7 +160,7 @@ func isStale(owner string, valid plugin.Attachments) bool {
 	case !ok:
 		return false
 	case ifName == "":
-		return !valid.HasContainer(containerID)
+		return isGenerated(containerID) && !valid.HasContainer(containerID)
 	}
 	return !valid.Contains(plugin.Owner{Network: valid.Network(), ContainerID: containerID, IfName: ifName})
 }

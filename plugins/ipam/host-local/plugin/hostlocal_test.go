@@ -313,14 +313,15 @@ var _ = Describe("host-local", func() {
 			_, err := call("GC", attachment{}, config(`"subnet":"10.1.2.0/24"`, valid))
 			return err
 		}
-		const twoValid = `"cni.dev/valid-attachments":[{"containerID":"a","ifname":"eth0"},{"containerID":"old","ifname":"eth5"}]`
+		old := strings.Repeat("0123456789abcdef", 4)
+		twoValid := `"cni.dev/valid-attachments":[{"containerID":"a","ifname":"eth0"},{"containerID":"` + old + `","ifname":"eth5"}]`
 
 		BeforeEach(func() {
 			mustAdd(a, single())
 			mustAdd(attachment{id: "a", ifName: "eth1"}, single())
 			mustAdd(b, single())
-			write("old", dir, "10.1.2.20")
-			write("older", dir, "10.1.2.21")
+			write(old, dir, "10.1.2.20")
+			write("8c1f"+old[4:], dir, "10.1.2.21")
 			write("", dir, "10.1.2.22")
 			write("reserved for the printer", dir, "10.1.2.23")
 			write("other\r\neth0", dataDir, "elsewhere", "10.1.2.2")
@@ -329,7 +330,7 @@ var _ = Describe("host-local", func() {
 
 		It("removes exactly what is stale", func() {
 			captureStderr(func() { Expect(gc(twoValid)).To(Succeed()) })
-			Expect(reservationsIn(dir)).To(Equal([]string{"10.1.2.2 a\r\neth0", "10.1.2.20 old", printer}))
+			Expect(reservationsIn(dir)).To(Equal([]string{"10.1.2.2 a\r\neth0", "10.1.2.20 " + old, printer}))
 			Expect(read(dataDir, "elsewhere", "10.1.2.2")).To(Equal("other\r\neth0"))
 			Expect(newIndex(dataDir, "net").valid()).To(Equal(hasIndex()))
 			Expect(gc(twoValid)).To(Succeed())
@@ -348,6 +349,26 @@ var _ = Describe("host-local", func() {
 			})
 			Expect(reservationsIn(dir)).To(HaveLen(3))
 		})
+
+		DescribeTable("takes a single word for a container's if it looks like an id",
+			func(word string, stays bool) {
+				write(word, dir, "10.1.2.24")
+				captureStderr(func() { Expect(gc(twoValid)).To(Succeed()) })
+				if stays {
+					Expect(reservationsIn(dir)).To(ContainElement("10.1.2.24 " + word))
+				} else {
+					Expect(reservationsIn(dir)).NotTo(ContainElement(HavePrefix("10.1.2.24 ")))
+				}
+			},
+			Entry("of containerd", "8c1f"+old[4:], false),
+			Entry("a UUID", "1b4e28ba-2fa1-11d2-883f-b9a761bde3fb", false),
+			Entry("a note", "printer", true),
+			Entry("a note with a line feed", "printer\n", true),
+			Entry("a number", "20261130", true),
+			Entry("a MAC address", "02-00-5e-10-00-01", true),
+			Entry("a MAC address without anything in between", "02005e100001", true),
+			Entry("a name", "reserved-for-the-printer-on-the-first-floor", true),
+		)
 
 		It("creates nothing", func() {
 			Expect(os.RemoveAll(dataDir)).To(Succeed())

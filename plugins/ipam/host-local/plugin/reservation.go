@@ -60,6 +60,15 @@ func (r reservation) ofContainer() bool {
 	return ok && ifName != ""
 }
 
+// isGenerated tells whether a single word is the id that a runtime made for a
+// container, such as a UUID, rather than what somebody has written: that may be a
+// MAC address.
+func isGenerated(word string) bool {
+	const fewest = 32
+	digits := strings.ReplaceAll(word, "-", "")
+	return len(digits) >= fewest && strings.Trim(digits, "0123456789abcdefABCDEF") == ""
+}
+
 // readReservation reads the reservation at path.
 func readReservation(path string) (reservation, error) {
 	file, err := plainfile.Open(path, os.O_RDONLY, 0)
