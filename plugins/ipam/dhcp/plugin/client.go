@@ -266,11 +266,18 @@ func (c *client4) request(ctx context.Context, request dhcp4.Packet, mask net.IP
 }
 
 // release sends its message to the server itself: a dnsmasq on another
-// address than the one it is sent to does not take it.
+// address than the one it is sent to does not take it. Nobody answers; so it sends
+// another to everybody, for a server that has another MAC address by now, or is
+// behind a relay that is no router.
 func (c *client4) release(g *grant) error {
-	granted := dhcp4.Packet(g.Message)
 	c.wire.to(g)
-	c.wire.doubt() // nobody will answer
+	err := c.sendRelease(g)
+	c.wire.toAll(c.wire.src)
+	return errors.Join(err, c.sendRelease(g))
+}
+
+func (c *client4) sendRelease(g *grant) error {
+	granted := dhcp4.Packet(g.Message)
 	return c.send(c.library.ReleasePacket(&granted), option{optClientID, c.option(optClientID)})
 }
 
@@ -301,7 +308,7 @@ func (f family) releaseFromHost(g *grant, id identity) error {
 	}
 	c := &client4{identity: id, wire: &wire{host: conn}}
 	if c.library, err = newLibrary(dhcp4.Packet(g.Message).CHAddr(), id, c.wire); err == nil {
-		err = c.release(g)
+		err = c.sendRelease(g)
 	}
 	return errors.Join(err, conn.Close())
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
 var _ = Describe("a lease", func() {
@@ -382,6 +384,27 @@ var _ = Describe("a lease", func() {
 			Expect(request.dst.String()).To(Equal(serverAddress), "no other is asked")
 		}
 		testrig.IP(n.server, "link set eth0 address 02:00:00:00:00:78")
+		n.Del(c, config)
+		Eventually(server.Err).Should(gbytes.Say("DHCPRELEASE\\(eth0\\) " + addressOf(result)))
+	})
+
+	It("is released by a server behind a relay that is no router", func() {
+		relay, far := n.server, n.Container("far")
+		Expect(relay.Do(func(ns.NetNS) error {
+			return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs("up0"), PeerName: "eth0", PeerNamespace: netlink.NsFd(far.Netns.Fd())})
+		})).To(Succeed())
+		(&testrig.Container{Netns: relay}).Do(func() {
+			address("up0", "10.78.0.2/24")
+			Expect(sysctl.Set("net/ipv4/ip_forward", "0")).To(Succeed())
+		})
+		far.Do(func() { address("eth0", "10.78.0.1/24") })
+		testrig.IP(far.Netns, "route add default via 10.78.0.2")
+		n.server = far.Netns
+		server := n.dnsmasq()
+		start(relay, needProgram("dnsmasq", "dnsmasq-base"), "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--port=0", "--pid-file=",
+			"--user=root", "--interface=eth0", "--interface=up0", "--dhcp-relay="+serverAddress+",10.78.0.1")
+		n.daemon()
+		result := n.Add(c, config)
 		n.Del(c, config)
 		Eventually(server.Err).Should(gbytes.Say("DHCPRELEASE\\(eth0\\) " + addressOf(result)))
 	})
