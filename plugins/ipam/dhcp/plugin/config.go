@@ -52,6 +52,10 @@ const (
 	familyDual = "dual"
 )
 
+// isOfCheck tells whether it is the configuration of a CHECK, which looks to the
+// daemon like an ADD: only that has to be told a result.
+func (c *Config) isOfCheck() bool { return len(c.PrevResult) > 0 }
+
 // Validate implements conf.Validator.
 func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
 	if p.Len() == 0 && reflect.ValueOf(c.IPAM).IsZero() {

@@ -158,6 +158,7 @@ var _ = Describe("a lease", func() {
 			testrig.IP(c.Netns, "address replace %s dev lan0", &result.IPs[0].Address) // down, it loses those of IPv6
 			renewals()
 			testrig.IP(c.Netns, "link add eth0 type veth peer name other")
+			Expect(n.Check(c, config, result)).To(MatchError(ContainSubstring("and eth0 is another interface now")))
 			renewals()
 			d.end(syscall.SIGKILL)
 			d = n.daemon()

@@ -110,6 +110,11 @@ func (p *place) find() (netlink.Link, error) {
 	return l, nil
 }
 
+// isThere tells whether the interface is still the same.
+func (p *place) isThere(prefix string) bool {
+	return p.visit(prefix, func(netlink.Link) error { return nil }) == nil
+}
+
 // same tells whether other is the same interface in the same namespace.
 func (p *place) same(other place) bool {
 	return p.Device == other.Device && p.Inode == other.Inode && p.Cookie == other.Cookie && p.Index == other.Index

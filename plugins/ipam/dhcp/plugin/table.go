@@ -7,6 +7,7 @@ package dhcp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -80,7 +81,7 @@ func (d *daemon) allocate(ctx context.Context, args *skel.CmdArgs) (answer, erro
 
 // find returns the attachment that args are about, which it enters if it is not
 // there, for a caller who is to leave it. One of that name on another interface is
-// over.
+// over, but a CHECK does not end it while that is still there.
 func (d *daemon) find(ctx context.Context, args *skel.CmdArgs) (*attachment, error) {
 	config, err := decodeConfig(args.StdinData)
 	if err != nil {
@@ -100,6 +101,9 @@ func (d *daemon) find(ctx context.Context, args *skel.CmdArgs) (*attachment, err
 		found, isNew := d.enter(a)
 		if isNew || found.place.same(at) && found.join() {
 			return found, nil
+		}
+		if config.isOfCheck() && found.place.isThere(d.hostPrefix) {
+			return nil, fmt.Errorf("the lease is that of link #%d in %s, and %s is another interface now", found.place.Index, found.place.Netns, args.IfName)
 		}
 		if err := found.stop(ctx, errors.New("its place is another one now")); err != nil {
 			return nil, err
