@@ -295,8 +295,8 @@ func (c *client4) send(message dhcp4.Packet, options ...option) error {
 	return c.library.SendPacket(message)
 }
 
-// releaseFromHost gives a lease back whose interface is gone, from where the
-// daemon is: the server only looks at what the message says. It may be out of
+// releaseFromHost gives a lease back whose interface is gone or down, from where
+// the daemon is: the server only looks at what the message says. It may be out of
 // reach from there; then the lease runs out.
 func (f family) releaseFromHost(g *grant, id identity) error {
 	if f == inet6 {

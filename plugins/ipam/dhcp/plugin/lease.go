@@ -16,6 +16,7 @@ import (
 
 	"github.com/d2g/dhcp4"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Why a lease ends, beside errGone.
@@ -431,22 +432,28 @@ func (l *lease) adopt(g *grant) error {
 const giveBackTimeout = 3 * time.Second
 
 // giveBack tells the server that the address is free, in a way that depends on
-// whether the interface is still there.
+// whether the interface is still there and can send.
 func (l *lease) giveBack() error {
 	g := l.held()
 	if g == nil {
 		return nil
 	}
+	err := l.release(g)
+	if errors.Is(err, errGone) || errors.Is(err, unix.ENETDOWN) {
+		return l.family.releaseFromHost(g, l.identity)
+	}
+	return err
+}
+
+// release gives a grant back on the interface.
+func (l *lease) release(g *grant) error {
 	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
 	defer cancel()
 	c, err := l.open(ctx)
-	if err == nil {
-		return errors.Join(c.release(g), c.Close())
-	}
-	if !errors.Is(err, errGone) {
+	if err != nil {
 		return err
 	}
-	return l.family.releaseFromHost(g, l.identity)
+	return errors.Join(c.release(g), c.Close())
 }
 
 // noticed notes the state of the link, as an event has told it.

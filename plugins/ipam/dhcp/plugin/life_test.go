@@ -460,6 +460,17 @@ var _ = Describe("a lease", func() {
 		Eventually(server.Err).Should(gbytes.Say("DHCPACK"))
 	})
 
+	It("is released though the interface is down", func() {
+		server := n.dnsmasq()
+		n.daemon()
+		result := n.Add(c, config)
+		configure(c, result)
+		set(netlink.LinkSetDown)
+		n.Del(c, config)
+		Eventually(server.Err).Should(gbytes.Say("DHCPRELEASE\\(eth0\\) " + addressOf(result)))
+		Expect(n.leases()).To(BeEmpty())
+	})
+
 	It("does not keep the namespace of a container, and ends with it", func() {
 		server := n.dnsmasq()
 		d := n.daemon()
