@@ -97,15 +97,6 @@ func RemoveMasquerade(ctx context.Context, owner plugin.Owner, known []*net.IPNe
 	return errors.Join(err, removeLegacyMasquerade(ctx, owner, known))
 }
 
-// RemoveMasqueradeAndGuard does what RemoveMasquerade and UnguardMAC do, in less
-// time.
-func RemoveMasqueradeAndGuard(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
-	err := ifNFTables(ctx, func(c *conn) error {
-		return errors.Join(removeNFTMasquerade(ctx, c, owner, known), unguard(ctx, c, owner))
-	})
-	return errors.Join(err, removeLegacyMasquerade(ctx, owner, known))
-}
-
 func removeNFTMasquerade(ctx context.Context, c *conn, owner plugin.Owner, known []*net.IPNet) error {
 	var errs []error
 	for _, f := range families() {

@@ -45,10 +45,10 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err != nil {
 		return nil, err
 	}
-	if err := attachPort(req, c, bridge, pair); err != nil {
+	if err := guardMAC(ctx, req, c, pair); err != nil {
 		return nil, err
 	}
-	if err := guardMAC(ctx, req, c, pair); err != nil {
+	if err := attachPort(req, c, bridge, pair); err != nil {
 		return nil, err
 	}
 	result, err := req.IPAM.Add(ctx, req.Undo)
@@ -85,8 +85,9 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 // namespace nor a configuration that makes sense, and goes on past failures.
 func del(ctx context.Context, req *plugin.Request, _ *Config) error {
 	known, err := vethpair.Silence(req)
-	rulesRemoved := plugin.Background(func() error { return removeRules(ctx, req.Owner(), known) })
-	return errors.Join(err, req.IPAM.Del(ctx), vethpair.Delete(req), rulesRemoved(), masquerade.Prune(ctx, req, known))
+	unmasqueraded := plugin.Background(func() error { return masquerade.Remove(ctx, req.Owner(), known) })
+	return errors.Join(err, req.IPAM.Del(ctx), vethpair.Delete(req), unguard(ctx, req.Owner()),
+		unmasqueraded(), masquerade.Prune(ctx, req, known))
 }
 
 func status(ctx context.Context, req *plugin.Request, c *Config) error {

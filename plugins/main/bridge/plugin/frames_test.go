@@ -5,7 +5,11 @@
 package bridge
 
 import (
+	"errors"
+	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -91,6 +95,38 @@ var _ = Describe("frames", func() {
 		rig.Add(open, `{"type":"bridge","bridge":"br0"}`)
 		_, passed = passes(open.Netns, "eth0", forged, nil, two.Netns, "eth0", arrival)
 		Expect(passed).To(BeTrue())
+	})
+
+	It("from another MAC address are dropped until the port is gone", func() {
+		testutils.Need(GinkgoT(), "nftables")
+		dir := GinkgoT().TempDir()
+		entered, leave := filepath.Join(dir, "entered"), filepath.Join(dir, "leave")
+		Expect(errors.Join(unix.Mkfifo(entered, 0o600), unix.Mkfifo(leave, 0o600))).To(Succeed())
+		slow := fmt.Sprintf(`#!/bin/sh
+case $CNI_COMMAND in
+ADD) echo '{"cniVersion":"1.1.0","ips":[{"address":"10.1.2.3/24"}]}' ;;
+DEL) echo >%s; read line <%s ;;
+esac
+`, entered, leave)
+		Expect(os.WriteFile(filepath.Join(dir, "slow"), []byte(slow), 0o755)).To(Succeed())
+		GinkgoT().Setenv("CNI_PATH", dir)
+		const guarded = `{"type":"bridge","bridge":"br0","macspoofchk":true,"ipam":{"type":"slow"}}`
+		rig.Add(one, guarded)
+		rig.Add(two, `{"type":"bridge","bridge":"br0"}`)
+
+		deleted := make(chan struct{})
+		go func() {
+			defer GinkgoRecover()
+			defer close(deleted)
+			rig.Del(one, guarded)
+		}()
+		Eventually(func() ([]byte, error) { return os.ReadFile(entered) }).Should(Equal([]byte("\n")))
+		_, passed := between(one, two, nil, arrival)
+		Expect(passed).To(BeTrue())
+		_, passed = passes(one.Netns, "eth0", net.HardwareAddr{0x02, 0, 0, 0, 0, 0x66}, nil, two.Netns, "eth0", absence)
+		Expect(passed).To(BeFalse())
+		Expect(os.WriteFile(leave, []byte("\n"), 0)).To(Succeed())
+		Eventually(deleted).Should(BeClosed())
 	})
 
 	Describe("with VLANs", func() {

@@ -10,9 +10,9 @@ import (
 	"net"
 
 	"github.com/containernetworking/plugins/internal/intent"
-	"github.com/containernetworking/plugins/internal/masquerade"
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/vethpair"
+	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -57,13 +57,14 @@ func Heal(ctx context.Context) ([]plugin.Owner, error) { return guards().Heal(ct
 func TakeBack(ctx context.Context) ([]plugin.Owner, error) { return guards().TakeBack(ctx) }
 
 // guardMAC drops what the container sends from another MAC address than its
-// own.
+// own. It needs no port, and comes before: what the bridge takes in is checked from
+// the first frame on.
 func guardMAC(ctx context.Context, req *plugin.Request, c *Config, pair *vethpair.Pair) error {
 	if !c.MACSpoofCheck {
 		return nil
 	}
 	owner, port, mac := req.Owner(), pair.Host.Attrs().Name, pair.Container.Attrs().HardwareAddr
-	req.Undo.Push("MAC guard", func() error { return errors.Join(guards().Forget(owner), netfilter.UnguardMAC(ctx, owner)) })
+	req.Undo.Push("MAC guard", func() error { return errors.Join(link.Delete(port), unguard(ctx, owner)) })
 	if err := guards().Remember(req, guarded{port, mac.String()}); err != nil {
 		return err
 	}
@@ -72,11 +73,8 @@ func guardMAC(ctx context.Context, req *plugin.Request, c *Config, pair *vethpai
 	})
 }
 
-// removeRules removes masquerading and MAC guard, whatever the configuration says:
-// it may have changed since ADD.
-func removeRules(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
-	return errors.Join(
-		masquerade.Forget(owner), guards().Forget(owner),
-		netfilter.RemoveMasqueradeAndGuard(ctx, owner, known),
-	)
+// unguard removes the MAC guard, whatever the configuration says: it may have
+// changed since ADD. It is for when the port is gone: until then the container sends.
+func unguard(ctx context.Context, owner plugin.Owner) error {
+	return errors.Join(guards().Forget(owner), netfilter.UnguardMAC(ctx, owner))
 }
