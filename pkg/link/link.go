@@ -47,14 +47,14 @@ func Find(name string) (netlink.Link, error) {
 	return netlink.LinkDeserialize(nil, message)
 }
 
-// FindWithIPv6 is Find, and returns the link's parameters of IPv6, too.
-func FindWithIPv6(name string) (netlink.Link, IPv6, error) {
+// FindWithDetails is Find, and returns what else the kernel says, too.
+func FindWithDetails(name string) (netlink.Link, Details, error) {
 	message, err := messageOf(name)
 	if err != nil {
 		return nil, nil, err
 	}
 	found, err := netlink.LinkDeserialize(nil, message)
-	return found, ipv6In(message), err
+	return found, message[unix.SizeofIfInfomsg:], err
 }
 
 // messageOf returns the kernel's message about the link called name.

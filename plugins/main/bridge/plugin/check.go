@@ -80,6 +80,21 @@ func checkPort(report *check.Report, c *Config, bridge *netlink.Bridge, host net
 	if plan, any := planVLANs(c); any {
 		checkVLANs(report, host, plan)
 	}
+	if c.MACSpoofCheck && !isUpstreams(host) {
+		checkLearning(report, c)
+	}
+}
+
+// isUpstreams tells whether upstream's plugin made a host end: it sets no alias.
+func isUpstreams(host netlink.Link) bool { return host.Attrs().Alias == "" }
+
+// checkLearning notes a bridge that learns forged MAC addresses past the guard.
+func checkLearning(report *check.Report, c *Config) {
+	_, details, err := link.FindWithDetails(c.Bridge)
+	report.Fail(c.Bridge, err)
+	if details.LearnsLinkLocal() {
+		report.Addf("%s: no_linklocal_learn is 0, expected 1: a container can take the traffic of another with a link-local frame", c.Bridge)
+	}
 }
 
 // checkVLANs notes every planned VLAN that the port is no member of, or not in

@@ -22,9 +22,9 @@ import (
 // ensureBridge returns the bridge, created or brought in line with the
 // configuration, and up.
 func ensureBridge(c *Config) (*netlink.Bridge, error) {
-	found, ipv6, err := link.FindWithIPv6(c.Bridge)
+	found, details, err := link.FindWithDetails(c.Bridge)
 	if errors.Is(err, link.ErrNotFound) {
-		found, ipv6, err = createBridge(c)
+		found, details, err = createBridge(c)
 	}
 	if err != nil {
 		return nil, err
@@ -33,8 +33,8 @@ func ensureBridge(c *Config) (*netlink.Bridge, error) {
 		return nil, err
 	}
 	bridge := found.(*netlink.Bridge)
-	refuseAdvertisements(bridge, ipv6)
-	if err := reconcile(c, bridge); err != nil {
+	refuseAdvertisements(bridge, details)
+	if err := reconcile(c, bridge, details); err != nil {
 		return nil, fmt.Errorf("bridge %s: %w", c.Bridge, err)
 	}
 	return bridge, nil
@@ -45,7 +45,7 @@ func ensureBridge(c *Config) (*netlink.Bridge, error) {
 // which would let it follow the lowest one of the ports, and to udev, which
 // replaces random ones a little later. An MTU that is given at creation follows
 // those of the ports: it is the smallest (br_mtu_auto_adjust).
-func createBridge(c *Config) (netlink.Link, link.IPv6, error) {
+func createBridge(c *Config) (netlink.Link, link.Details, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = c.Bridge
 	attrs.HardwareAddr = link.RandomMAC()
@@ -59,7 +59,7 @@ func createBridge(c *Config) (netlink.Link, link.IPv6, error) {
 		return nil, nil, fmt.Errorf("create bridge %s: %w", c.Bridge, err)
 	}
 	silenceIPv6(c, c.Bridge)
-	return link.FindWithIPv6(c.Bridge)
+	return link.FindWithDetails(c.Bridge)
 }
 
 // silenceIPv6 configures a device that the plugin has made. It takes no router
@@ -77,8 +77,8 @@ func silenceIPv6(c *Config, device string) {
 // from giving the host addresses and a default route through that container. It is
 // for a device that was there before: where somebody has set 2, with which they
 // count on a router, too, the host gets its own from them.
-func refuseAdvertisements(device netlink.Link, ipv6 link.IPv6) {
-	if ipv6.AcceptRA() == 1 {
+func refuseAdvertisements(device netlink.Link, details link.Details) {
+	if details.AcceptRA() == 1 {
 		_ = sysctl.Write(acceptRA(device.Attrs().Name), "0")
 	}
 }
@@ -87,11 +87,17 @@ func acceptRA(device string) string { return "net/ipv6/conf/" + device + "/accep
 
 // reconcile changes what differs from the configuration on a bridge that was
 // there before, or says why it cannot.
-func reconcile(c *Config, bridge *netlink.Bridge) error {
+func reconcile(c *Config, bridge *netlink.Bridge, details link.Details) error {
 	if c.filtersVLANs() && !isTrue(bridge.VlanFiltering) {
 		// The ports keep their untagged traffic: each is a member of VLAN 1.
 		if err := link.SetVLANFiltering(bridge.Index, true); err != nil {
 			return fmt.Errorf("switch VLAN filtering on: %w", err)
+		}
+	}
+	if c.MACSpoofCheck && details.LearnsLinkLocal() {
+		// No hook sees these frames, so that no rule keeps a forged address from being learned.
+		if err := link.StopLinkLocalLearning(bridge.Index); err != nil {
+			return fmt.Errorf("learn nothing from link-local frames: %w", err)
 		}
 	}
 	if c.PromiscMode && !isPromiscuous(bridge) {
@@ -202,9 +208,9 @@ func pinMAC(device netlink.Link) error {
 // not come to an end.
 func ensureVLANGateway(c *Config, bridge *netlink.Bridge) (netlink.Link, error) {
 	name := c.vlanGateway()
-	device, ipv6, err := link.FindWithIPv6(name)
+	device, details, err := link.FindWithDetails(name)
 	if errors.Is(err, link.ErrNotFound) {
-		device, ipv6, err = createVLANGateway(c, name, bridge)
+		device, details, err = createVLANGateway(c, name, bridge)
 	}
 	if err != nil {
 		return nil, err
@@ -212,7 +218,7 @@ func ensureVLANGateway(c *Config, bridge *netlink.Bridge) (netlink.Link, error) 
 	if device.Type() != "veth" {
 		return nil, fmt.Errorf("%s exists and is no veth but of type %s; it should be the gateway device of VLAN %d", name, device.Type(), c.VLAN)
 	}
-	refuseAdvertisements(device, ipv6)
+	refuseAdvertisements(device, details)
 	port, err := link.FindByIndex(device.Attrs().ParentIndex)
 	if err != nil {
 		return nil, fmt.Errorf("find the other end of %s: %w", name, err)
@@ -223,7 +229,7 @@ func ensureVLANGateway(c *Config, bridge *netlink.Bridge) (netlink.Link, error) 
 	return device, nil
 }
 
-func createVLANGateway(c *Config, name string, bridge *netlink.Bridge) (netlink.Link, link.IPv6, error) {
+func createVLANGateway(c *Config, name string, bridge *netlink.Bridge) (netlink.Link, link.Details, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
 	attrs.MTU = bridge.MTU
@@ -233,7 +239,7 @@ func createVLANGateway(c *Config, name string, bridge *netlink.Bridge) (netlink.
 		return nil, nil, fmt.Errorf("create the VLAN gateway device %s: %w", name, err)
 	}
 	silenceIPv6(c, name)
-	return link.FindWithIPv6(name)
+	return link.FindWithDetails(name)
 }
 
 func attachVLANGateway(c *Config, bridge *netlink.Bridge, device, port netlink.Link) error {

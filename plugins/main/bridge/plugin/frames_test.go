@@ -36,10 +36,18 @@ var everyone = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 // given MAC address arrives at the other, and with which VLAN tags.
 func passes(from ns.NetNS, fromLink string, mac net.HardwareAddr, tags []uint16, to ns.NetNS, toLink string, within time.Duration) ([]uint16, bool) {
 	GinkgoHelper()
+	return passesTo(everyone, from, fromLink, mac, tags, to, toLink, within)
+}
+
+// passesTo is passes for a frame to a MAC address.
+func passesTo(target net.HardwareAddr, from ns.NetNS, fromLink string, mac net.HardwareAddr, tags []uint16,
+	to ns.NetNS, toLink string, within time.Duration,
+) ([]uint16, bool) {
+	GinkgoHelper()
 	packets, err := testutils.Capture(to, toLink)
 	Expect(err).NotTo(HaveOccurred())
 	defer packets.Close()
-	frame := testutils.EthernetFrame(everyone, mac, experimental, make([]byte, 46), tags...)
+	frame := testutils.EthernetFrame(target, mac, experimental, make([]byte, 46), tags...)
 	Eventually(func() error { return testutils.SendFrame(from, fromLink, frame) }).Should(Succeed())
 	seen, err := packets.Wait(within, func(f testutils.Frame) bool {
 		return !f.Outgoing && f.EtherType() == experimental && f.Src().String() == mac.String()
@@ -127,6 +135,37 @@ esac
 		Expect(passed).To(BeFalse())
 		Expect(os.WriteFile(leave, []byte("\n"), 0)).To(Succeed())
 		Eventually(deleted).Should(BeClosed())
+	})
+
+	It("to a container reach it with macspoofchk, whoever forges its address in link-local frames", func() {
+		testutils.Need(GinkgoT(), "nftables")
+		const guarded = `{"type":"bridge","bridge":"br0","macspoofchk":true}`
+		rig.OnHost(func() { addBridge() }) // of the administrator
+		rig.Add(one, guarded)
+		result := rig.Add(two, guarded)
+		rig.OnHost(func() {
+			_, details, err := link.FindWithDetails("br0")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(details.LearnsLinkLocal()).To(BeFalse())
+		})
+		_, passed := between(two, one, nil, arrival) // the bridge knows where it is
+		Expect(passed).To(BeTrue())
+		nearestBridge := net.HardwareAddr{0x01, 0x80, 0xc2, 0, 0, 0x0e} // IEEE 802.1Q, 8.6.3
+		_, passed = passesTo(nearestBridge, one.Netns, "eth0", macOf(two), nil, two.Netns, "eth0", absence)
+		Expect(passed).To(BeFalse())
+		_, passed = passesTo(macOf(two), one.Netns, "eth0", macOf(one), nil, two.Netns, "eth0", arrival)
+		Expect(passed).To(BeTrue())
+		Expect(rig.Check(two, guarded, result)).To(Succeed())
+
+		testrig.IP(rig.Host, "link set br0 type bridge no_linklocal_learn 0")
+		Expect(rig.Check(two, guarded, result)).To(MatchError(ContainSubstring("br0: no_linklocal_learn is 0, expected 1")))
+		rig.OnHost(func() {
+			Expect(netlink.LinkSetAlias(testrig.Find(result.Interfaces[hostIndex].Name), "")).To(Succeed())
+		})
+		Expect(rig.Check(two, guarded, result)).To(Succeed(), "as upstream made it")
+		plain := rig.Container("plain")
+		rig.Add(plain, `{"type":"bridge","bridge":"br0"}`)
+		Expect(testrig.IP(rig.Host, "-details link show br0")).To(ContainSubstring("no_linklocal_learn 0"))
 	})
 
 	Describe("with VLANs", func() {

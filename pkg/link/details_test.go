@@ -14,17 +14,17 @@ import (
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
-var _ = Describe("FindWithIPv6", func() {
+var _ = Describe("FindWithDetails", func() {
 	DescribeTable("returns the link with its parameters",
 		func(value string, expected int) {
 			testutils.Need(GinkgoT(), "root", "ipv6")
 			inside(newNamespace(), func() {
 				Expect(netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}})).To(Succeed())
 				Expect(sysctl.Set("net/ipv6/conf/br0/accept_ra", value)).To(Succeed())
-				found, ipv6, err := link.FindWithIPv6("br0")
+				found, details, err := link.FindWithDetails("br0")
 				Expect(err).NotTo(HaveOccurred())
 				Expect(found).To(Equal(mustFind("br0")))
-				Expect(ipv6.AcceptRA()).To(Equal(expected))
+				Expect(details.AcceptRA()).To(Equal(expected))
 			})
 		},
 		Entry("which takes no advertisements", "0", 0),
@@ -36,12 +36,30 @@ var _ = Describe("FindWithIPv6", func() {
 	It("finds no link that does not exist", func() {
 		testutils.Need(GinkgoT(), "root")
 		inside(newNamespace(), func() {
-			_, _, err := link.FindWithIPv6("br0")
+			_, _, err := link.FindWithDetails("br0")
 			Expect(err).To(MatchError(link.ErrNotFound))
 		})
 	})
 
+	It("tells whether a bridge learns from link-local frames, which can be stopped", func() {
+		testutils.Need(GinkgoT(), "root")
+		inside(newNamespace(), func() {
+			Expect(netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}})).To(Succeed())
+			found, details, err := link.FindWithDetails("br0")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(details.LearnsLinkLocal()).To(BeTrue())
+			Expect(link.StopLinkLocalLearning(found.Attrs().Index)).To(Succeed())
+			_, details, err = link.FindWithDetails("br0")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(details.LearnsLinkLocal()).To(BeFalse())
+		})
+	})
+
+	It("tells of a link that is no bridge, or whose kernel does not say so, that it does not", func() {
+		Expect(link.Details(nil).LearnsLinkLocal()).To(BeFalse())
+	})
+
 	It("tells of a link without IPv6 that it takes no advertisements", func() {
-		Expect(link.IPv6(nil).AcceptRA()).To(BeZero())
+		Expect(link.Details(nil).AcceptRA()).To(BeZero())
 	})
 })
