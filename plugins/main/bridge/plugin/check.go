@@ -127,14 +127,29 @@ func checkGateways(report *check.Report, req *plugin.Request, c *Config, bridge 
 	}
 	var device netlink.Link = bridge
 	if c.VLAN != 0 {
-		if device = report.Link(&current.Interface{Name: c.vlanGateway()}, "veth"); device == nil {
+		if device = report.Link(&current.Interface{Name: c.vlanGateway()}, ""); device == nil {
 			return
 		}
-		report.Up(device)
+		checkVLANGateway(report, c, bridge, device)
 	}
 	for _, gateway := range gatewaysOf(containerlink.OwnIPs(req)) {
 		report.Addresses(device, -1, []*current.IPConfig{{Address: *gateway}})
 		report.Forwarding(gateway.IP)
+	}
+}
+
+// checkVLANGateway looks whether what is for the gateway device of a VLAN gets
+// there. It is a veth, unless somebody has made the bridge's own device of that VLAN.
+func checkVLANGateway(report *check.Report, c *Config, bridge *netlink.Bridge, device netlink.Link) {
+	report.Up(device)
+	if !isVLANOf(bridge, device, c.VLAN) {
+		report.Equal(device.Attrs().Name, "type", "veth", device.Type())
+		return
+	}
+	vlan, err := membership(bridge, c.VLAN)
+	report.Fail(c.Bridge, err)
+	if err == nil && (vlan == nil || vlan.EngressUntag()) {
+		report.Addf("%s: the bridge itself is no tagged member of VLAN %d, as %s needs it", c.Bridge, c.VLAN, device.Attrs().Name)
 	}
 }
 

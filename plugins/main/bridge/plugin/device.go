@@ -204,8 +204,8 @@ func pinMAC(device netlink.Link) error {
 
 // ensureVLANGateway returns the device that holds the gateway addresses of a
 // VLAN, called <bridge>.<vid>: one end of a veth pair whose other end is an
-// untagged port of that VLAN. It is shared, and completed if whoever made it did
-// not come to an end.
+// untagged port of that VLAN, or, if somebody has made that, the VLAN's device of the
+// bridge itself. It is shared, and completed if whoever made it did not come to an end.
 func ensureVLANGateway(c *Config, bridge *netlink.Bridge) (netlink.Link, error) {
 	name := c.vlanGateway()
 	device, details, err := link.FindWithDetails(name)
@@ -215,18 +215,40 @@ func ensureVLANGateway(c *Config, bridge *netlink.Bridge) (netlink.Link, error) 
 	if err != nil {
 		return nil, err
 	}
-	if device.Type() != "veth" {
-		return nil, fmt.Errorf("%s exists and is no veth but of type %s; it should be the gateway device of VLAN %d", name, device.Type(), c.VLAN)
-	}
 	refuseAdvertisements(device, details)
-	port, err := link.FindByIndex(device.Attrs().ParentIndex)
-	if err != nil {
-		return nil, fmt.Errorf("find the other end of %s: %w", name, err)
+	switch {
+	case isVLANOf(bridge, device, c.VLAN):
+		err = joinVLAN(c, bridge, device)
+	case device.Type() == "veth":
+		err = attachVLANGateway(c, bridge, device)
+	default:
+		err = fmt.Errorf("it exists and is neither a veth nor VLAN %d of %s but of type %s; it should be the gateway device of that VLAN",
+			c.VLAN, c.Bridge, device.Type())
 	}
-	if err := attachVLANGateway(c, bridge, device, port); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return device, nil
+}
+
+// isVLANOf tells whether a device is the bridge's own in the VLAN with an id.
+func isVLANOf(bridge *netlink.Bridge, device netlink.Link, id int) bool {
+	vlan, ok := device.(*netlink.Vlan)
+	return ok && vlan.ParentIndex == bridge.Index && vlan.VlanId == id
+}
+
+// joinVLAN has the bridge itself receive what is for its own device in the VLAN.
+func joinVLAN(c *Config, bridge *netlink.Bridge, device netlink.Link) error {
+	vlan, err := membership(bridge, c.VLAN)
+	if err != nil {
+		return err
+	}
+	if vlan == nil {
+		if err := netlink.BridgeVlanAdd(bridge, uint16(c.VLAN), false, false, true, false); err != nil {
+			return fmt.Errorf("add %s itself to VLAN %d: %w", c.Bridge, c.VLAN, err)
+		}
+	}
+	return fitGatewayEnd(bridge, device)
 }
 
 func createVLANGateway(c *Config, name string, bridge *netlink.Bridge) (netlink.Link, link.Details, error) {
@@ -242,7 +264,11 @@ func createVLANGateway(c *Config, name string, bridge *netlink.Bridge) (netlink.
 	return link.FindWithDetails(name)
 }
 
-func attachVLANGateway(c *Config, bridge *netlink.Bridge, device, port netlink.Link) error {
+func attachVLANGateway(c *Config, bridge *netlink.Bridge, device netlink.Link) error {
+	port, err := link.FindByIndex(device.Attrs().ParentIndex)
+	if err != nil {
+		return fmt.Errorf("find its other end: %w", err)
+	}
 	if port.Attrs().MasterIndex != bridge.Index {
 		if err := link.Join(port.Attrs().Index, link.Port{Bridge: bridge.Index}); err != nil {
 			return fmt.Errorf("attach to %s: %w", c.Bridge, err)

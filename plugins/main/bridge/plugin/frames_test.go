@@ -22,6 +22,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
 const (
@@ -239,6 +240,30 @@ esac
 				Expect(link.SetVLANFiltering(l.Attrs().Index, false)).To(Succeed())
 			})
 			Expect(rig.Check(one, access, result)).To(MatchError(ContainSubstring("br0: VLAN filtering is false, expected true")))
+		})
+
+		It("have the bridge's own VLAN device as their gateway if there is one", func() {
+			testutils.Need(GinkgoT(), "vlan")
+			c := `{"type":"bridge","bridge":"br0","vlan":100,"isDefaultGateway":true,` + rig.HostLocal("", "10.1.2.0/24", "fd00:1:2::/64") + `}`
+			testrig.IP(rig.Host, "link add br0 type bridge vlan_filtering 1")
+			testrig.IP(rig.Host, "link add link br0 name br0.100 type vlan id 100")
+			rig.OnHost(func() { _ = sysctl.Set("net/ipv6/conf/br0.100/accept_dad", "0") })
+			result := rig.Add(one, c)
+			rig.Add(two, c)
+			Expect(testrig.Reach(one.Netns, rig.Host, "10.1.2.1")).To(Equal("10.1.2.2"))
+			Expect(testrig.Reach(two.Netns, rig.Host, "fd00:1:2::1")).To(Equal("fd00:1:2::3"))
+			Expect(testrig.IP(rig.Host, "-details link show br0.100")).To(ContainSubstring("vlan protocol 802.1Q id 100"))
+			Expect(rig.Check(one, c, result)).To(Succeed())
+
+			rig.OnHost(func() {
+				Expect(netlink.BridgeVlanDel(testrig.Find("br0"), 100, false, false, true, false)).To(Succeed())
+			})
+			Expect(rig.Check(one, c, result)).To(MatchError(ContainSubstring("br0: the bridge itself is no tagged member of VLAN 100, as br0.100 needs it")))
+			testrig.IP(rig.Host, "link del br0.100")
+			testrig.IP(rig.Host, "link add link br0 name br0.100 type vlan id 101")
+			Expect(rig.Check(one, c, result)).To(MatchError(ContainSubstring("br0.100: type is vlan, expected veth")))
+			_, err := rig.Call("ADD", rig.Container("three"), c)
+			Expect(err).To(MatchError(ContainSubstring("br0.100: it exists and is neither a veth nor VLAN 100 of br0 but of type vlan")))
 		})
 
 		It("have a gateway device of their own", func() {

@@ -93,6 +93,17 @@ func portVLANs(port netlink.Link) ([]*nl.BridgeVlanInfo, error) {
 	return all[int32(port.Attrs().Index)], nil
 }
 
+// membership returns how port is a member of the VLAN with an id, or nil.
+func membership(port netlink.Link, id int) (*nl.BridgeVlanInfo, error) {
+	have, err := portVLANs(port)
+	for _, vlan := range have {
+		if int(vlan.Vid) == id {
+			return vlan, nil
+		}
+	}
+	return nil, err
+}
+
 // wants tells whether the plan has vlan just as it is.
 func (p vlanPlan) wants(vlan *nl.BridgeVlanInfo) bool {
 	if int(vlan.Vid) == p.pvid {
