@@ -142,14 +142,38 @@ func checkGateways(report *check.Report, req *plugin.Request, c *Config, bridge 
 // there. It is a veth, unless somebody has made the bridge's own device of that VLAN.
 func checkVLANGateway(report *check.Report, c *Config, bridge *netlink.Bridge, device netlink.Link) {
 	report.Up(device)
-	if !isVLANOf(bridge, device, c.VLAN) {
+	switch {
+	case isVLANOf(bridge, device, c.VLAN):
+		vlan, err := membership(bridge, c.VLAN)
+		report.Fail(c.Bridge, err)
+		if err == nil && (vlan == nil || vlan.EngressUntag()) {
+			report.Addf("%s: the bridge itself is no tagged member of VLAN %d, as %s needs it", c.Bridge, c.VLAN, device.Attrs().Name)
+		}
+	case device.Type() == "veth":
+		checkGatewayPort(report, c, bridge, device)
+	default:
 		report.Equal(device.Attrs().Name, "type", "veth", device.Type())
+	}
+}
+
+// checkGatewayPort looks at the port of the bridge that is the other end of a
+// VLAN's gateway device. It may be a member of other VLANs, too, as upstream's is.
+func checkGatewayPort(report *check.Report, c *Config, bridge *netlink.Bridge, device netlink.Link) {
+	name := device.Attrs().Name
+	port, err := link.FindByIndex(device.Attrs().ParentIndex)
+	if err != nil {
+		report.Fail(name+": the port at its other end", err)
 		return
 	}
-	vlan, err := membership(bridge, c.VLAN)
-	report.Fail(c.Bridge, err)
-	if err == nil && (vlan == nil || vlan.EngressUntag()) {
-		report.Addf("%s: the bridge itself is no tagged member of VLAN %d, as %s needs it", c.Bridge, c.VLAN, device.Attrs().Name)
+	report.Up(port)
+	if port.Attrs().MasterIndex != bridge.Index {
+		report.Addf("%s: %s at its other end is no port of %s", name, port.Attrs().Name, c.Bridge)
+		return
+	}
+	vlan, err := membership(port, c.VLAN)
+	report.Fail(name, err)
+	if err == nil && (vlan == nil || !vlan.PortVID() || !vlan.EngressUntag()) {
+		report.Addf("%s: %s at its other end is no untagged port of VLAN %d", name, port.Attrs().Name, c.VLAN)
 	}
 }
 

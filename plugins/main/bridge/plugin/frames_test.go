@@ -18,6 +18,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	current "github.com/containernetworking/cni/pkg/types/100"
+
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -297,6 +299,7 @@ esac
 				Expect(links).To(HaveLen(6)) // lo, the bridge, two ports, the gateway device and its port
 			})
 			Expect(rig.Check(one, c, result)).To(Succeed())
+			expectGatewayPortChecked(rig, one, c, result)
 			rig.Add(rig.Container("three"), strings.Replace(c, `"vlan":100`, `"vlan":100,"mtu":1400`, 1))
 			rig.OnHost(func() {
 				Expect(testrig.Find("br0.100").Attrs().MTU).To(Equal(1400), "what the third cannot take is lost")
@@ -304,3 +307,29 @@ esac
 		})
 	})
 })
+
+// expectGatewayPortChecked damages the port behind br0.100 in every way, and expects
+// of CHECK that it says so, and of an ADD that it mends it.
+func expectGatewayPortChecked(rig *testrig.Rig, c *testrig.Container, config string, result *current.Result) {
+	GinkgoHelper()
+	for i, damage := range []struct {
+		do   func(port netlink.Link) error
+		want string
+	}{
+		{netlink.LinkSetDown, ": the interface is down"},
+		{netlink.LinkSetNoMaster, " at its other end is no port of br0"},
+		{func(port netlink.Link) error { return netlink.BridgeVlanDel(port, 100, true, true, false, true) },
+			" at its other end is no untagged port of VLAN 100"},
+		{func(port netlink.Link) error { return netlink.BridgeVlanAdd(port, 100, false, false, false, true) },
+			" at its other end is no untagged port of VLAN 100"},
+	} {
+		rig.OnHost(func() {
+			port, err := netlink.LinkByIndex(testrig.Find("br0.100").Attrs().ParentIndex)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(damage.do(port)).To(Succeed())
+		})
+		Expect(rig.Check(c, config, result)).To(MatchError(ContainSubstring(damage.want)))
+		rig.Add(rig.Container(fmt.Sprint("another", i)), config)
+		Expect(rig.Check(c, config, result)).To(Succeed())
+	}
+}
