@@ -78,7 +78,7 @@ func checkPort(report *check.Report, c *Config, bridge *netlink.Bridge, host net
 	report.Equal(name, "hairpin mode", c.HairpinMode, port.Hairpin)
 	report.Equal(name, "isolation", c.PortIsolation, port.Isolated)
 	if plan, any := planVLANs(c); any {
-		checkVLANs(report, host, plan)
+		checkVLANs(report, bridge, host, plan)
 	}
 	if c.MACSpoofCheck && !isUpstreams(host) {
 		checkLearning(report, c)
@@ -98,8 +98,9 @@ func checkLearning(report *check.Report, c *Config) {
 }
 
 // checkVLANs notes every planned VLAN that the port is no member of, or not in
-// the planned way, and, unless they are preserved, every other one.
-func checkVLANs(report *check.Report, port netlink.Link, plan vlanPlan) {
+// the planned way, and, unless they are preserved, every other one. Upstream's
+// plugin left ports in the default VLAN until version 1.7.
+func checkVLANs(report *check.Report, bridge *netlink.Bridge, port netlink.Link, plan vlanPlan) {
 	name := port.Attrs().Name
 	have, err := portVLANs(port)
 	if err != nil {
@@ -109,7 +110,7 @@ func checkVLANs(report *check.Report, port netlink.Link, plan vlanPlan) {
 	members := map[int]*nl.BridgeVlanInfo{}
 	for _, vlan := range have {
 		members[int(vlan.Vid)] = vlan
-		if !plan.preserve && !plan.wants(vlan) {
+		if !plan.preserve && !plan.wants(vlan) && !(isUpstreams(port) && isDefault(bridge, vlan)) {
 			report.Addf("%s: the port is a member of VLAN %d in another way than configured", name, vlan.Vid)
 		}
 	}
@@ -118,6 +119,13 @@ func checkVLANs(report *check.Report, port netlink.Link, plan vlanPlan) {
 			report.Addf("%s: the port is no member of VLAN %d", name, id)
 		}
 	}
+}
+
+// isDefault tells whether a port is a member of a VLAN as it was of the bridge's
+// default one when it got another for its own untagged traffic.
+func isDefault(bridge *netlink.Bridge, vlan *nl.BridgeVlanInfo) bool {
+	id := bridge.VlanDefaultPVID
+	return id != nil && vlan.Vid == *id && vlan.EngressUntag() && !vlan.PortVID()
 }
 
 // checkGateways looks for the gateway addresses and whether the host forwards.

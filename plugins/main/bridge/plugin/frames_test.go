@@ -222,6 +222,21 @@ esac
 			Expect(rig.Check(two, preserving, result)).To(Succeed())
 		})
 
+		It("may reach a port of upstream's from the default VLAN, which it left it in", func() {
+			result := rig.Add(one, access)
+			host := result.Interfaces[hostIndex].Name
+			rig.OnHost(func() {
+				Expect(netlink.BridgeVlanAdd(testrig.Find(host), 1, false, true, false, true)).To(Succeed())
+			})
+			Expect(rig.Check(one, access, result)).To(MatchError(ContainSubstring(host + ": the port is a member of VLAN 1 in another way than configured")))
+			rig.OnHost(func() { Expect(netlink.LinkSetAlias(testrig.Find(host), "")).To(Succeed()) })
+			Expect(rig.Check(one, access, result)).To(Succeed())
+			rig.OnHost(func() {
+				Expect(netlink.BridgeVlanAdd(testrig.Find(host), 2, false, true, false, true)).To(Succeed())
+			})
+			Expect(rig.Check(one, access, result)).To(MatchError(ContainSubstring(host + ": the port is a member of VLAN 2 in another way than configured")))
+		})
+
 		It("give a trunk the native VLAN 1, and all ids in a moment", func() {
 			all := `{"type":"bridge","bridge":"br0","vlanTrunk":[{"minID":2,"maxID":4094}]}`
 			result := rig.Add(one, all)
