@@ -109,6 +109,8 @@ var _ = Describe("taking addresses off a link", func() {
 		},
 		Entry("where it is switched off", func() error { return sysctl.Set("net/ipv6/conf/left/disable_ipv6", "1") },
 			"permission denied; IPv6 is switched off there, set net/ipv6/conf/left/disable_ipv6 to 0"),
+		Entry("where all new links have none", func() error { return sysctl.Set("net/ipv6/conf/all/disable_ipv6", "1") },
+			"permission denied; IPv6 is switched off there, set net/ipv6/conf/default/disable_ipv6, for new links, or net/ipv6/conf/all/disable_ipv6 to 0"),
 		Entry("where the MTU is too small", func() error { return netlink.LinkSetMTU(left, 1279) },
 			"invalid argument; IPv6 needs an MTU of 1280, and left has 1279"),
 		Entry("but not where it is there", func() error {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
 // Change is a message to the kernel that changes something.
@@ -157,13 +158,22 @@ func missingIPv6(l netlink.Link, err error) string {
 	attrs := now.Attrs()
 	switch {
 	case errors.Is(err, unix.EACCES):
-		return fmt.Sprintf("; IPv6 is switched off there, set net/ipv6/conf/%s/disable_ipv6 to 0", attrs.Name)
+		return "; IPv6 is switched off there, set " + disabler(attrs.Name) + " to 0"
 	case errors.Is(err, unix.EINVAL) && attrs.MTU < smallestMTU:
 		return fmt.Sprintf("; IPv6 needs an MTU of %d, and %s has %d", smallestMTU, attrs.Name, attrs.MTU)
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return "; the kernel has no IPv6"
 	}
 	return ""
+}
+
+// disabler names the parameter that has switched IPv6 off on a link. Where new links
+// have none, this may be one, which is gone when somebody reads that.
+func disabler(name string) string {
+	if off, err := sysctl.Sysctl("net/ipv6/conf/default/disable_ipv6"); err == nil && off == "1" {
+		return "net/ipv6/conf/default/disable_ipv6, for new links, or net/ipv6/conf/all/disable_ipv6"
+	}
+	return "net/ipv6/conf/" + name + "/disable_ipv6"
 }
 
 func broadcast(local net.IP, mask net.IPMask) net.IP {
