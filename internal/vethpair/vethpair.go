@@ -128,7 +128,20 @@ func HostEnd(req *plugin.Request) (netlink.Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the other end of %s is not in this network namespace: %w", req.IfName, err)
 	}
+	if leadsElsewhere(req, host) {
+		return nil, fmt.Errorf("the other end of %s is in a third network namespace, %s is another container's: %w",
+			req.IfName, host.Attrs().Name, link.ErrNotFound)
+	}
 	return host, nil
+}
+
+// leadsElsewhere tells whether the other end of a host end is not in the container's
+// network namespace. The numbers of both do not tell: who may make links in there can
+// make one that has the same as that of another container.
+func leadsElsewhere(req *plugin.Request, host netlink.Link) bool {
+	there := host.Attrs().NetNsID
+	id, err := netlink.GetNetNsIdByFd(int(req.Netns.NS().Fd()))
+	return err == nil && there >= 0 && there != id
 }
 
 // hostEndOf returns the link with the given index, if it is the other end of

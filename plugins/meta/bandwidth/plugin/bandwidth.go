@@ -75,7 +75,10 @@ func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, er
 
 // del removes everything, whatever can be found without a namespace or limits.
 func del(_ context.Context, req *plugin.Request, c *Config) error {
-	host, _ := vethpair.HostEnd(req)
+	host, err := vethpair.HostEnd(req)
+	if err != nil || host != nil && req.Owner().IsOther(host.Attrs().Alias) {
+		host = nil // CNI_NETNS may lead to another container by now
+	}
 	return clearAway(req, c.plan(), host)
 }
 

@@ -7,6 +7,7 @@ package bandwidth
 import (
 	"fmt"
 	"net"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -366,6 +367,32 @@ var _ = Describe("bandwidth", func() {
 		Expect(disciplines()).To(BeEmpty())
 	})
 
+	DescribeTable("leaves alone the limit of another container,",
+		func(mistake func(own, another *testrig.Container), alias string, recorded bool) {
+			another := rig.Container("another")
+			attach(rig, another, "host1")
+			limits := testrig.WithPrev(`{"type":"bandwidth",`+received(mbit, mbit)+`}`, prev("host0", "host1"))
+			rig.Add(c, limits)
+			rig.Add(another, limits)
+			rig.OnHost(func() {
+				Expect(netlink.LinkSetAlias(testrig.Find("host1"), alias)).To(Succeed())
+				if !recorded {
+					Expect(store().Delete(ownerOf("another", "eth0"))).To(Succeed())
+				}
+			})
+			mistake(c, another)
+			for range 2 {
+				rig.Del(c, limits)
+				Expect(tbfOf(onHost("host1"))).NotTo(BeNil())
+			}
+		},
+		Entry("which has the namespace by now", takeNamespace, "test/another/eth0", false),
+		Entry("which has the namespace by now, of another plugin", takeNamespace, "", true),
+		Entry("which the container pretends to be", pretend, "test/another/eth0", true),
+		Entry("which the container pretends to be, of another plugin", pretend, "", true),
+		Entry("which the container pretends to be, of upstream", pretend, "", false),
+	)
+
 	It("shapes again when ADD is called again", func() {
 		rig.Add(c, config(both(mbit, mbit)))
 		result := rig.Add(c, config(both(2*mbit, mbit)))
@@ -691,6 +718,22 @@ func attach(rig *testrig.Rig, c *testrig.Container, host string, addresses ...st
 		configure(host, addresses, 1)
 	})
 	c.Do(func() { configure(c.IfName, addresses, 2) })
+}
+
+// takeNamespace has a runtime say that the container is where another one is.
+func takeNamespace(own, another *testrig.Container) {
+	own.Netns, own.Path = another.Netns, another.Path
+}
+
+// pretend replaces a container's interface by one with the numbers of another's.
+func pretend(own, another *testrig.Container) {
+	GinkgoHelper()
+	testutils.Need(GinkgoT(), "ip-tool")
+	var like netlink.Link
+	another.Do(func() { like = testrig.Find(another.IfName) })
+	own.Do(func() { Expect(netlink.LinkDel(testrig.Find(own.IfName))).To(Succeed()) })
+	testrig.IP(own.Netns, "link add %s index %d type veth peer name end index %d netns %s",
+		own.IfName, like.Attrs().Index, like.Attrs().ParentIndex, filepath.Base(testrig.Namespace().Path()))
 }
 
 func configure(name string, addresses []string, last byte) {

@@ -7,6 +7,7 @@ package bandwidth
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 
@@ -75,4 +76,12 @@ func unshapeRemembered(owner plugin.Owner, host netlink.Link) error {
 		return err
 	}
 	return unshape(found)
+}
+
+// isRecorded tells whether a link has a shaper by an attachment's record.
+func isRecorded(l netlink.Link) bool {
+	return slices.ContainsFunc(store().List(), func(kept intent.Intent) bool {
+		var was shaped
+		return json.Unmarshal(kept.Content, &was) == nil && was == shaped{l.Attrs().Index, l.Attrs().Name}
+	})
 }

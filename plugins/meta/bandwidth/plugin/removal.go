@@ -22,8 +22,9 @@ func clearAway(req *plugin.Request, p plan, host netlink.Link) error {
 	devices, err := ownIFBs(req.Owner())
 	devices, unclear := withoutAnothers(req, host, devices)
 	ends, unfound := hostEnds(req, host, devices)
+	recorded := store().Get(req.Owner()) != nil // where the shaper is, if there is one
 	errs := []error{err, unclear, unfound, release(req.Owner(), host)}
-	if p.ingress.active() || areUpstreams(devices) {
+	if !recorded && (p.ingress.active() || areUpstreams(devices)) {
 		for _, end := range ends { // before the hook, by which they may have to be found
 			errs = append(errs, unshapeUpstreams(end))
 		}

@@ -27,7 +27,7 @@ func unshapeUpstreams(l netlink.Link) error {
 		return err
 	}
 	computed, err := isComputed(l, root.Type())
-	if err != nil || !computed {
+	if err != nil || !computed || isRecorded(l) {
 		return err
 	}
 	return deleteQdisc(root)
