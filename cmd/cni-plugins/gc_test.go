@@ -18,6 +18,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/cni/pkg/invoke"
 	current "github.com/containernetworking/cni/pkg/types/100"
@@ -25,6 +26,7 @@ import (
 	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -92,6 +94,12 @@ var _ = Describe("gc", func() {
 		return addresses
 	}
 
+	// vanishes waits until the kernel has taken the link of a dead container away.
+	vanishes := func(c *testrig.Container) {
+		GinkgoHelper()
+		Eventually(links).ShouldNot(ContainSubstring(plugin.Owner{Network: "test", ContainerID: c.ID, IfName: c.IfName}.HostLink()))
+	}
+
 	// mortal is a container that dies before the spec ends.
 	mortal := func(id string) *testrig.Container {
 		GinkgoHelper()
@@ -107,6 +115,7 @@ var _ = Describe("gc", func() {
 		Expect(links()).To(ContainSubstring("bwp"))
 		Expect(testutils.UnmountNS(dies.Netns)).To(Succeed())
 		Expect(dies.Netns.Close()).To(Succeed())
+		vanishes(dies)
 		said, _ := collect()
 		Expect(said).To(ContainSubstring("bandwidth: took back what test/dies/eth0 has left\n"))
 		Expect(links()).NotTo(ContainSubstring("bwp"))
@@ -122,8 +131,15 @@ var _ = Describe("gc", func() {
 
 		Expect(testutils.UnmountNS(dies.Netns)).To(Succeed())
 		Expect(collect()).To(BeEmpty(), "as long as we have a descriptor of it")
+		socket, err := ns.Call(dies.Netns, func() (int, error) { return unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0) })
+		Expect(err).NotTo(HaveOccurred())
 		Expect(dies.Netns.Close()).To(Succeed())
 		said, warned := collect()
+		Expect(said).To(BeEmpty(), "as long as a socket keeps the namespace")
+		Expect(warned).To(ContainSubstring("network test: [10.1.2.3] stay reserved for interface eth0 of container dies"))
+		Expect(unix.Close(socket)).To(Succeed())
+		vanishes(dies)
+		said, warned = collect()
 		var expected string
 		for _, left := range []string{"portmap", "firewall", "bandwidth", "masquerading", "MAC spoof check"} {
 			expected += left + ": took back what test/dies/eth0 has left\n"
@@ -215,12 +231,11 @@ var _ = Describe("gc", func() {
 		working.Wait()
 		close(done)
 		collecting.Wait()
-		collect()
+		Eventually(func() []string { collect(); return reserved() }).Should(HaveLen(workers), "once the last links have gone")
 
 		var stdout, stderr bytes.Buffer
 		rig.OnHost(func() { Expect(heal(context.Background(), &stdout, &stderr)).To(BeZero(), stderr.String()) })
 		Expect(stdout.String()).To(BeEmpty(), "nothing was missing")
-		Expect(reserved()).To(HaveLen(workers))
 		rig.OnHost(func() {
 			for _, plugin := range []string{"portmap", "firewall", "masquerade", "macspoofchk"} {
 				Expect(intent.Of(plugin).List()).To(HaveLen(workers), plugin)

@@ -34,6 +34,7 @@ import (
 	"strings"
 
 	"github.com/containernetworking/plugins/internal/netnsalive"
+	"github.com/containernetworking/plugins/internal/vethpair"
 	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -116,7 +117,7 @@ func (i Intent) netns() netnsalive.ID { return netnsalive.ID{Inode: i.Inode, Uni
 
 // Lost returns the intents of attachments whose network namespace does not exist any
 // more, wherever it was: another mount namespace may have it at a path that leads
-// nowhere in this one. It fails where that cannot be told.
+// nowhere in this one, and with it the attachment's link. It fails where that cannot be told.
 func (s Store) Lost() ([]Intent, error) {
 	names := s.names("")
 	intents, netns := append(s.readAll(names), s.allRetired(names)...), map[int]netnsalive.ID{}
@@ -131,7 +132,7 @@ func (s Store) Lost() ([]Intent, error) {
 	}
 	var lost []Intent
 	for n, i := range intents {
-		if i.Boot != boot() || slices.Contains(gone, n) {
+		if i.Boot != boot() || slices.Contains(gone, n) && !vethpair.Stands(i.Owner()) {
 			lost = append(lost, i)
 		}
 	}

@@ -5,12 +5,14 @@
 package intent
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/cni/pkg/types"
 
@@ -182,6 +184,27 @@ var _ = Describe("a store", func() {
 		Expect(s.Has(gone)).To(BeTrue())
 		put("net", "gone", "eth0", "x")
 		Expect(s.Has(gone)).To(BeFalse())
+	})
+
+	It("takes nobody for lost whose link is there: a socket may keep the namespace", func() {
+		testutils.Need(GinkgoT(), "root", "initial-pid-namespace", "veth")
+		host, err := testutils.NewNS()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { Expect(errors.Join(host.Close(), testutils.UnmountNS(host))).To(Succeed()) })
+		Expect(host.Do(func(ns.NetNS) error {
+			defer GinkgoRecover()
+			gone := put("net", "gone", "eth0", "x")
+			gone.Inode = 1
+			Expect(s.Put(gone)).To(Succeed())
+			Expect(s.Lost()).To(HaveLen(1))
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = gone.Owner().HostLink()
+			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "other"})).To(Succeed())
+			Expect(s.Lost()).To(BeEmpty())
+			Expect(netlink.LinkSetAlias(&netlink.Veth{LinkAttrs: attrs}, "net/another/eth0")).To(Succeed())
+			Expect(s.Lost()).To(HaveLen(1), "another's")
+			return nil
+		})).To(Succeed())
 	})
 
 	It("tells whether what was listed holds", func() {

@@ -77,8 +77,8 @@ func (s *store) reclaim() (freed int, err error) {
 	var errs []error
 	for _, owner := range lost {
 		containerID, ifName, _ := parseOwner(owner)
-		if portsLeadTo(plugin.Owner{Network: s.network, ContainerID: containerID, IfName: ifName}) {
-			logf("network %s: %v stay reserved for interface %s of container %s, which is gone: ports of this host still lead there", s.network, s.scanned[owner], ifName, containerID)
+		if why := inUse(plugin.Owner{Network: s.network, ContainerID: containerID, IfName: ifName}); why != "" {
+			logf("network %s: %v stay reserved for interface %s of container %s, which is gone: %s", s.network, s.scanned[owner], ifName, containerID, why)
 			continue
 		}
 		for _, name := range slices.Clone(s.scanned[owner]) {

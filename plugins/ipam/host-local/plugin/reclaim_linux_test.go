@@ -15,6 +15,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/internal/intent"
@@ -197,6 +198,7 @@ var _ = Describe("a range that is full", func() {
 			Expect(store.Put(mappings)).To(Succeed())
 			DeferCleanup(func() { Expect(store.Delete(mappings.Owner())).To(Succeed()) })
 		}),
+		Entry("since its link is there, with a namespace that a socket keeps", keepBySocket),
 		Entry("since the index is gone", func(attachment) { Expect(os.RemoveAll(filepath.Join(dataDir, indexName))).To(Succeed()) }),
 		Entry("since it never had a namespace that is one", func(a attachment) {
 			Expect(call("DEL", a, conf)).To(BeEmpty())
@@ -357,6 +359,23 @@ func start(name string, args ...string) (stop func()) {
 		return string(text), err
 	}).Should(Equal("sleep\n"))
 	return stop
+}
+
+// keepBySocket gives a container a link to the host, and opens a socket in its network
+// namespace, which outlives what else keeps that.
+func keepBySocket(a attachment) {
+	GinkgoHelper()
+	netns, err := ns.GetNS(a.netns)
+	Expect(err).NotTo(HaveOccurred())
+	fd, err := ns.Call(netns, func() (int, error) { return unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0) })
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { Expect(unix.Close(fd)).To(Succeed()) })
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = plugin.Owner{Network: "net", ContainerID: a.id, IfName: a.ifName}.HostLink()
+	pair := &netlink.Veth{LinkAttrs: attrs, PeerName: a.ifName, PeerNamespace: netlink.NsFd(netns.Fd())}
+	Expect(netlink.LinkAdd(pair)).To(Succeed())
+	DeferCleanup(func() { Expect(netlink.LinkDel(pair)).To(Succeed()) })
+	Expect(netns.Close()).To(Succeed())
 }
 
 // keepInThread has one thread of this process in a network namespace, which has no

@@ -6,4 +6,4 @@ package hostlocal
 
 import "github.com/containernetworking/plugins/pkg/plugin"
 
-func portsLeadTo(plugin.Owner) bool { return false }
+func inUse(plugin.Owner) string { return "" }
