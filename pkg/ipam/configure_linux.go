@@ -224,7 +224,7 @@ func routeChanges(l netlink.Link, routes []netlink.Route) []link.Change {
 	changes := make([]link.Change, len(routes))
 	for i, route := range routes {
 		route.LinkIndex = l.Attrs().Index
-		changes[i] = link.Route(route, fmt.Sprintf("%s through %s", describeRoute(route), l.Attrs().Name))
+		changes[i] = link.EnsureRoute(route, fmt.Sprintf("%s through %s", describeRoute(route), l.Attrs().Name))
 	}
 	return changes
 }

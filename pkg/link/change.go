@@ -208,10 +208,13 @@ func EnsureRoute(route netlink.Route, what string) Change {
 	return change
 }
 
-// RemoveRoute removes a route. One that is not there is no error.
+// RemoveRoute removes a route, of the protocol if there is one. One that is not there
+// is no error.
 func RemoveRoute(route netlink.Route) error {
 	request := nl.NewNetlinkRequest(unix.RTM_DELROUTE, unix.NLM_F_ACK)
-	addRoute(request, nl.NewRtDelMsg(), route)
+	message := nl.NewRtDelMsg()
+	message.Protocol = uint8(route.Protocol)
+	addRoute(request, message, route)
 	_, err := netlinksafe.Execute(request)
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("remove the route to %s: %w", route.Dst, err)

@@ -90,7 +90,10 @@ var _ = Describe("Apply", func() {
 			other := netlink.Route{LinkIndex: left.Attrs().Index, Dst: address("10.2.0.0/16"), Scope: netlink.SCOPE_NOWHERE}
 			Expect(link.RemoveRoute(other)).To(Succeed(), "which is not there")
 			Expect(netlink.RouteGet(net.IPv4(10, 2, 3, 4))).To(HaveLen(1))
-			other.LinkIndex = right.Attrs().Index
+			other.LinkIndex, other.Protocol = right.Attrs().Index, unix.RTPROT_KERNEL
+			Expect(link.RemoveRoute(other)).To(Succeed(), "which is not the kernel's")
+			Expect(netlink.RouteGet(net.IPv4(10, 2, 3, 4))).To(HaveLen(1))
+			other.Protocol = unix.RTPROT_UNSPEC
 			Expect(link.RemoveRoute(other)).To(Succeed())
 			_, err = netlink.RouteGet(net.IPv4(10, 2, 3, 4))
 			Expect(err).To(MatchError(unix.ENETUNREACH))

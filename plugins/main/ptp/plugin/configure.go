@@ -8,9 +8,12 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/containerlink"
@@ -99,20 +102,32 @@ func configureContainer(ctx context.Context, req *plugin.Request, pair *vethpair
 		if err := ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, options); err != nil {
 			return err
 		}
-		return replaceConnected(pair.Container, plan, result.IPs)
+		return replaceConnected(pair.Container, plan, result)
 	})
 }
 
 // replaceConnected removes the routes that the kernel has made for the addresses,
-// and adds those through the gateways. There is none for an address that is its
-// whole subnet.
-func replaceConnected(container netlink.Link, plan routePlan, ips []*current.IPConfig) error {
-	for _, ip := range ips {
+// and adds those through the gateways, unless IPAM has given one. There is none for an
+// address that is its whole subnet.
+func replaceConnected(container netlink.Link, plan routePlan, result *current.Result) error {
+	for _, ip := range result.IPs {
 		subnet := &net.IPNet{IP: ip.Address.IP.Mask(ip.Address.Mask), Mask: ip.Address.Mask}
-		connected := netlink.Route{LinkIndex: container.Attrs().Index, Dst: subnet, Scope: netlink.SCOPE_NOWHERE}
+		connected := netlink.Route{LinkIndex: container.Attrs().Index, Dst: subnet, Scope: netlink.SCOPE_NOWHERE, Protocol: unix.RTPROT_KERNEL}
 		if err := link.RemoveRoute(connected); err != nil {
 			return err
 		}
 	}
-	return link.Apply(through(container, plan.subnets, link.EnsureRoute)...) // IPAM may have given one, too
+	subnets := slices.DeleteFunc(plan.subnets, func(route netlink.Route) bool { return isGiven(result.Routes, route.Dst) })
+	return link.Apply(through(container, subnets, link.EnsureRoute)...)
+}
+
+// isGiven tells whether IPAM's routes have one that another one to dst would hide.
+func isGiven(routes []*types.Route, dst *net.IPNet) bool {
+	return slices.ContainsFunc(routes, func(route *types.Route) bool {
+		if route == nil || route.Priority != 0 || route.Table != nil {
+			return false
+		}
+		masked := net.IPNet{IP: route.Dst.IP.Mask(route.Dst.Mask), Mask: route.Dst.Mask}
+		return masked.String() == dst.String()
+	})
 }

@@ -210,15 +210,21 @@ var _ = Describe("packets", func() {
 		Expect(rig.Check(one, c, result)).To(Succeed())
 	})
 
-	It("reach the host when IPAM gives routes to the container's own subnets, too", func() {
-		c := `{"type":"ptp","ipam":{"type":"static","addresses":[{"address":"10.1.2.2/24","gateway":"10.1.2.1"},{"address":"fd00:1::2/64","gateway":"fd00:1::1"}],
-			"routes":[{"dst":"10.1.2.0/24"},{"dst":"fd00:1::/64"}]}}`
-		result := rig.Add(one, c)
-		Expect(testrig.Reach(one.Netns, rig.Host, "10.1.2.1")).To(Equal("10.1.2.2"))
-		Expect(testrig.Reach(one.Netns, rig.Host, "fd00:1::1")).To(Equal("fd00:1::2"))
-		Expect(rig.Check(one, c, result)).To(Succeed())
-		rig.Del(one, c)
-	})
+	DescribeTable("go as IPAM says when it gives routes to the container's own subnets and gateways, too",
+		func(how string) {
+			c := `{"type":"ptp","ipam":{"type":"static","addresses":[{"address":"10.1.2.2/24","gateway":"10.1.2.1"},{"address":"fd00:1::2/64","gateway":"fd00:1::1"}],
+				"routes":[{"dst":"10.1.2.1/32","scope":253},{"dst":"fd00:1::1/128","scope":253},{"dst":"10.1.2.0/24"` + how + `},{"dst":"fd00:1::/64"` + how + `}]}}`
+			result := rig.Add(one, c)
+			Expect(testrig.Reach(one.Netns, rig.Host, "10.1.2.1")).To(Equal("10.1.2.2"))
+			Expect(testrig.Reach(one.Netns, rig.Host, "fd00:1::1")).To(Equal("fd00:1::2"))
+			Expect(testrig.IP(one.Netns, "route show")).NotTo(ContainSubstring("proto kernel"))
+			Expect(rig.Check(one, c, result)).To(Succeed())
+			rig.Del(one, c)
+		},
+		Entry("without more", ``),
+		Entry("with an MTU", `,"mtu":1300`),
+		Entry("with a metric", `,"priority":7`),
+	)
 
 	It("need no namespace but the host's (CNI_NETNS_OVERRIDE)", func() {
 		one.Override, one.Path, one.Netns = "1", rig.Host.Path(), rig.Host
