@@ -205,6 +205,26 @@ var _ = Describe("the kernel", func() {
 		Expect(c.routes(4, "100")).To(HaveLen(1))
 	})
 
+	It("makes no routes to subnets again that somebody has replaced, as ptp does", func() {
+		c := newContainer()
+		c.join("eth0", "10.1.0", "fd00:1")
+		c.ip("address add 10.9.0.5/24 dev eth0")
+		for _, subnet := range []struct{ prefix, gateway string }{{"10.1.0.0/24", "10.1.0.1"}, {"fd00:1::/64", "fd00:1::1"}} {
+			c.ip("route add %s dev eth0", subnet.gateway)
+			c.ip("route del %s dev eth0 proto kernel", subnet.prefix)
+			c.ip("route add %s via %s dev eth0", subnet.prefix, subnet.gateway)
+		}
+		routes := func(table string) []string { return append(c.routes(4, table), c.routes(6, table)...) }
+		main, before := routes("main"), c.snapshot()
+		Expect(main).To(HaveLen(5))
+		for range 2 {
+			c.Add(c.on("eth0"), `{"vrfname":"blue"`+c.prev("eth0", "10.1.0", "fd00:1")+`}`)
+			Expect(routes("1")).To(ConsistOf(main))
+		}
+		c.Del(c.on("eth0"), `{"vrfname":"blue"}`)
+		Expect(changes(before, c.snapshot())).To(BeEmpty())
+	})
+
 	It("has each VRF a table, which nobody uses", func() {
 		c := newContainer()
 		for i, name := range []string{"eth0", "eth1", "eth2", "eth3"} {

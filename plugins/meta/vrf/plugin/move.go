@@ -117,6 +117,9 @@ func (b baggage) arrive(ctx context.Context, l netlink.Link, table int) error {
 }
 
 func (b baggage) unpack(ctx context.Context, l netlink.Link, table int) error {
+	if b.Link == 0 {
+		return nil // it has arrived with all it had
+	}
 	if err := b.putAddresses(ctx, l); err != nil {
 		return err
 	}
@@ -127,6 +130,22 @@ func (b baggage) unpack(ctx context.Context, l netlink.Link, table int) error {
 	}
 	for _, route := range b.Others {
 		errs = append(errs, putBack(linkroutes.InTable(route, route.Table)))
+	}
+	return errors.Join(append(errs, b.discard(table))...)
+}
+
+// discard removes the routes to subnets that the kernel has made along with the
+// addresses and that the link did not have: ptp's containers reach their subnet
+// through the gateway.
+func (b baggage) discard(table int) error {
+	all, err := linkroutes.All()
+	errs := []error{err}
+	for _, route := range linkroutes.Through(all, b.Link, table) {
+		same := func(packed netlink.Route) bool { return isSubnets(packed) && packed.Dst.String() == route.Dst.String() }
+		if isSubnets(route) && !slices.ContainsFunc(b.Routes, same) {
+			_, err := linkroutes.Remove(route)
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -140,6 +159,11 @@ func putBack(route netlink.Route) error {
 		_, err = linkroutes.Add(route)
 	}
 	return err
+}
+
+// isSubnets tells whether the kernel has made a route for the subnet of an address.
+func isSubnets(route netlink.Route) bool {
+	return route.Protocol == unix.RTPROT_KERNEL && !linkroutes.IsKernels(route) && !linkroutes.IsDefault(route) && route.Dst.IP.IsGlobalUnicast()
 }
 
 func globalAddresses(l netlink.Link) ([]netlink.Addr, error) {
