@@ -153,12 +153,27 @@ func Check(report *check.Report, req *plugin.Request, want Want) (found netlink.
 		if want.Up {
 			report.Up(found)
 		}
-		report.Addresses(found, index, req.Prev.IPs)
-		report.Routes(req.Prev.Routes)
+		report.Subnets(found, report.Addresses(found, index, req.Prev.IPs))
+		if isAlone(req, index) {
+			report.RoutesThrough(found, req.Prev.Routes)
+		} else {
+			report.Routes(req.Prev.Routes)
+		}
 		return nil
 	})
 	report.Fail(req.IfName, err)
 	return found
+}
+
+// isAlone tells whether the interface with an index is the only one of the container
+// in prevResult. A plugin later in the chain may have added another, and routes.
+func isAlone(req *plugin.Request, index int) bool {
+	for i, iface := range req.Prev.Interfaces {
+		if i != index && iface != nil && iface.Sandbox != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // expectedMTU returns the MTU that the interface should have, 0 for any. What

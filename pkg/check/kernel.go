@@ -61,24 +61,49 @@ func (r *Report) Up(l netlink.Link) {
 
 // Addresses notes every address of want that l does not have, or has and does not
 // use, because it is a duplicate. Only addresses of the interface with the given
-// index in the result count; those without an index belong to every interface.
-func (r *Report) Addresses(l netlink.Link, index int, want []*current.IPConfig) {
+// index in the result count; those without an index belong to every interface. It
+// returns those that are there.
+func (r *Report) Addresses(l netlink.Link, index int, want []*current.IPConfig) (there []netlink.Addr) {
 	have, err := netlinksafe.AddrList(l, netlink.FAMILY_ALL)
 	if err != nil {
 		r.Fail(l.Attrs().Name, fmt.Errorf("list the addresses: %w", err))
-		return
+		return nil
 	}
 	for _, ip := range want {
 		if ip.Interface != nil && *ip.Interface != index {
 			continue
 		}
-		switch found := findAddress(have, ip.Address); {
-		case found == nil:
+		found := findAddress(have, ip.Address)
+		if found == nil {
 			r.Addf("%s: the address %s is missing", l.Attrs().Name, ip.Address.String())
-		case found.Flags&unix.IFA_F_DADFAILED != 0:
+			continue
+		}
+		if found.Flags&unix.IFA_F_DADFAILED != 0 {
 			r.Addf("%s: the address %s is in use by somebody else: duplicate address detection failed", l.Attrs().Name, ip.Address.String())
 		}
+		there = append(there, *found)
 	}
+	return there
+}
+
+// Subnets notes every subnet of an address of l that no route through l leads to,
+// whether the kernel has made it or somebody another in its place.
+func (r *Report) Subnets(l netlink.Link, addresses []netlink.Addr) {
+	var subnets []net.IPNet
+	for _, address := range addresses {
+		subnet := net.IPNet{IP: address.IP.Mask(address.Mask), Mask: address.Mask}
+		if address.Flags&unix.IFA_F_NOPREFIXROUTE == 0 && hasRouteOfItsOwn(subnet) {
+			subnets = append(subnets, subnet)
+		}
+	}
+	r.RouteThrough(l, subnets...)
+}
+
+// hasRouteOfItsOwn tells whether the kernel makes a route to the subnet of an
+// address: not if that is alone in it, and not in 0.0.0.0/8.
+func hasRouteOfItsOwn(subnet net.IPNet) bool {
+	ones, bits := subnet.Mask.Size()
+	return ones < bits && (!isIPv4(subnet) || subnet.IP.To4()[0] != 0)
 }
 
 // findAddress returns the one of have that is want, or nil.
@@ -95,7 +120,15 @@ func findAddress(have []netlink.Addr, want net.IPNet) *netlink.Addr {
 // names a table must be there; one that does not may be in any, because a later
 // plugin of the chain may have moved it (sbr, vrf). What a route says about
 // gateway, MTU, advertised MSS, priority and scope must hold.
-func (r *Report) Routes(want []*types.Route) {
+func (r *Report) Routes(want []*types.Route) { r.routes(want, 0) }
+
+// RoutesThrough is Routes for a container that has no other interface than l: a route
+// without a gateway must lead there. Another attachment may have one like it.
+func (r *Report) RoutesThrough(l netlink.Link, want []*types.Route) {
+	r.routes(want, l.Attrs().Index)
+}
+
+func (r *Report) routes(want []*types.Route, linkIndex int) {
 	if len(want) == 0 {
 		return
 	}
@@ -105,7 +138,7 @@ func (r *Report) Routes(want []*types.Route) {
 		return
 	}
 	for _, route := range want {
-		if !hasRoute(have, route) {
+		if !hasRoute(have, route, linkIndex) {
 			r.Addf("the route %s is missing", Describe(route))
 		}
 	}
@@ -134,9 +167,12 @@ func Describe(route *types.Route) string {
 	return text
 }
 
-func hasRoute(have []netlink.Route, want *types.Route) bool {
+// hasRoute tells whether have has the route that is wanted, which leads through the
+// link with an index if it has no gateway; 0 is any.
+func hasRoute(have []netlink.Route, want *types.Route, linkIndex int) bool {
+	anywhere := linkIndex == 0 || hasOwnGateway(want)
 	for i := range have {
-		if matches(&have[i], want) {
+		if matches(&have[i], want) && (anywhere || leadsThrough(&have[i], linkIndex)) {
 			return true
 		}
 	}
@@ -195,20 +231,22 @@ func sameDestination(have *netlink.Route, want *types.Route) bool {
 
 func isIPv4(n net.IPNet) bool { return n.IP.To4() != nil }
 
-// RouteThrough notes it if no route to dst goes through l.
-func (r *Report) RouteThrough(l netlink.Link, dst net.IPNet) {
+// RouteThrough notes every destination that no route through l leads to.
+func (r *Report) RouteThrough(l netlink.Link, destinations ...net.IPNet) {
+	if len(destinations) == 0 {
+		return
+	}
 	have, err := netlinksafe.UnicastRoutes()
 	if err != nil {
 		r.Addf("list the routes: %v", err)
 		return
 	}
-	want := &types.Route{Dst: dst}
-	for i := range have {
-		if leadsThrough(&have[i], l.Attrs().Index) && sameDestination(&have[i], want) {
-			return
+	have = slices.DeleteFunc(have, func(route netlink.Route) bool { return !leadsThrough(&route, l.Attrs().Index) })
+	for _, dst := range destinations {
+		if !hasRoute(have, &types.Route{Dst: dst}, 0) {
+			r.Addf("the route to %s through %s is missing", dst.String(), l.Attrs().Name)
 		}
 	}
-	r.Addf("the route to %s through %s is missing", dst.String(), l.Attrs().Name)
 }
 
 func leadsThrough(have *netlink.Route, linkIndex int) bool {

@@ -142,6 +142,41 @@ var _ = Describe("the kernel's state", func() {
 		})
 	})
 
+	Describe("Subnets", func() {
+		subnets := func(list ...*current.IPConfig) error {
+			GinkgoHelper()
+			return reported(func(report *check.Report) { report.Subnets(find("eth0"), report.Addresses(find("eth0"), 0, list)) })
+		}
+		remove := func(subnet string) {
+			GinkgoHelper()
+			Expect(netlink.RouteDel(&netlink.Route{LinkIndex: find("eth0").Attrs().Index, Dst: network(subnet), Scope: netlink.SCOPE_NOWHERE})).To(Succeed())
+		}
+
+		It("have a route each, in whatever table, if the kernel makes one", func() {
+			inside(netns, func() {
+				addAddress("eth0", "10.5.5.5/32")
+				addAddress("eth0", "2001:db8:5::5/128")
+				address, err := netlink.ParseAddr("10.6.6.6/24")
+				Expect(err).NotTo(HaveOccurred())
+				address.Flags = unix.IFA_F_NOPREFIXROUTE
+				Expect(netlink.AddrAdd(find("eth0"), address)).To(Succeed())
+				remove("10.1.2.0/24")
+				addRoute(netlink.Route{Dst: network("10.1.2.0/24"), Scope: netlink.SCOPE_LINK, Table: 77})
+			})
+			Expect(subnets(ip("10.1.2.3/24"), ip("2001:db8::3/64"), ip("10.5.5.5/32"), ip("2001:db8:5::5/128"), ip("10.6.6.6/24"))).To(Succeed())
+		})
+
+		It("are all named when their routes are missing, or lead through another link", func() {
+			inside(netns, func() {
+				addAddress("peer", "10.1.2.4/24")
+				remove("10.1.2.0/24")
+				remove("2001:db8::/64")
+			})
+			Expect(subnets(ip("10.1.2.3/24"), ip("2001:db8::3/64"))).
+				To(MatchError("the route to 10.1.2.0/24 through eth0 is missing; the route to 2001:db8::/64 through eth0 is missing"))
+		})
+	})
+
 	Describe("Routes", func() {
 		routes := func(list ...*types.Route) error {
 			GinkgoHelper()
@@ -185,6 +220,16 @@ var _ = Describe("the kernel's state", func() {
 			Entry("last IPv6 gateway of several", &types.Route{Dst: *network("2001:db8:8::/48"), GW: net.ParseIP("2001:db8::2")}),
 			Entry("destination with host bits", &types.Route{Dst: *network("10.7.3.3/16")}),
 		)
+
+		It("lead through the only link there is, if they have no gateway", func() {
+			through := func(name string, list ...*types.Route) error {
+				GinkgoHelper()
+				return reported(func(report *check.Report) { report.RoutesThrough(find(name), list) })
+			}
+			either, via := &types.Route{Dst: *network("::/0")}, &types.Route{Dst: *network("0.0.0.0/0"), GW: net.ParseIP("10.1.2.1")}
+			Expect(through("eth0", either, via)).To(Succeed())
+			Expect(through("peer", either, via)).To(MatchError("the route ::/0 is missing"))
+		})
 
 		DescribeTable("differ",
 			func(route *types.Route, description string) {

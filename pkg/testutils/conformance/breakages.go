@@ -26,6 +26,11 @@ func InterfaceBreakages() []Breakage {
 			Do: InContainer(removeRoute("192.0.2.0/24"))},
 		{What: "the container's IPv6 route is gone", Want: "the route 2001:db8::/32 is missing",
 			Do: InContainer(removeRoute("2001:db8::/32"))},
+		// Of an address that is gone, too, nothing is said of its subnet.
+		{What: "the container's route to its IPv4 subnet is gone", Want: "10.88.0.0/16", Alone: true,
+			Do: InContainer(removeRoute("10.88.0.0/16"))},
+		{What: "the container's route to its IPv6 subnet is gone", Want: "fd88::/64", Alone: true,
+			Do: InContainer(removeRoute("fd88::/64"))},
 		{What: "the container's IPv4 address is gone", Want: "eth0: the address 10.88.1.",
 			Do: InContainer(removeAddress("10.88.1."))},
 		{What: "the container's IPv6 address is gone", Want: "eth0: the address fd88::1:",
@@ -91,7 +96,7 @@ func removeRoute(dst string) func(netlink.Link) error {
 		if err != nil {
 			return err
 		}
-		err = netlink.RouteDel(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: network})
+		err = netlink.RouteDel(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: network, Scope: netlink.SCOPE_NOWHERE})
 		if err != nil {
 			return fmt.Errorf("remove the route to %s: %w", dst, err)
 		}

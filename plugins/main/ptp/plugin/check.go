@@ -6,6 +6,7 @@ package ptp
 
 import (
 	"context"
+	"net"
 
 	"github.com/vishvananda/netlink"
 
@@ -23,30 +24,46 @@ func checkAttachment(ctx context.Context, req *plugin.Request, c *Config) error 
 	var report check.Report
 	report.Fail("ipam", req.IPAM.Check(ctx))
 	pair := vethpair.Check(&report, req, true)
-	if pair.Host != nil {
-		checkHost(&report, req, pair.Host)
-	}
+	checkRoutes(&report, req, pair)
 	c.CheckMasquerade(ctx, &report, req, containerlink.OwnIPs(req))
 	return report.Err()
 }
 
-// checkHost looks for the gateway's addresses on the host's end, for the routes
-// to the container, and whether the host forwards.
-func checkHost(report *check.Report, req *plugin.Request, host netlink.Link) {
+// checkRoutes looks for the gateway's addresses on the host's end, for the routes
+// from one end to the other, and whether the host forwards.
+func checkRoutes(report *check.Report, req *plugin.Request, pair vethpair.Pair) {
 	plan, err := planRoutes(containerlink.OwnIPs(req))
 	if err != nil {
 		report.Fail("prevResult", err)
 		return
 	}
+	if pair.Container != nil {
+		report.Fail(req.IfName, req.InNetns(func() error {
+			report.RouteThrough(pair.Container, destinations(plan.gateways)...)
+			return nil
+		}))
+	}
+	if pair.Host != nil {
+		checkHost(report, plan, pair.Host)
+	}
+}
+
+func checkHost(report *check.Report, plan routePlan, host netlink.Link) {
 	var gateways []*current.IPConfig
 	for _, addr := range plan.hostAddrs {
 		gateways = append(gateways, &current.IPConfig{Address: *addr})
 	}
 	report.Addresses(host, -1, gateways)
-	for _, route := range plan.host {
-		report.RouteThrough(host, *route.Dst)
-	}
+	report.RouteThrough(host, destinations(plan.host)...)
 	for _, gateway := range plan.hostAddrs {
 		report.Forwarding(gateway.IP)
 	}
+}
+
+func destinations(routes []netlink.Route) []net.IPNet {
+	var all []net.IPNet
+	for _, route := range routes {
+		all = append(all, *route.Dst)
+	}
+	return all
 }

@@ -226,6 +226,25 @@ var _ = Describe("packets", func() {
 		Entry("with a metric", `,"priority":7`),
 	)
 
+	It("have no way without the routes of their own interface, says CHECK", func() {
+		static := func(net int) string {
+			return fmt.Sprintf(`{"type":"ptp","ipam":{"type":"static","addresses":[{"address":"10.1.%d.2/24","gateway":"10.1.%d.1"}],"routes":[{"dst":"0.0.0.0/0"}]}}`, net, net)
+		}
+		result := rig.Add(one, static(2))
+		another := *one
+		another.IfName = "eth1"
+		other := rig.Add(&another, static(3))
+		testrig.IP(one.Netns, "route del default dev eth0")
+		testrig.IP(one.Netns, "route del 10.1.2.0/24")
+		testrig.IP(one.Netns, "route del 10.1.2.1")
+		Expect(rig.Check(one, static(2), result)).To(MatchError(And(
+			ContainSubstring("the route 0.0.0.0/0 is missing"),
+			ContainSubstring("the route to 10.1.2.0/24 through eth0 is missing"),
+			ContainSubstring("the route to 10.1.2.1/32 through eth0 is missing"),
+		)))
+		Expect(rig.Check(&another, static(3), other)).To(Succeed())
+	})
+
 	It("need no namespace but the host's (CNI_NETNS_OVERRIDE)", func() {
 		one.Override, one.Path, one.Netns = "1", rig.Host.Path(), rig.Host
 		c := config(``)
