@@ -29,12 +29,13 @@ type linter struct {
 	plugins map[string]plugin.Plugin
 }
 
-// plugin looks at the configuration of a plugin, and of its IPAM plugin.
+// plugin looks at the configuration of a plugin, and of the IPAM plugin that gets it
+// as it is.
 func (l *linter) plugin(where, name string, content []byte) {
 	var conf network
 	_ = json.Unmarshal(content, &conf) // the plugin will say what is wrong
 	l.as(where, name, conf.Version, content)
-	if conf.IPAM.Type != "" && conf.IPAM.Type != name {
+	if conf.IPAM.Type != "" && l.plugins[name].Delegates {
 		l.as(where, conf.IPAM.Type, conf.Version, content)
 	}
 }

@@ -74,10 +74,16 @@ var _ = Describe("lint", func() {
 	})
 
 	It("passes over plugins of others, and says so", func() {
-		status, said, refused := run(write("a.conf", `{"cniVersion":"1.0.0","name":"a","type":"calico","ipam":{"type":"calico-ipam"}}`))
-		Expect([]any{status, refused}).To(Equal([]any{0, ""}))
-		Expect(said).To(Equal("a.conf: calico: not looked at, as it is none of these plugins\n" +
-			"a.conf: calico-ipam: not looked at, as it is none of these plugins\n"))
+		status, said, refused := run(write("a.conf", `{"cniVersion":"1.0.0","name":"a","type":"macvlan","master":"eth0","ipam":{"type":"whereabouts"}}`))
+		Expect([]any{status, said, refused}).To(Equal([]any{0, "a.conf: whereabouts: not looked at, as it is none of these plugins\n", ""}))
+	})
+
+	It("passes over what plugins of others, and flannel, add to before an IPAM plugin reads it", func() {
+		status, said, refused := run(write("a.conflist", `{"cniVersion":"1.0.0","name":"a","plugins":[
+			{"type":"calico","ipam":{"type":"host-local","subnet":"usePodCidr"}},
+			{"type":"flannel","ipam":{"type":"host-local","routes":[{"dst":"10.4.0.0/16"}]}},
+			{"type":"loopback","ipam":{"type":"host-local"}}]}`))
+		Expect([]any{status, said, refused}).To(Equal([]any{0, "a.conflist: plugins[0]: calico: not looked at, as it is none of these plugins\n", ""}))
 	})
 
 	It("looks at the files that runtimes look at", func() {

@@ -79,18 +79,22 @@ type Definition[C any] struct {
 
 // Plugin is a Definition that has forgotten the type of its configuration.
 type Plugin struct {
-	Name     string
-	Versions version.PluginInfo
-	call     func(ctx context.Context, verb string, args *skel.CmdArgs, stdout io.Writer) error
-	decode   func(data []byte) error
-	daemon   func(args []string) int // may be nil
-	helper   func() error            // may be nil
+	Name      string
+	Versions  version.PluginInfo
+	Delegates bool // an IPAM plugin that "ipam" names gets the configuration as it is
+	call      func(ctx context.Context, verb string, args *skel.CmdArgs, stdout io.Writer) error
+	decode    func(data []byte) error
+	daemon    func(args []string) int // may be nil
+	helper    func() error            // may be nil
 }
 
 // New makes a plugin of its definition.
 func New[C any](d Definition[C]) Plugin {
 	c := d.command()
-	return Plugin{Name: d.Name, Versions: d.Versions, call: c.run, decode: c.lint, daemon: d.Daemon, helper: d.Helper}
+	return Plugin{
+		Name: d.Name, Versions: d.Versions, Delegates: c.delegates(),
+		call: c.run, decode: c.lint, daemon: d.Daemon, helper: d.Helper,
+	}
 }
 
 // Call runs one command ("ADD", "CHECK", "DEL", "STATUS" or "GC") in this
