@@ -57,7 +57,7 @@ var _ = Describe("lint", func() {
 		Entry("with the name", `{"cniVersion":"1.0.0","name":"a/b","plugins":[{"type":"loopback"}]}`,
 			`name: "a/b": invalid characters found in network name`),
 		Entry("without a name or plugins", `{"cniVersion":"1.0.0"}`,
-			`plugins: missing; a network has a list of plugins, or the type of one`, `name: missing`),
+			`plugins: missing; a network has a list of plugins, the type of one, or *.conf files in a directory of its name`, `name: missing`),
 		Entry("with the list", `{"cniVersion":"1.0.0","name":"pods","plugins":{"type":"bridge"}}`, `plugins: unexpected object`),
 		Entry("with all of it", `[]`, `network: unexpected array`),
 		Entry("with the JSON", `{"name":`, `unexpected end of JSON input`),
@@ -86,7 +86,49 @@ var _ = Describe("lint", func() {
 		Expect([]any{status, said, refused}).To(Equal([]any{0, "a.conflist: plugins[0]: calico: not looked at, as it is none of these plugins\n", ""}))
 	})
 
+	It("looks at plugins in a directory with the name of their list", func() {
+		Expect(os.MkdirAll(filepath.Join(dir, "pods", "c.conf"), 0o755)).To(Succeed())
+		write("pods/20-portmap.conf", `{"type":"portmap","snatt":true}`)
+		write("pods/30-firewall.conf", `{"type":"firewall"`)
+		write("pods/40-sbr.conf", `{"table":5}`)
+		write("pods/50-tuning.conflist", `x`)
+		const ofDirectory = "pods/20-portmap.conf: portmap: snatt: unknown key (did you mean \"snat\"?)\n" +
+			"pods/30-firewall.conf: unexpected end of JSON input\n" +
+			"pods/40-sbr.conf: type: missing; it is the name of the plugin, such as bridge\n"
+		const bridge = `{"type":"bridge","mtuu":1400}`
+		const ofList = "n.conflist: plugins[0]: bridge: mtuu: unknown key (did you mean \"mtu\"?)\n"
+		const missing = "n.conflist: plugins: missing; a network has a list of plugins, the type of one, or *.conf files in a directory of its name\n"
+		for list, want := range map[string]string{
+			`{"cniVersion":"1.1.0","name":"pods"}`:                                                            ofDirectory,
+			`{"cniVersion":"1.1.0","name":"pods","plugins":[` + bridge + `]}`:                                 ofList + ofDirectory,
+			`{"cniVersion":"1.1.0","name":"pods","plugins":[` + bridge + `],"loadOnlyInlinedPlugins":true}`:   ofList,
+			`{"cniVersion":"1.1.0","name":"pods","plugins":[` + bridge + `],"loadOnlyInlinedPlugins":"True"}`: ofList,
+			`{"cniVersion":"1.1.0","name":"pods","loadOnlyInlinedPlugins":true}`:                              missing,
+			`{"cniVersion":"1.1.0","name":"pods","plugins":[]}`:                                               missing + ofDirectory,
+			`{"cniVersion":"1.1.0","name":"others"}`:                                                          missing,
+		} {
+			status, said, refused := run(write("n.conflist", list))
+			Expect([]any{status, said, refused}).To(Equal([]any{1, "", want}), list)
+		}
+	})
+
+	It("gives plugins in a directory the name and the version of their list", func() {
+		Expect(os.Mkdir(filepath.Join(dir, "pods"), 0o755)).To(Succeed())
+		write("pods/10-ptp.conf", `{"type":"ptp","ipam":{"type":"host-local","subnet":"10.1.0.0/24"}}`)
+		status, said, refused := run(write("n.conflist", `{"cniVersion":"1.1.0","name":"pods"}`))
+		Expect([]any{status, said, refused}).To(Equal([]any{0, "", ""}))
+		_, _, refused = run(write("n.conflist", `{"cniVersion":"9.9","name":"pods"}`))
+		Expect(refused).To(HavePrefix(`pods/10-ptp.conf: ptp: cniVersion: "9.9" is none of `))
+	})
+
+	It("says why it cannot read the directory of a list", func() {
+		write("pods", "")
+		_, _, refused := run(write("n.conflist", `{"cniVersion":"1.1.0","name":"pods","plugins":[{"type":"loopback"}]}`))
+		Expect(refused).To(Equal("pods: not a directory\n"))
+	})
+
 	It("looks at the files that runtimes look at", func() {
+		Expect(os.Mkdir(filepath.Join(dir, "a-directory.conf"), 0o755)).To(Succeed())
 		for _, name := range []string{"a.conf", "b.conflist", "c.json", "d.txt", "e.conf~"} {
 			write(name, "x")
 		}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/containernetworking/cni/pkg/utils"
 )
@@ -46,10 +47,12 @@ func (r *reader) read(files []string, dir string) (status int) {
 }
 
 // networkFiles returns what libcni takes for network configurations in a directory.
-func networkFiles(dir string) (files []string, err error) {
+func networkFiles(dir string) ([]string, error) { return filesIn(dir, ".conf", ".conflist", ".json") }
+
+func filesIn(dir string, extensions ...string) (files []string, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, entry := range entries {
-		if slices.Contains([]string{".conf", ".conflist", ".json"}, filepath.Ext(entry.Name())) {
+		if !entry.IsDir() && slices.Contains(extensions, filepath.Ext(entry.Name())) {
 			files = append(files, filepath.Join(dir, entry.Name()))
 		}
 	}
@@ -69,6 +72,7 @@ type network struct {
 	Version string            `json:"cniVersion"`
 	Type    string            `json:"type"`
 	Plugins []json.RawMessage `json:"plugins"`
+	Inlined any               `json:"loadOnlyInlinedPlugins"` // true or "true": there are no plugins in a directory
 	IPAM    struct {
 		Type string `json:"type"`
 	} `json:"ipam"`
@@ -94,18 +98,53 @@ func (r *reader) file(path string) {
 	case mistyped != nil:
 		r.refuse(path, fmt.Errorf("%s: unexpected %s", cmp.Or(mistyped.Field, "network"), mistyped.Value))
 		return
-	case len(list.Plugins) == 0:
-		r.refuse(path, errors.New("plugins: missing; a network has a list of plugins, or the type of one"))
+	}
+	r.list(path, list)
+}
+
+// list looks at the plugins of a list, and at those in a directory of its name, which
+// libcni appends.
+func (r *reader) list(path string, list network) {
+	dir := filepath.Join(filepath.Dir(path), list.Name)
+	files, err := list.files(dir)
+	if len(list.Plugins) == 0 && (len(files) == 0 || list.Plugins != nil) {
+		r.refuse(path, errors.New("plugins: missing; a network has a list of plugins, the type of one, or *.conf files in a directory of its name"))
 	}
 	r.name(path, list.Name)
+	r.refuse(dir, withoutPath(err))
 	for n, one := range list.Plugins {
-		where := fmt.Sprintf("%s: plugins[%d]", path, n)
-		if conf, err := list.complete(one); err != nil {
-			r.refuse(where, err)
-		} else {
-			r.plugin(where, conf)
-		}
+		r.part(fmt.Sprintf("%s: plugins[%d]", path, n), list, one)
 	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			r.refuse(file, withoutPath(err))
+			continue
+		}
+		r.part(file, list, content)
+	}
+}
+
+// files returns the plugins of the list that are in dir, which need not be there.
+func (list network) files(dir string) ([]string, error) {
+	if strings.EqualFold(fmt.Sprint(list.Inlined), "true") || utils.ValidateNetworkName(list.Name) != nil {
+		return nil, nil
+	}
+	files, err := filesIn(dir, ".conf")
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return files, err
+}
+
+// part looks at a plugin of the list.
+func (r *reader) part(where string, list network, one json.RawMessage) {
+	conf, err := list.complete(one)
+	if err != nil {
+		r.refuse(where, err)
+		return
+	}
+	r.plugin(where, conf)
 }
 
 func (r *reader) name(where, name string) {
@@ -129,7 +168,12 @@ func (r *reader) plugin(where string, content []byte) {
 // complete gives a plugin of the list what runtimes give it.
 func (list network) complete(one json.RawMessage) ([]byte, error) {
 	var conf map[string]json.RawMessage
-	if err := json.Unmarshal(one, &conf); err != nil || conf == nil {
+	var mistyped *json.UnmarshalTypeError
+	err := json.Unmarshal(one, &conf)
+	switch {
+	case err != nil && !errors.As(err, &mistyped):
+		return nil, err
+	case conf == nil:
 		return nil, fmt.Errorf("%s where an object is expected", one)
 	}
 	complete := map[string]any{}
