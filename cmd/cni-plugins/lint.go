@@ -31,17 +31,17 @@ type linter struct {
 
 // plugin looks at the configuration of a plugin, and of the IPAM plugin that gets it
 // as it is.
-func (l *linter) plugin(where, name string, content []byte) {
+func (l *linter) plugin(where, name string, first bool, content []byte) {
 	var conf network
 	_ = json.Unmarshal(content, &conf) // the plugin will say what is wrong
-	l.as(where, name, conf.Version, content)
+	l.as(where, name, conf.Version, first, content)
 	if conf.IPAM.Type != "" && l.plugins[name].Delegates {
-		l.as(where, conf.IPAM.Type, conf.Version, content)
+		l.as(where, conf.IPAM.Type, conf.Version, first, content)
 	}
 }
 
 // as looks at a configuration as the plugin called name does.
-func (l *linter) as(where, name, version string, content []byte) {
+func (l *linter) as(where, name, version string, first bool, content []byte) {
 	p, ok := l.plugins[name]
 	switch {
 	case !ok:
@@ -49,6 +49,10 @@ func (l *linter) as(where, name, version string, content []byte) {
 	case version != "" && !slices.Contains(p.Versions.SupportedVersions(), version):
 		l.refuse(where, fmt.Errorf("%s: cniVersion: %q is none of %s", name, version, strings.Join(p.Versions.SupportedVersions(), ", ")))
 	default:
-		l.refuse(where, p.Lint(content))
+		err := p.Lint(content)
+		if err == nil {
+			err = p.LintPlace(content, first)
+		}
+		l.refuse(where, err)
 	}
 }

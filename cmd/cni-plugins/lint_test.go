@@ -54,6 +54,14 @@ var _ = Describe("lint", func() {
 			`plugins[0]: 5 where an object is expected`, `plugins[1]: null where an object is expected`),
 		Entry("with the protocol's version", `{"cniVersion":"9.9","name":"pods","plugins":[{"type":"loopback"}]}`,
 			`plugins[0]: loopback: cniVersion: "9.9" is none of 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0`),
+		Entry("with a plugin that comes after another one", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"portmap"},{"type":"bridge"},{"type":"tuning"}]}`,
+			`plugins[0]: portmap: prevResult: missing, ADD needs the result of the ADD before it`),
+		Entry("with a plugin that comes after another one, alone", `{"cniVersion":"1.0.0","name":"pods","type":"firewall"}`,
+			`firewall: prevResult: missing, ADD needs the result of the ADD before it`),
+		Entry("without the protocol's version, of interfaces without addresses", `{"name":"pods","plugins":[{"type":"loopback"},{"type":"bridge","ipam":{}},{"type":"ptp","ipam":{"type":"dhcp"}}]}`,
+			`plugins[1]: bridge: cannot convert: no valid IP addresses: cniVersion "" cannot describe an interface without one, use 0.3.0 or newer or configure ipam`),
+		Entry("with its first plugin in a version without interfaces", `{"cniVersion":"0.2.0","name":"pods","plugins":[{"type":"ipvlan","master":"eth0"},{"type":"ipvlan"}]}`,
+			`plugins[0]: ipvlan: cannot convert: no valid IP addresses: cniVersion "0.2.0" cannot describe an interface without one, use 0.3.0 or newer or configure ipam`),
 		Entry("with the name", `{"cniVersion":"1.0.0","name":"a/b","plugins":[{"type":"loopback"}]}`,
 			`name: "a/b": invalid characters found in network name`),
 		Entry("without a name or plugins", `{"cniVersion":"1.0.0"}`,
@@ -71,6 +79,19 @@ var _ = Describe("lint", func() {
 			{"type":"bandwidth","ingressRate":9007199254740993,"ingressBurst":34359738352},
 			{"type":"tuning","sysctl":{"net.core.somaxconn":"500"}}]}`))
 		Expect([]any{status, said, refused}).To(Equal([]any{0, "", ""}))
+	})
+
+	It("has nothing to say of what is right in its place", func() {
+		for _, content := range []string{
+			`{"cniVersion":"0.2.0","name":"lo","type":"loopback"}`,
+			`{"name":"a","plugins":[{"type":"ptp","ipam":{"type":"host-local","subnet":"10.1.0.0/24"}},{"type":"ipvlan"},{"type":"portmap"}]}`,
+			`{"cniVersions":["0.4.0","1.1.0","1.0.0","9.9.0"],"name":"a","plugins":[{"type":"bridge"}]}`,
+			`{"cniVersions":["1.0.0"],"cniVersion":"0.2.0","name":"a","plugins":[{"type":"bridge"}]}`,
+			`{"cniVersion":"1.0.0","name":"a","type":"tuning","prevResult":{"interfaces":[{"name":"eth0","sandbox":"/run/netns/c"}]}}`,
+		} {
+			status, said, refused := run(write("n.conflist", content))
+			Expect([]any{status, said, refused}).To(Equal([]any{0, "", ""}), content)
+		}
 	})
 
 	It("passes over plugins of others, and says so", func() {
@@ -110,6 +131,15 @@ var _ = Describe("lint", func() {
 			status, said, refused := run(write("n.conflist", list))
 			Expect([]any{status, said, refused}).To(Equal([]any{1, "", want}), list)
 		}
+	})
+
+	It("tells the first of all from the first in a directory", func() {
+		Expect(os.Mkdir(filepath.Join(dir, "pods"), 0o755)).To(Succeed())
+		write("pods/10-portmap.conf", `{"type":"portmap"}`)
+		_, _, refused := run(write("n.conflist", `{"cniVersion":"1.1.0","name":"pods"}`))
+		Expect(refused).To(Equal("pods/10-portmap.conf: portmap: prevResult: missing, ADD needs the result of the ADD before it\n"))
+		_, _, refused = run(write("n.conflist", `{"cniVersion":"1.1.0","name":"pods","plugins":[{"type":"loopback"}]}`))
+		Expect(refused).To(BeEmpty())
 	})
 
 	It("gives plugins in a directory the name and the version of their list", func() {

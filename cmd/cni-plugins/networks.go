@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/utils"
+	"github.com/containernetworking/cni/pkg/version"
 )
 
 // confDir is where runtimes look for configurations.
@@ -25,8 +26,10 @@ const confDir = "/etc/cni/net.d"
 // reader reads files of network configurations. What it says begins with where that is.
 type reader struct {
 	stdout, stderr io.Writer
-	look           func(where, name string, content []byte) // is given the configuration of each plugin, as runtimes give it to that
-	refused        bool
+	// look is given the configuration of each plugin, as runtimes give it to that, and
+	// whether it is the first of its network.
+	look    func(where, name string, first bool, content []byte)
+	refused bool
 }
 
 // read reads the files, those in dir that runtimes look at unless there are any, and
@@ -68,12 +71,13 @@ func (r *reader) refuse(where string, err error) {
 
 // network is a list of plugins, or one of them.
 type network struct {
-	Name    string            `json:"name"`
-	Version string            `json:"cniVersion"`
-	Type    string            `json:"type"`
-	Plugins []json.RawMessage `json:"plugins"`
-	Inlined any               `json:"loadOnlyInlinedPlugins"` // true or "true": there are no plugins in a directory
-	IPAM    struct {
+	Name     string            `json:"name"`
+	Version  string            `json:"cniVersion"`
+	Versions []string          `json:"cniVersions"`
+	Type     string            `json:"type"`
+	Plugins  []json.RawMessage `json:"plugins"`
+	Inlined  any               `json:"loadOnlyInlinedPlugins"` // true or "true": there are no plugins in a directory
+	IPAM     struct {
 		Type string `json:"type"`
 	} `json:"ipam"`
 }
@@ -93,7 +97,7 @@ func (r *reader) file(path string) {
 		return
 	case list.Type != "":
 		r.name(path, list.Name)
-		r.plugin(path, content)
+		r.plugin(path, true, content)
 		return
 	case mistyped != nil:
 		r.refuse(path, fmt.Errorf("%s: unexpected %s", cmp.Or(mistyped.Field, "network"), mistyped.Value))
@@ -113,15 +117,15 @@ func (r *reader) list(path string, list network) {
 	r.name(path, list.Name)
 	r.refuse(dir, withoutPath(err))
 	for n, one := range list.Plugins {
-		r.part(fmt.Sprintf("%s: plugins[%d]", path, n), list, one)
+		r.part(fmt.Sprintf("%s: plugins[%d]", path, n), list, n == 0, one)
 	}
-	for _, file := range files {
+	for n, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			r.refuse(file, withoutPath(err))
 			continue
 		}
-		r.part(file, list, content)
+		r.part(file, list, n == 0 && list.Plugins == nil, content)
 	}
 }
 
@@ -138,13 +142,13 @@ func (list network) files(dir string) ([]string, error) {
 }
 
 // part looks at a plugin of the list.
-func (r *reader) part(where string, list network, one json.RawMessage) {
+func (r *reader) part(where string, list network, first bool, one json.RawMessage) {
 	conf, err := list.complete(one)
 	if err != nil {
 		r.refuse(where, err)
 		return
 	}
-	r.plugin(where, conf)
+	r.plugin(where, first, conf)
 }
 
 func (r *reader) name(where, name string) {
@@ -155,14 +159,14 @@ func (r *reader) name(where, name string) {
 	}
 }
 
-func (r *reader) plugin(where string, content []byte) {
+func (r *reader) plugin(where string, first bool, content []byte) {
 	var conf network
 	_ = json.Unmarshal(content, &conf) // the plugin will say what is wrong
 	if conf.Type == "" {
 		r.refuse(where, errors.New("type: missing; it is the name of the plugin, such as bridge"))
 		return
 	}
-	r.look(where, conf.Type, content)
+	r.look(where, conf.Type, first, content)
 }
 
 // complete gives a plugin of the list what runtimes give it.
@@ -180,8 +184,22 @@ func (list network) complete(one json.RawMessage) ([]byte, error) {
 	for key, value := range conf {
 		complete[key] = value
 	}
-	complete["name"], complete["cniVersion"] = list.Name, list.Version
+	complete["name"], complete["cniVersion"] = list.Name, list.version()
 	return json.Marshal(complete)
+}
+
+// version returns the newest version of the list that libcni knows, or the one that it
+// has.
+func (list network) version() string {
+	newest := ""
+	for _, one := range append(list.Versions, list.Version) {
+		known, err := version.GreaterThanOrEqualTo(version.Current(), one)
+		newer, _ := version.GreaterThan(one, newest)
+		if err == nil && known && newer {
+			newest = one
+		}
+	}
+	return cmp.Or(newest, list.Version)
 }
 
 // withoutPath returns an error of a file without its path.

@@ -28,7 +28,7 @@ const statusVersion = "1.1.0"
 // it is about those in dir that runtimes look at.
 func status(ctx context.Context, files []string, dir, path string, stdout, stderr io.Writer) int {
 	r := reader{stdout: stdout, stderr: stderr}
-	r.look = func(where, name string, content []byte) {
+	r.look = func(where, name string, _ bool, content []byte) {
 		err := ask(ctx, name, path, content)
 		if errors.Is(err, errCannotSay) {
 			fmt.Fprintf(stdout, "%s: %s: %v\n", where, name, err)

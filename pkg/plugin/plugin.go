@@ -84,6 +84,7 @@ type Plugin struct {
 	Delegates bool // an IPAM plugin that "ipam" names gets the configuration as it is
 	call      func(ctx context.Context, verb string, args *skel.CmdArgs, stdout io.Writer) error
 	decode    func(data []byte) error
+	place     func(data []byte, first bool) error
 	daemon    func(args []string) int // may be nil
 	helper    func() error            // may be nil
 }
@@ -93,7 +94,7 @@ func New[C any](d Definition[C]) Plugin {
 	c := d.command()
 	return Plugin{
 		Name: d.Name, Versions: d.Versions, Delegates: c.delegates(),
-		call: c.run, decode: c.lint, daemon: d.Daemon, helper: d.Helper,
+		call: c.run, decode: c.lint, place: c.lintPlace, daemon: d.Daemon, helper: d.Helper,
 	}
 }
 
@@ -107,6 +108,10 @@ func (p Plugin) Call(ctx context.Context, verb string, args *skel.CmdArgs, stdou
 // Lint decodes and validates a configuration as its author would want it
 // checked: a key that the plugin does not know is an error too.
 func (p Plugin) Lint(data []byte) error { return p.decode(data) }
+
+// LintPlace says why ADD refuses a configuration that Lint has nothing against, for
+// what is or is not before it in its network.
+func (p Plugin) LintPlace(data []byte, first bool) error { return p.place(data, first) }
 
 // CNIFuncs returns the plugin's commands for skel, with results going to
 // stdout.

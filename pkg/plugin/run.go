@@ -257,6 +257,24 @@ func (c command) lint(data []byte) error {
 	return edgeError(c.Name, types.ErrInvalidNetworkConfig, problems.Err())
 }
 
+// lintPlace asks what add does after prepare. Of a plugin that takes the result of one
+// before it, only the first is known to get none.
+func (c command) lintPlace(data []byte, first bool) error {
+	if !first && (c.Chained || c.TakesPrev) {
+		return nil
+	}
+	var problems conf.Problems
+	config := c.newConfig()
+	if _, err := conf.Decode(data, config, &problems); err != nil {
+		return edgeError(c.Name, types.ErrDecodingFailure, err)
+	}
+	args := &skel.CmdArgs{StdinData: data}
+	req := c.newRequest(args, base(config))
+	req.takePrev(base(config), &problems)
+	req.IPAM = c.delegate(config, args)
+	return edgeError(c.Name, types.ErrInternal, c.checkConvertible(config, req))
+}
+
 // warn writes a line about keys nobody will look at. A runtime may well add keys
 // of its own, so using such a configuration is no error.
 func (c command) warn(ignored []conf.IgnoredKey) {

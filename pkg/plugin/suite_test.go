@@ -491,6 +491,26 @@ var _ = Describe("a command", func() {
 		Expect(p.Lint([]byte(`{"name":"n","colour":3}`))).To(MatchError(`toy: colour: unknown key`))
 		Expect(p.Lint([]byte(`{"name":"n","capabilities":{"ips":true,"ips":true}}`))).To(MatchError(`toy: capabilities.ips: duplicated, only the last of the values counts`))
 	})
+
+	It("lints what depends on the plugin before", func() {
+		lint := func(config string, first bool) error {
+			return plugin.New(t.Definition).LintPlace([]byte(config), first)
+		}
+		const layer2 = `toy: cannot convert: no valid IP addresses: cniVersion "0.2.0" cannot describe an interface without one, use 0.3.0 or newer or configure ipam`
+		t.IPAM = plugin.OptionalIPAM
+		for _, first := range []bool{true, false} {
+			Expect(lint(`{"cniVersion":"0.2.0","name":"n"}`, first)).To(MatchError(layer2))
+			Expect(lint(`{"cniVersion":"0.2.0","name":"n","ipam":{"type":"x"}}`, first)).To(Succeed())
+			Expect(lint(`{"cniVersion":"0.3.0","name":"n"}`, first)).To(Succeed())
+		}
+		t.TakesPrev = true
+		Expect(lint(`{"cniVersion":"0.2.0","name":"n"}`, true)).To(MatchError(layer2))
+		Expect(lint(`{"cniVersion":"0.2.0","name":"n"}`, false)).To(Succeed())
+		t.IPAM, t.TakesPrev, t.Chained = plugin.NoIPAM, false, true
+		Expect(lint(`{"name":"n"}`, true)).To(MatchError(`toy: prevResult: missing, ADD needs the result of the ADD before it`))
+		Expect(lint(`{"name":"n"}`, false)).To(Succeed())
+		Expect(lint(`{"cniVersion":"1.0.0","name":"n","prevResult":{}}`, true)).To(Succeed())
+	})
 })
 
 func withConfig(args *skel.CmdArgs, config string) *skel.CmdArgs {
