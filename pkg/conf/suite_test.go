@@ -141,6 +141,15 @@ var _ = Describe("Decode", func() {
 		}
 	})
 
+	It("reports the numbers that a route cannot have, and a gateway of the other family", func() {
+		_, _, err := decode(`{"routes":[{"dst":"10.7.0.0/16","gw":"fd00::1","mtu":-1,"advmss":-3,"priority":-9,"table":-5,"scope":999},
+			{"dst":"fd00:7::/64","gw":"10.0.0.1","table":4294967296},{"dst":"::ffff:10.9.0.0/112","gw":"10.0.0.1","table":4294967295,"scope":255}]}`)
+		Expect(code(err)).To(Equal(types.ErrInvalidNetworkConfig))
+		Expect(err).To(MatchError("routes[0].table: -5 is outside 0-4294967295; routes[0].scope: 999 is outside 0-255; routes[0].priority: -9 is outside 0-4294967295; " +
+			"routes[0].mtu: -1 is outside 0-4294967295; routes[0].advmss: -3 is outside 0-4294967295; routes[0].gw: fd00::1 is not of the family of 10.7.0.0/16; " +
+			"routes[1].table: 4294967296 is outside 0-4294967295; routes[1].gw: 10.0.0.1 is not of the family of fd00:7::/64"))
+	})
+
 	DescribeTable("refuses what is no JSON object with code 6",
 		func(text string) {
 			_, _, err := decode(text)

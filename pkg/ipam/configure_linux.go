@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"os"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/utils/subnet"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
@@ -205,19 +205,24 @@ func gatewaysOf(addresses []*current.IPConfig) gatewayPair {
 // scope are two routes.
 func planRoutes(routes []*types.Route, gateways gatewayPair) ([]netlink.Route, error) {
 	var plan []netlink.Route
+	var problems conf.Problems
 	for i, route := range routes {
 		if route == nil {
 			continue
 		}
-		kernel, err := kernelRoute(route, gateways)
-		if err != nil {
-			return nil, fmt.Errorf("routes[%d].%w", i, err)
+		path := fmt.Sprintf("routes[%d]", i)
+		// DHCP servers send host bits (option 33), which the kernel refuses.
+		network := subnet.Unmapped(destination(route))
+		if network == nil {
+			problems.Add(path+".dst", "%q is not a network", route.Dst.String())
+			continue
 		}
-		if !slices.ContainsFunc(plan, kernel.Equal) {
+		conf.Route(&problems, path, route)
+		if kernel := kernelRoute(route, network, gateways); !slices.ContainsFunc(plan, kernel.Equal) {
 			plan = append(plan, kernel)
 		}
 	}
-	return plan, nil
+	return plan, problems.Err()
 }
 
 func routeChanges(l netlink.Link, routes []netlink.Route) []link.Change {
@@ -241,15 +246,7 @@ func destination(route *types.Route) *net.IPNet {
 	return &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
 }
 
-func kernelRoute(route *types.Route, gateways gatewayPair) (netlink.Route, error) {
-	// DHCP servers send host bits (option 33), which the kernel refuses.
-	network := subnet.Unmapped(destination(route))
-	if network == nil {
-		return netlink.Route{}, fmt.Errorf("dst: %q is not a network", route.Dst.String())
-	}
-	if err := checkNumbers(route); err != nil {
-		return netlink.Route{}, err
-	}
+func kernelRoute(route *types.Route, network *net.IPNet, gateways gatewayPair) netlink.Route {
 	kernel := netlink.Route{
 		Dst:      network,
 		Gw:       route.GW,
@@ -271,31 +268,7 @@ func kernelRoute(route *types.Route, gateways gatewayPair) (netlink.Route, error
 			kernel.Gw = gateways.v6
 		}
 	}
-	if kernel.Gw != nil && isIPv4(kernel.Gw) != isIPv4(network.IP) {
-		return netlink.Route{}, fmt.Errorf("gw: %s is not of the family of %s", kernel.Gw, network)
-	}
-	return kernel, nil
-}
-
-// checkNumbers returns an error for a number that would become another one in
-// the message to the kernel.
-func checkNumbers(route *types.Route) error {
-	for _, field := range []struct {
-		name  string
-		value *int
-		last  int64
-	}{
-		{"table", route.Table, math.MaxUint32},
-		{"scope", route.Scope, math.MaxUint8},
-		{"priority", &route.Priority, math.MaxUint32},
-		{"mtu", &route.MTU, math.MaxUint32},
-		{"advmss", &route.AdvMSS, math.MaxUint32},
-	} {
-		if field.value != nil && (*field.value < 0 || int64(*field.value) > field.last) {
-			return fmt.Errorf("%s: %d is outside 0-%d", field.name, *field.value, field.last)
-		}
-	}
-	return nil
+	return kernel
 }
 
 func describeRoute(route netlink.Route) string {

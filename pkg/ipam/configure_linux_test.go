@@ -424,6 +424,14 @@ var _ = Describe("ConfigureIface", func() {
 			Expect(route("::/0").Gw.String()).To(Equal("2001:db8::9"))
 		})
 
+		It("are all in the error that is about such values, with its code", func() {
+			err := add(&types.Route{Dst: cidr("10.9.0.0/16"), MTU: -1}, &types.Route{Dst: cidr("10.9.0.0/16"), Scope: pointer(300)})
+			Expect(err).To(MatchError("routes[0].mtu: -1 is outside 0-4294967295; routes[1].scope: 300 is outside 0-255"))
+			var coded *types.Error
+			Expect(errors.As(err, &coded)).To(BeTrue())
+			Expect(coded.Code).To(Equal(types.ErrInvalidNetworkConfig))
+		})
+
 		It("without a destination are an error", func() {
 			Expect(add(nil, &types.Route{})).To(MatchError(ContainSubstring("routes[1].dst")))
 		})

@@ -165,6 +165,8 @@ var _ = Describe("Config", func() {
 		Entry("a zone", configOf("1.0.0", "", `"subnet":"fe80::/64","rangeStart":"fe80::5%eth0"`), `ipam.rangeStart: "fe80::5%eth0" is not an IP address`),
 		Entry("all at once", configOf("1.0.0", "", `"ranges":[[{"subnet":"10.0.0.0/24","rangeStart":"a","rangeEnd":"b","gateway":"c"},{"subnet":"d"}],[]]`),
 			`ipam.ranges[0][0].rangeStart: "a" is not an IP address; ipam.ranges[0][0].rangeEnd: "b" is not an IP address; ipam.ranges[0][0].gateway: "c" is not an IP address; ipam.ranges[0][1].subnet: "d" is not CIDR notation, such as 10.1.0.0/16; ipam.ranges[1]: empty range set, a list of ranges is expected`),
+		Entry("routes", configOf("1.0.0", "", `"subnet":"10.0.0.0/24","cooldown":"x","routes":[{"dst":"10.7.0.0/16","table":-5,"scope":999},{"dst":"0.0.0.0/0","gw":"fd00::1"}]`),
+			`ipam.routes[0].table: -5 is outside 0-4294967295; ipam.routes[0].scope: 999 is outside 0-255; ipam.routes[1].gw: fd00::1 is not of the family of 0.0.0.0/0; ipam.cooldown: "x" is not a time, such as 130s`),
 		Entry("overlap in a set", configOf("1.0.0", "", `"ranges":[[{"subnet":"10.1.0.0/22"},{"subnet":"10.1.2.0/24"}]]`),
 			"ipam.ranges[0][1]: subnets 10.1.0.1-10.1.3.254 and 10.1.2.1-10.1.2.254 overlap"),
 		Entry("overlap of sets", configOf("1.0.0", "", `"subnet":"10.1.2.0/24","ranges":[[{"subnet":"10.1.0.0/22"}]]`),

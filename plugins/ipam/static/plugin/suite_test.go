@@ -162,6 +162,8 @@ var _ = Describe("static", func() {
 				Entry("no ipam, runtime", "", `{"cniVersion":"VERSION","name":"n",`+ofRuntime+`}`, "ipam: IPAM config missing 'ipam' key", 7),
 				Entry("ipam", "", configOf("VERSION", `"addresses":[{"address":"10.10.0.1"}]`),
 					"ipam.addresses[0].address: the 'address' field is expected to be in CIDR notation, got: '10.10.0.1'", 7),
+				Entry("routes", "", configOf("VERSION", `"routes":[{"dst":"10.7.0.0/16","mtu":-1},{"dst":"fd00:7::/64","gw":"10.0.0.1"}]`),
+					"ipam.routes[0].mtu: -1 is outside 0-4294967295; ipam.routes[1].gw: 10.0.0.1 is not of the family of fd00:7::/64", 7),
 				Entry("CNI_ARGS", "IP=10.10.0.1", configOf("VERSION", `"routes":[]`),
 					"CNI_ARGS.IP: the 'ip' field is expected to be in CIDR notation, got: '10.10.0.1'", 4),
 				Entry("args", "", configOf("VERSION", `"routes":[]`, `"args":{"cni":{"ips":["10.10.0.1"]}}`),
