@@ -251,6 +251,32 @@ var _ = Describe("the kernel's state", func() {
 			Entry("leading to this host", &types.Route{Dst: *network("10.1.2.3/32")}, "10.1.2.3/32"),
 		)
 
+		It("agree where the kernel has made an MTU and an MSS the largest that it knows", func() {
+			inside(netns, func() {
+				addRoute(netlink.Route{Dst: network("10.5.0.0/16"), Gw: net.ParseIP("10.1.2.1"), MTU: 70000, AdvMSS: 70000})
+				addRoute(netlink.Route{Dst: network("2001:db8:5::/48"), Gw: net.ParseIP("2001:db8::1"), MTU: 70000, AdvMSS: 70000})
+			})
+			Expect(routes(
+				&types.Route{Dst: *network("10.5.0.0/16"), MTU: 70000, AdvMSS: 70000},
+				&types.Route{Dst: *network("2001:db8:5::/48"), MTU: 65521, AdvMSS: 65496},
+			)).To(Succeed())
+			Expect(routes(&types.Route{Dst: *network("10.5.0.0/16"), MTU: 65519})).To(MatchError(ContainSubstring("mtu 65519 is missing")))
+		})
+
+		It("agree where they differ in MTU or MSS alone, of which the first are added", func() {
+			first := &types.Route{Dst: *network("10.9.0.0/16"), MTU: 1300}
+			Expect(routes(first, &types.Route{Dst: *network("10.9.0.0/16"), GW: net.ParseIP("10.1.2.9"), MTU: 1400, AdvMSS: 1300})).To(Succeed())
+			for _, other := range []*types.Route{
+				{Dst: *network("10.7.0.0/16"), MTU: 1300},
+				{Dst: *network("10.9.0.0/16"), MTU: 1400, Priority: 7},
+				{Dst: *network("10.9.0.0/16"), MTU: 1400, Table: pointer(78)},
+				{Dst: *network("10.9.0.0/16"), MTU: 1400, Scope: pointer(253)},
+				{Dst: *network("10.9.0.0/16"), MTU: 1400, GW: net.ParseIP("10.1.2.8")},
+			} {
+				Expect(routes(first, other)).To(MatchError(ContainSubstring("is missing")), check.Describe(other))
+			}
+		})
+
 		It("are all named when they are missing", func() {
 			Expect(routes(
 				&types.Route{Dst: *network("10.10.0.0/16")},
