@@ -107,6 +107,10 @@ var _ = Describe("RouteTo", func() {
 				Expect([]any{route.Type, route.LinkIndex, route.Table, route.Gw, route.Dst.String()}).To(
 					Equal([]any{routes[0].Type, routes[0].LinkIndex, routes[0].Table, routes[0].Gw, routes[0].Dst.String()}), to)
 			}
+			Eventually(func() (int, error) { // the kernel enters its own address when it has noticed the carrier
+				route, err := netlinksafe.RouteTo(netip.MustParseAddr("2001:db8::3"), left.Attrs().Index)
+				return route.Type, err
+			}).Should(Equal(unix.RTN_LOCAL))
 			for to, kind := range map[string]int{"2001:db8::3": unix.RTN_LOCAL, "2001:db8::4": unix.RTN_UNICAST} {
 				routes, err := netlink.RouteGetWithOptions(net.ParseIP(to), &netlink.RouteGetOptions{IifIndex: left.Attrs().Index})
 				Expect(err).NotTo(HaveOccurred())
