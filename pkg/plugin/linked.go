@@ -87,10 +87,14 @@ func buildIDOf(page []byte) string {
 	return string(id)
 }
 
-// inProcess is an ipam.InProcess: it takes from the environment what skel takes
-// for a process.
+// inProcess is an ipam.InProcess.
 func (p Plugin) inProcess(ctx context.Context, verb string, stdin []byte, answer *ipam.Answer) error {
-	return p.Call(ctx, verb, &skel.CmdArgs{
+	return p.Call(ctx, verb, environment(stdin), answer)
+}
+
+// environment takes from the environment what skel takes for a process.
+func environment(stdin []byte) *skel.CmdArgs {
+	return &skel.CmdArgs{
 		ContainerID:   os.Getenv("CNI_CONTAINERID"),
 		Netns:         os.Getenv("CNI_NETNS"),
 		IfName:        os.Getenv("CNI_IFNAME"),
@@ -98,5 +102,5 @@ func (p Plugin) inProcess(ctx context.Context, verb string, stdin []byte, answer
 		Path:          os.Getenv("CNI_PATH"),
 		NetnsOverride: os.Getenv("CNI_NETNS_OVERRIDE"),
 		StdinData:     stdin,
-	}, answer)
+	}
 }

@@ -10,9 +10,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -23,6 +25,17 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
+
+// toyVariable makes the test binary, run again, the plugin.
+const toyVariable = "PLUGIN_TEST_TOY"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(toyVariable) != "" {
+		plugin.Main(plugin.New(newToy().Definition))
+		return
+	}
+	os.Exit(m.Run())
+}
 
 var _ = Describe("the log of commands", func() {
 	var path string
@@ -80,6 +93,28 @@ var _ = Describe("the log of commands", func() {
 		Expect(call("ADD", "c1", `{`)).NotTo(Succeed())
 		Expect(lines()).To(ConsistOf(And(Not(HaveKey("network")), HaveKeyWithValue("code", BeEquivalentTo(types.ErrDecodingFailure)))))
 	})
+
+	DescribeTable("has a line for what is refused before the plugin is asked",
+		func(verb, ifName, config string, code uint, text string) {
+			cmd := exec.Command("/proc/self/exe")
+			cmd.Env = []string{toyVariable + "=1", plugin.LogVariable + "=" + path, "TRACEPARENT=00-x",
+				"CNI_COMMAND=" + verb, "CNI_CONTAINERID=c1", "CNI_NETNS=/run/netns/c1", "CNI_IFNAME=" + ifName, "CNI_PATH=/bin"}
+			cmd.Stdin = strings.NewReader(config)
+			Expect(cmd.Run()).To(MatchError("exit status 1"))
+			Expect(lines()).To(ConsistOf(And(
+				HaveKeyWithValue("plugin", "toy"), HaveKeyWithValue("command", verb), HaveKeyWithValue("container", "c1"),
+				HaveKeyWithValue("interface", ifName), HaveKeyWithValue("netns", "/run/netns/c1"), HaveKeyWithValue("traceparent", "00-x"),
+				HaveKeyWithValue("code", BeEquivalentTo(code)), HaveKeyWithValue("error", ContainSubstring(text)),
+			)))
+		},
+		Entry("a version", "ADD", "eth0", `{"cniVersion":"9.9","name":"n"}`, types.ErrIncompatibleCNIVersion, "incompatible CNI versions"),
+		Entry("no name", "ADD", "eth0", `{"cniVersion":"1.0.0"}`, types.ErrInvalidNetworkConfig, "missing network name"),
+		Entry("half of a configuration", "DEL", "eth0", `{"cniVersion":"1.0.0"`, types.ErrDecodingFailure, "unexpected end of JSON input"),
+		Entry("the name of an interface", "ADD", "abcdefghijklmnopq", `{"cniVersion":"1.0.0","name":"n"}`, types.ErrInvalidEnvironmentVariables, "interface name"),
+		Entry("a command that the version does not have", "STATUS", "eth0", `{"cniVersion":"1.0.0","name":"n"}`, types.ErrIncompatibleCNIVersion, "does not allow STATUS"),
+		Entry("a command that there is not", "LIST", "eth0", `{"cniVersion":"1.0.0","name":"n"}`, types.ErrInvalidEnvironmentVariables, "LIST"),
+		Entry("a mistake that the plugin finds, once", "ADD", "eth0", `{"cniVersion":"1.0.0","name":"n","size":11}`, types.ErrInvalidNetworkConfig, "toy: size: 11"),
+	)
 
 	It("keeps lines apart that are written at the same time", func() {
 		var all sync.WaitGroup

@@ -18,6 +18,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -138,9 +139,17 @@ func Main(p Plugin, linked ...Linked) {
 		}
 		return
 	}
+	asked, call := false, p.call
+	p.call = func(ctx context.Context, verb string, args *skel.CmdArgs, stdout io.Writer) error {
+		asked = true
+		return call(ctx, verb, args, stdout)
+	}
 	err := skel.PluginMainFuncsWithError(p.CNIFuncs(withLinked(context.Background(), linked), standardOutput()), p.Versions, buildversion.BuildString(p.Name))
 	if err == nil {
 		return
+	}
+	if !asked { // the library has refused it
+		log(p.Name, os.Getenv("CNI_COMMAND"), environment(nil), time.Now(), err)
 	}
 	if printErr := printError(err); printErr != nil {
 		fmt.Fprintf(os.Stderr, "%s: print the error %q: %v\n", p.Name, err.Msg, printErr)
