@@ -13,7 +13,10 @@ import (
 	"github.com/containernetworking/plugins/pkg/conf"
 )
 
-const defaultSocketPath = "/run/cni/dhcp.sock"
+const (
+	defaultSocketPath = "/run/cni/dhcp.sock"
+	longestSocketPath = 107 // sun_path of unix(7), without the zero byte
+)
 
 // Config is what dhcp reads of the configuration of its caller.
 type Config struct {
@@ -61,6 +64,9 @@ func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
 	if p.Len() == 0 && reflect.ValueOf(c.IPAM).IsZero() {
 		p.Add("ipam", "missing; it needs at least the type, dhcp")
 		return
+	}
+	if length := len(c.IPAM.DaemonSocketPath); length > longestSocketPath {
+		p.Add("ipam.daemonSocketPath", "it has %d bytes, the path of a socket has %d at most", length, longestSocketPath)
 	}
 	if c.IPAM.Family != "" {
 		p.OneOf("ipam.family", c.IPAM.Family, familyIPv4, familyIPv6, familyDual)

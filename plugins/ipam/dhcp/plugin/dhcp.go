@@ -178,9 +178,10 @@ func argsForDaemon(req *plugin.Request) (*skel.CmdArgs, error) {
 	return &args, nil
 }
 
-// isAbsent tells whether err means that no daemon is there.
+// isAbsent tells whether err means that no daemon is there, or can be: the path is
+// below a file (ENOTDIR), or too long for a socket (EINVAL).
 func isAbsent(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EINVAL)
 }
 
 func describeCall(c *Config, method string, err error) error {

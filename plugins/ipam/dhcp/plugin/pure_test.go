@@ -224,6 +224,23 @@ var _ = DescribeTable("a configuration that makes no sense",
 		"ipam.provide[0].value: value too long for option 12"),
 	Entry("a metric", `{"name":"n","ipam":{"type":"dhcp","priority":-1}}`, "ipam.priority: -1 is outside 0-4294967295"),
 	Entry("a typo", `{"name":"n","ipam":{"type":"dhcp","requests":[]}}`, `did you mean "request"?`),
+	Entry("a socket's path that is too long for one", `{"name":"n","ipam":{"type":"dhcp","daemonSocketPath":"/`+strings.Repeat("x", 107)+`"}}`,
+		`ipam.daemonSocketPath: it has 108 bytes, the path of a socket has 107 at most`),
+)
+
+var _ = DescribeTable("where no daemon can be there is no lease",
+	func(path string) {
+		config := fmt.Sprintf(`{"cniVersion":"1.1.0","name":"n","ipam":{"type":"dhcp","daemonSocketPath":%q}}`, path)
+		for _, verb := range []string{"DEL", "GC"} {
+			args := &skel.CmdArgs{ContainerID: "c1", IfName: "eth0", StdinData: []byte(config)}
+			Expect(Plugin.Call(context.Background(), verb, args, new(bytes.Buffer))).To(Succeed(), verb)
+		}
+	},
+	Entry("in no directory", "/nonexistent/dhcp.sock"),
+	Entry("in a file", "/proc/version"),
+	Entry("below a file", "/proc/version/dhcp.sock"),
+	Entry("in a directory's place", "/proc"),
+	Entry("behind a path that is too long", "/"+strings.Repeat("x", 107)),
 )
 
 var _ = Describe("the journal", func() {
