@@ -28,7 +28,9 @@ func Decode(data []byte, into any, problems *Problems) (ignored []IgnoredKey, er
 		return nil, types.NewError(types.ErrDecodingFailure, err.Error(), "")
 	}
 	d := decoder{data: data, problems: problems}
+	before := problems.Len()
 	d.object("", root, reflect.ValueOf(into).Elem())
+	problems.setUndecoded(before)
 	if c, ok := into.(interface{ Base() *Common }); ok {
 		c.Base().findAttachments(problems)
 	}

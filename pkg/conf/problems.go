@@ -4,6 +4,7 @@ package conf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -15,12 +16,24 @@ type Problems struct {
 	list []problem
 }
 
-type problem struct{ path, text string }
+type problem struct {
+	path, text string
+	undecoded  bool // the value at path does not fit its field
+}
+
+// isWithin tells whether the problem is of the value at path or of what is in it.
+func (p problem) isWithin(path string) bool {
+	if len(p.path) < len(path) || !strings.EqualFold(p.path[:len(path)], path) {
+		return false
+	}
+	rest := p.path[len(path):]
+	return rest == "" || rest[0] == '.' || rest[0] == '['
+}
 
 // Add notes a problem. path is where it is, as the configuration spells it
 // ("vlanTrunk[2].maxID"); the text says what is wrong and what would be right.
 func (p *Problems) Add(path, format string, args ...any) {
-	p.list = append(p.list, problem{path, fmt.Sprintf(format, args...)})
+	p.list = append(p.list, problem{path: path, text: fmt.Sprintf(format, args...)})
 }
 
 // Len returns the number of problems noted so far.
@@ -30,14 +43,26 @@ func (p *Problems) Len() int { return len(p.list) }
 func (p *Problems) within(path string) *Problems {
 	var found Problems
 	for _, problem := range p.list {
-		if len(problem.path) < len(path) || !strings.EqualFold(problem.path[:len(path)], path) {
-			continue
-		}
-		if rest := problem.path[len(path):]; rest == "" || rest[0] == '.' || rest[0] == '[' {
+		if problem.isWithin(path) {
 			found.list = append(found.list, problem)
 		}
 	}
 	return &found
+}
+
+// setUndecoded marks the problems after the first ones as those of Decode.
+func (p *Problems) setUndecoded(first int) {
+	for i := first; i < len(p.list); i++ {
+		p.list[i].undecoded = true
+	}
+}
+
+// follows tells whether a problem is with a value that is only missing because it
+// could not be decoded, which has been said.
+func (p *Problems) follows(one problem) bool {
+	return !one.undecoded && slices.ContainsFunc(p.list, func(other problem) bool {
+		return other.undecoded && one.isWithin(other.path)
+	})
 }
 
 // Err returns nil if there is no problem, else one CNI error that lists them
@@ -48,9 +73,12 @@ func (p *Problems) Err() error {
 		return nil
 	}
 	code := types.ErrInvalidEnvironmentVariables
-	lines := make([]string, len(p.list))
-	for i, problem := range p.list {
-		lines[i] = problem.path + ": " + problem.text
+	var lines []string
+	for _, problem := range p.list {
+		if p.follows(problem) {
+			continue
+		}
+		lines = append(lines, problem.path+": "+problem.text)
 		if !strings.HasPrefix(problem.path, envPath) {
 			code = types.ErrInvalidNetworkConfig
 		}

@@ -197,6 +197,21 @@ var _ = Describe("Problems", func() {
 	})
 })
 
+var _ = It("does not say of a value that could not be decoded what follows from its absence", func() {
+	var c config
+	var p conf.Problems
+	_, err := conf.Decode([]byte(`{"MTU":"1500","rate":-1,"vlanTrunk":[{"minID":"x"},{}],"names":"a"}`), &c, &p)
+	Expect(err).NotTo(HaveOccurred())
+	decoded := p.Len()
+	for _, path := range []string{"mtu", "mtuu", "rate", "rate", "vlanTrunk[0].minID", "vlanTrunk[0].minID.x", "vlanTrunk[0].maxID", "vlanTrunk[0]", "vlanTrunk[1].minID", "names[3]", "limits", "limits"} {
+		p.Add(path, "missing")
+	}
+	Expect(p.Len()).To(Equal(decoded + 12))
+	Expect(p.Err()).To(MatchError(`MTU: the string "1500" where an integer is expected; names: the string "a" where a list is expected; ` +
+		`rate: -1 is not a whole number from 0 to 18446744073709551615; vlanTrunk[0].minID: the string "x" where an integer is expected; ` +
+		`mtuu: missing; vlanTrunk[0].maxID: missing; vlanTrunk[0]: missing; vlanTrunk[1].minID: missing; limits: missing; limits: missing`))
+})
+
 var _ = DescribeTable("MTU",
 	func(mtu int, problem string) {
 		var p conf.Problems

@@ -69,6 +69,8 @@ var _ = DescribeTable("a mapping that makes no sense",
 )
 
 var _ = It("reports everything that is wrong at once", func() {
+	Expect(Plugin.Lint([]byte(`{"name":"n","runtimeConfig":{"portMappings":[{"hostPort":"80","containerPort":80,"protocol":"tcp"},{"hostPort":"80","containerPort":81,"protocol":"tcp"}]}}`))).
+		To(MatchError(`portmap: runtimeConfig.portMappings[0].hostPort: the string "80" where an integer is expected; runtimeConfig.portMappings[1].hostPort: the string "80" where an integer is expected`))
 	err := Plugin.Lint([]byte(`{"name":"n","markMasqBit":99,"backend":"x","runtimeConfig":{"portMappings":[` + mapping(0, 0, "x") + `]}}`))
 	for _, path := range []string{"markMasqBit: ", "backend: ", ".hostPort: ", ".containerPort: ", ".protocol: "} {
 		Expect(err).To(MatchError(ContainSubstring(path)))

@@ -5,6 +5,7 @@
 package sbr
 
 import (
+	"fmt"
 	"math"
 	"net"
 
@@ -33,7 +34,7 @@ func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
 	for i, gateway := range c.Gateways {
 		switch {
 		case gateway == nil:
-			p.Add("gateways", "entry %d is empty, the address of a gateway is expected", i)
+			p.Add(fmt.Sprintf("gateways[%d]", i), "empty, the address of a gateway is expected")
 		case gateway.To4() != nil:
 			v4++
 		default:
