@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -229,20 +228,6 @@ func expect[T any](d *decoder, path string, node any, what string) (T, bool) {
 	return value, ok
 }
 
-// AddJSON notes an error of encoding/json about what is at path. Of a value of the
-// wrong type, that names the type that Go wanted.
-func (p *Problems) AddJSON(path string, err error) {
-	var wrong *json.UnmarshalTypeError
-	if !errors.As(err, &wrong) {
-		p.Add(path, "%v", err)
-		return
-	}
-	if wrong.Field != "" {
-		path = join(path, wrong.Field)
-	}
-	p.Add(path, "a JSON %s where %s is expected", wrong.Value, nameOf(wrong.Type))
-}
-
 func describe(node any) string {
 	switch n := node.(type) {
 	case string:
@@ -270,6 +255,12 @@ func short(s string) string {
 func nameOf(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
+	}
+	switch t {
+	case reflect.TypeFor[net.IP]():
+		return "an IP address"
+	case reflect.TypeFor[types.IPNet]():
+		return "CIDR notation"
 	}
 	switch t.Kind() {
 	case reflect.Struct, reflect.Map:

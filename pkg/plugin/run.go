@@ -369,7 +369,7 @@ func (r *Request) takePrev(common *conf.Common, problems *conf.Problems) {
 	}
 	result, err := parsePrevious(common)
 	if err != nil {
-		problems.AddJSON("prevResult", err)
+		problems.AddResult("prevResult", common.PrevResult, err)
 		return
 	}
 	r.Prev, r.unlisted = result, map[*current.IPConfig]*int{}

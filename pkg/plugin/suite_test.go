@@ -198,10 +198,20 @@ var _ = Describe("a command", func() {
 		Entry("null address", `{"ips":[null]}`, "prevResult.ips[0]: null"),
 		Entry("null route", `{"routes":[null]}`, "prevResult.routes[0]: null"),
 		Entry("version", `{"cniVersion":"9.9"}`, "prevResult: "),
-		Entry("kind", `[]`, "prevResult: a JSON array where an object is expected"),
-		Entry("text", `"x"`, "prevResult: a JSON string where an object is expected"),
-		Entry("kind within", `{"ips":[{"address":5}]}`, "prevResult.ips.address: a JSON number where a string is expected"),
-		Entry("value", `{"ips":[{"address":"10.0.0.1"}]}`, "prevResult: invalid CIDR address: 10.0.0.1"),
+		Entry("kind", `[]`, "toy: prevResult: a list where an object is expected"),
+		Entry("kind with null", `[null]`, "toy: prevResult: a list where an object is expected"),
+		Entry("text", `"x"`, `toy: prevResult: the string "x" where an object is expected`),
+		Entry("kind within, with null", `{"interfaces":{"a":null}}`, "toy: prevResult.interfaces: an object where a list is expected"),
+		Entry("kind within", `{"ips":[{"address":5},{"address":"10.0.0.1/8","gateway":5}]}`,
+			"toy: prevResult.ips[0].address: the number 5 where CIDR notation is expected; prevResult.ips[1].gateway: the number 5 where an IP address is expected"),
+		Entry("values", `{"ips":[{"address":"10.0.0.1"},{"address":"10.0.0.1/8","gateway":"x"}],"routes":[{"dst":"y"}]}`,
+			`toy: prevResult.ips[0].address: "10.0.0.1" is not CIDR notation such as 10.1.0.0/16; prevResult.ips[1].gateway: "x" is not an IP address; prevResult.routes[0].dst: "y" is not CIDR notation such as 10.1.0.0/16`),
+		Entry("values of an old version", `{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.1","routes":[{"dst":"y"}]},"ip6":{"gateway":5}}`,
+			`toy: prevResult.ip4.ip: "10.0.0.1" is not CIDR notation such as 10.1.0.0/16; prevResult.ip4.routes[0].dst: "y" is not CIDR notation such as 10.1.0.0/16; prevResult.ip6.gateway: the number 5 where an IP address is expected`),
+		Entry("other values", `{"interfaces":[{"name":5,"mtu":"x"}],"ips":[{"address":"10.0.0.1/8","interface":"x"}],"dns":{"nameservers":[1]},"cniVersion":1}`,
+			`toy: prevResult.cniVersion: the number 1 where a string is expected; prevResult.dns.nameservers[0]: the number 1 where a string is expected; `+
+				`prevResult.interfaces[0].mtu: the string "x" where an integer is expected; prevResult.interfaces[0].name: the number 5 where a string is expected; `+
+				`prevResult.ips[0].interface: the string "x" where an integer is expected`),
 	)
 
 	It("does not look at a prevResult that the plugin has no use for", func() {

@@ -34,7 +34,7 @@ var _ = DescribeTable("a configuration that makes no sense", testrig.Refuses(Plu
 		"runtimeConfig.bandwidth.ingressRate: 7 is less", "runtimeConfig.bandwidth.ingressBurst: 1 is less", "runtimeConfig.bandwidth.egressBurst: 7 is less"),
 	Entry("numbers that are none", `{"name":"n","ingressRate":-1,"egressRate":1.5,"ingressBurst":"1M"}`, "ingressRate: -1", "egressRate: 1.5", "ingressBurst: the string"),
 	Entry("both lists", `{"name":"n","shapedSubnets":["10.0.0.0/8"],"unshapedSubnets":["11.0.0.0/8"]}`, "unshapedSubnets: shapedSubnets is there, too"),
-	Entry("no subnet", `{"name":"n","shapedSubnets":["10.0.0.0",null]}`, `shapedSubnets[0]: "10.0.0.0" is not CIDR`, "shapedSubnets[1]: null"),
+	Entry("no subnet", `{"name":"n","shapedSubnets":["10.0.0.0",null]}`, `shapedSubnets[0]: "10.0.0.0" is not CIDR`, "shapedSubnets[1]: null where CIDR notation is expected"),
 )
 
 var _ = DescribeTable("a configuration that does",

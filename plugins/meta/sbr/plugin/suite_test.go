@@ -35,6 +35,7 @@ var _ = DescribeTable("a configuration that makes no sense", testrig.Refuses(Plu
 	Entry("two of each", `{"name":"n","gateways":["fd00::1","10.0.0.1","fd00::2","10.0.0.2"]}`, "multiple IPv4 addresses", "multiple IPv6 addresses"),
 	Entry("no addresses", `{"name":"n","gateways":["10.0.0",""]}`, `gateways[0]: "10.0.0" is not an IP address`),
 	Entry("an empty one", `{"name":"n","gateways":[""]}`, "gateways[0]: empty, the address of a gateway is expected"),
+	Entry("null", `{"name":"n","gateways":[null]}`, `gateways[0]: null where an IP address is expected`),
 	Entry("other types", `{"name":"n","table":"main","addSourceHints":1}`, "table: the string", "addSourceHints: the number 1"),
 )
 
