@@ -80,10 +80,13 @@ func (m *MTUOrAuto) UnmarshalJSON(data []byte) error {
 
 // MTU notes a problem unless mtu is one that a device can have; 0 leaves it to
 // the kernel.
-func MTU(p *Problems, path string, mtu int) {
+func MTU(p *Problems, path string, mtu int) { MTUUpTo(p, path, mtu, 65535) }
+
+// MTUUpTo is MTU for a device whose largest MTU the caller knows.
+func MTUUpTo(p *Problems, path string, mtu, largest int) {
 	const smallest = 68 // RFC 791; of Ethernet devices, ETH_MIN_MTU
 	if mtu > 0 && mtu < smallest {
 		p.Add(path, "%d is smaller than %d, with which Ethernet and IPv4 begin", mtu, smallest)
 	}
-	p.Range(path, mtu, 0, 65535)
+	p.Range(path, mtu, 0, largest)
 }

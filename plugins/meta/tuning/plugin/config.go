@@ -59,13 +59,11 @@ func (c *Config) Validate(p *conf.Problems, args conf.EnvArgs) {
 }
 
 func (s *Settings) validate(p *conf.Problems, path string) {
-	for _, number := range []struct {
-		key   string
-		value *int
-	}{{"mtu", s.MTU}, {"txQLen", s.TxQLen}} {
-		if number.value != nil {
-			p.Range(path+number.key, *number.value, 0, math.MaxInt32) // the device knows its limits
-		}
+	if s.MTU != nil {
+		conf.MTUUpTo(p, path+"mtu", *s.MTU, math.MaxInt32) // the device knows its limits
+	}
+	if s.TxQLen != nil {
+		p.Range(path+"txQLen", *s.TxQLen, 0, math.MaxInt32)
 	}
 }
 

@@ -29,6 +29,8 @@ var _ = DescribeTable("a configuration that makes no sense", testrig.Refuses(Plu
 		"args.cni.sysctl.net.netfilter.nf_hooks_lwtunnel: the host has only one"),
 	Entry("addresses", `{"name":"n","mac":"x","runtimeConfig":{"mac":"01:00:00:00:00:01"},"args":{"cni":{"mac":"00:00:00:00:00:00"}}}`,
 		`mac: "x" is not a MAC address`, "runtimeConfig.mac: ", "args.cni.mac: "),
+	Entry("too small an MTU", `{"name":"n","mtu":67,"args":{"cni":{"mtu":5}}}`,
+		"tuning: mtu: 67 is smaller than 68, with which Ethernet and IPv4 begin; args.cni.mtu: 5 is smaller than 68"),
 	Entry("numbers", `{"name":"n","mtu":-1,"args":{"cni":{"txQLen":-1}}}`, "mtu: -1 is outside 0-2147483647", "args.cni.txQLen: -1 is outside"),
 )
 

@@ -160,7 +160,7 @@ var _ = Describe("tuning", func() {
 	})
 
 	It("takes back what it did when the kernel refuses something", func() {
-		for _, bad := range []string{`"mtu":5`, `"sysctl":{"net.ipv4.ip_forward":"1","net.ipv4.tcp_rmem":"many"}`, `"sysctl":{"net.ipv4.ip_forward":"1","net.no.such":"1"}`} {
+		for _, bad := range []string{`"mtu":70000`, `"sysctl":{"net.ipv4.ip_forward":"1","net.ipv4.tcp_rmem":"many"}`, `"sysctl":{"net.ipv4.ip_forward":"1","net.no.such":"1"}`} {
 			_, err := rig.Call("ADD", c, config(`"mac":"02:00:00:00:00:ab","promisc":true,`+bad))
 			Expect(err).To(HaveOccurred())
 			Expect(attrs().HardwareAddr.String()).To(Equal(before))
