@@ -23,24 +23,21 @@ func Lock(fd uintptr) error {
 	}
 }
 
-// pollInterval is how often LockWithin looks: nobody can call back a thread that
-// waits in flock(2).
-const pollInterval = 10 * time.Millisecond
-
 // LockWithin is Lock, but gives up with os.ErrDeadlineExceeded when somebody else
-// has held the lock for limit. It is for files that anybody can lock.
+// has held the lock for limit. It is for files that anybody can lock. A lock that comes
+// later is one until the process closes the file.
 func LockWithin(fd uintptr, limit time.Duration) error {
-	late := time.After(limit)
-	for {
-		err := unix.Flock(int(fd), unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return err
-		}
-		select {
-		case <-late:
-			return os.ErrDeadlineExceeded
-		case <-time.After(pollInterval):
-		}
+	err := unix.Flock(int(fd), unix.LOCK_EX|unix.LOCK_NB)
+	if !errors.Is(err, unix.EWOULDBLOCK) {
+		return err
+	}
+	locked := make(chan error, 1)
+	go func() { locked <- Lock(fd) }() // nobody can call back a thread that waits in flock(2)
+	select {
+	case err := <-locked:
+		return err
+	case <-time.After(limit):
+		return os.ErrDeadlineExceeded
 	}
 }
 
