@@ -10,7 +10,11 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 )
 
 // The loopback guard is for devices with route_localnet, by which the kernel also lets
@@ -61,6 +65,29 @@ func (g *loopbackGuard) devices() *nftables.Set {
 // GuardLoopback has the host drop what comes in by a device and goes to its loopback
 // addresses, or claims to come from there. Doing it again changes nothing.
 func GuardLoopback(ctx context.Context, device string) error {
+	if newLoopbackGuard().hasDevice(device) { // which came with the rules
+		return nil
+	}
+	return RestoreLoopbackGuard(ctx, device)
+}
+
+// hasDevice asks with a socket of less preparation than a conn has: of most devices
+// the answer is yes.
+func (g *loopbackGuard) hasDevice(device string) bool {
+	conn, err := netlinksafe.DialProtocol(unix.NETLINK_NETFILTER)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	attributes, _ := netlink.MarshalAttributes(elementOf(g.devices(), interfaceName(device))) // fails on attributes of 64 KiB only
+	request := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETSETELEM, 0)
+	request.AddRawData(append(nfgenmsg(g.table.Family), attributes...))
+	answer, err := conn.Execute(request)
+	return err == nil && len(answer) > 0
+}
+
+// RestoreLoopbackGuard is GuardLoopback, and looks at the rules, too.
+func RestoreLoopbackGuard(ctx context.Context, device string) error {
 	g := newLoopbackGuard()
 	err := retrying(ctx, func(c *conn) error {
 		guarded, err := g.guards(c, device)

@@ -327,11 +327,7 @@ type element struct {
 
 // element returns the entry of a set for key, or nil.
 func (c *conn) element(set *nftables.Set, key []byte) (*element, error) {
-	entry := nested(unix.NFTA_LIST_ELEM, nested(unix.NFTA_SET_ELEM_KEY, netlink.Attribute{Type: unix.NFTA_DATA_VALUE, Data: key}))
-	replies, err := c.get(unix.NFT_MSG_GETSETELEM, 0, set.Table.Family,
-		cstring(unix.NFTA_SET_ELEM_LIST_TABLE, set.Table.Name),
-		cstring(unix.NFTA_SET_ELEM_LIST_SET, set.Name),
-		nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, entry))
+	replies, err := c.get(unix.NFT_MSG_GETSETELEM, 0, set.Table.Family, elementOf(set, key)...)
 	if present, err := found(err); !present {
 		return nil, err
 	}
@@ -340,6 +336,16 @@ func (c *conn) element(set *nftables.Set, key []byte) (*element, error) {
 		return nil, err
 	}
 	return &found[0], nil
+}
+
+// elementOf are the attributes of a request for an entry of a set.
+func elementOf(set *nftables.Set, key []byte) []netlink.Attribute {
+	entry := nested(unix.NFTA_LIST_ELEM, nested(unix.NFTA_SET_ELEM_KEY, netlink.Attribute{Type: unix.NFTA_DATA_VALUE, Data: key}))
+	return []netlink.Attribute{
+		cstring(unix.NFTA_SET_ELEM_LIST_TABLE, set.Table.Name),
+		cstring(unix.NFTA_SET_ELEM_LIST_SET, set.Name),
+		nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, entry),
+	}
 }
 
 // deleteElement queues the deletion of an entry.

@@ -82,6 +82,7 @@ func restoreWith(ctx context.Context, name string, mapped []netfilter.OwnedPorts
 	restored, err := backend.RestorePorts(ctx, mapped, holders{})
 	errs := []error{err}
 	var mended, late []netfilter.OwnedPorts
+	guard := oncePerDevice(func(device string) error { return netfilter.RestoreLoopbackGuard(ctx, device) })
 	for _, m := range mapped {
 		current, written := m.Current(), slices.Contains(restored, m.Owner)
 		switch {
@@ -92,11 +93,24 @@ func restoreWith(ctx context.Context, name string, mapped []netfilter.OwnedPorts
 			late = append(late, m)
 		}
 		if current {
-			errs = append(errs, routeLoopback(ctx, intended{name, m.Ports})) // which goes without the rules, too
+			errs = append(errs, routeLoopback(intended{name, m.Ports}, guard)) // which goes without the rules, too
 		}
 	}
 	forgetUntranslated(mended)
 	return restored, errors.Join(append(errs, takeBack(ctx, name, late))...)
+}
+
+// oncePerDevice calls guard for each device once: most attachments have the same.
+func oncePerDevice(guard func(device string) error) func(device string) error {
+	outcomes := map[string]error{}
+	return func(device string) error {
+		outcome, done := outcomes[device]
+		if !done {
+			outcome = guard(device)
+			outcomes[device] = outcome
+		}
+		return outcome
+	}
 }
 
 // takeBack undoes what was restored although a DEL, or another ADD, had come in

@@ -27,10 +27,10 @@ import (
 // container, whose answers come back the same way. For IPv4 that is a setting of
 // the device that leads to the container, for IPv6 a route. Where /proc/sys is
 // read-only, on a host that is a container itself, all other ways to the port work.
-func routeLoopback(ctx context.Context, wanted intended) error {
+func routeLoopback(wanted intended, guard func(device string) error) error {
 	device, err := deviceTo(wanted.Ports, loopbackIPv4())
 	if err == nil && device != nil {
-		err = openLoopback(ctx, device)
+		err = openLoopback(device, guard)
 	}
 	if errors.Is(err, unix.EROFS) {
 		fmt.Fprintf(os.Stderr, "portmap: the ports cannot be reached by the host's 127.0.0.1: %v\n", err)
@@ -46,8 +46,8 @@ func routeLoopback(ctx context.Context, wanted intended) error {
 // openLoopback lets packets between loopback addresses and a device, but only those
 // that the host itself has sent: the setting alone would let those out there send to
 // 127.0.0.1, too.
-func openLoopback(ctx context.Context, device netlink.Link) error {
-	if err := netfilter.GuardLoopback(ctx, device.Attrs().Name); err != nil {
+func openLoopback(device netlink.Link, guard func(device string) error) error {
+	if err := guard(device.Attrs().Name); err != nil {
 		return err
 	}
 	return sysctl.Set(routeLocalnet(device), "1")

@@ -64,7 +64,8 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err != nil {
 		return nil, err
 	}
-	if err := routeLoopback(ctx, wanted); err != nil {
+	guard := func(device string) error { return netfilter.GuardLoopback(ctx, device) }
+	if err := routeLoopback(wanted, guard); err != nil {
 		return nil, err
 	}
 	forgetConnections(ports, takenOver(req.Owner(), ports, readLive()))
