@@ -34,7 +34,6 @@ import (
 	"strings"
 
 	"github.com/containernetworking/plugins/internal/netnsalive"
-	"github.com/containernetworking/plugins/internal/vethpair"
 	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -132,7 +131,7 @@ func (s Store) Lost() ([]Intent, error) {
 	}
 	var lost []Intent
 	for n, i := range intents {
-		if i.Boot != boot() || slices.Contains(gone, n) && !vethpair.Stands(i.Owner()) {
+		if i.Boot != boot() || slices.Contains(gone, n) && !netnsalive.HasLink(i.Owner().HostLink()) {
 			lost = append(lost, i)
 		}
 	}

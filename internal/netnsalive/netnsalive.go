@@ -53,8 +53,9 @@ func number(text string) uint64 {
 // Gone returns those whose network namespace does not exist any more, sorted: no
 // thread is in it, it is mounted in no mount namespace, and no process has a
 // descriptor of it. A namespace that only a socket keeps alive counts as gone: nothing
-// can enter it, but its links are there (vethpair.Stands), and it answers. Before Linux 6.18, one whose number another has got by now
-// counts as alive. Gone fails where not all processes of the machine can be seen.
+// can enter it, but its links are there (HasLink), and it answers. Before Linux 6.18,
+// one whose number another has got by now counts as alive. Gone fails where not all
+// processes of the machine can be seen.
 func Gone[K cmp.Ordered](netns map[K]ID) ([]K, error) {
 	s := survey{alive: map[uint64][]uint64{}, mountsSeen: map[string]bool{}}
 	// Most runtimes mount the namespaces of containers, so that our own mounts are

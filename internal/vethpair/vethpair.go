@@ -207,17 +207,6 @@ func owns(owner plugin.Owner, host netlink.Link) bool {
 	return host.Type() == "veth" && (alias == "" || alias == owner.Comment())
 }
 
-// Stands tells whether the host end of an owner's pair is there. It is as long as the
-// network namespace of the other end exists, whatever keeps that: a socket does, too,
-// which nobody can see who looks at processes and mounts.
-func Stands(owner plugin.Owner) bool {
-	host, err := link.Find(owner.HostLink())
-	if err != nil {
-		return !errors.Is(err, link.ErrNotFound)
-	}
-	return owns(owner, host)
-}
-
 // GC removes the host ends, and with them the pairs, of attachments of the
 // network that are no longer valid. Those of upstream and of Docker, which have no
 // alias either, may begin with the network's prefix, but are shorter.

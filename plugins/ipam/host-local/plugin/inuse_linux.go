@@ -4,7 +4,7 @@ package hostlocal
 
 import (
 	"github.com/containernetworking/plugins/internal/intent"
-	"github.com/containernetworking/plugins/internal/vethpair"
+	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -15,7 +15,7 @@ func inUse(owner plugin.Owner) string {
 	switch {
 	case intent.Of("portmap").Left(owner) != nil:
 		return "ports of this host still lead there"
-	case vethpair.Stands(owner):
+	case netnsalive.HasLink(owner.HostLink()):
 		return "its link is still there, so something keeps its network namespace, a socket perhaps"
 	}
 	return ""
