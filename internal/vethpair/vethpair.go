@@ -140,7 +140,7 @@ func HostEnd(req *plugin.Request) (netlink.Link, error) {
 // make one that has the same as that of another container.
 func leadsElsewhere(req *plugin.Request, host netlink.Link) bool {
 	there := host.Attrs().NetNsID
-	id, err := netlink.GetNetNsIdByFd(int(req.Netns.NS().Fd()))
+	id, err := netlinksafe.NetnsID(int(req.Netns.NS().Fd()))
 	return err == nil && there >= 0 && there != id
 }
 

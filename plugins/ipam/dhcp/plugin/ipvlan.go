@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
 )
 
@@ -45,7 +46,7 @@ func (l *lease) parentSocket(child netlink.Link) (*packetSocket, error) {
 // isParentHere compares the numbers that the namespace of the calling thread has
 // for that of the parent and for the daemon's.
 func (l *lease) isParentHere(child netlink.Link) error {
-	number, err := netlink.GetNetNsIdByFd(int(l.netns.Fd()))
+	number, err := netlinksafe.NetnsID(int(l.netns.Fd()))
 	if err != nil {
 		return fmt.Errorf("look for the parent of %s: %w", child.Attrs().Name, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
 )
 
@@ -95,10 +96,10 @@ func (w *watch) numberOf(a *attachment) (int, error) {
 		return noNumber, err
 	}
 	defer netns.Close()
-	number, err := netlink.GetNetNsIdByFd(int(netns.Fd()))
+	number, err := netlinksafe.NetnsID(int(netns.Fd()))
 	if err == nil && number == noNumber {
 		if err = netlink.SetNetNsIdByFd(int(netns.Fd()), -1); err == nil || errors.Is(err, unix.EEXIST) {
-			number, err = netlink.GetNetNsIdByFd(int(netns.Fd()))
+			number, err = netlinksafe.NetnsID(int(netns.Fd()))
 		}
 	}
 	return number, err
