@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -137,7 +138,8 @@ func (g *loopbackGuard) guards(c *conn, device string) (bool, error) {
 func (g *loopbackGuard) queue(c *conn, device string) error {
 	c.AddTable(&g.table)
 	set := g.devices()
-	set.ID = 1 // as in queueSet
+	set.ID = 1                                 // as in queueSet
+	set.KeyByteOrder = binaryutil.NativeEndian // and this
 	if err := c.AddSet(set, nil); err != nil {
 		return err
 	}
