@@ -23,14 +23,14 @@ import (
 // (CVE-2020-8558):
 //
 //	table ip cni_loopback {
-//		set devices {
+//		set opened {
 //			type ifname
 //			elements = { "cni0" }
 //		}
 //		chain prerouting {
 //			type filter hook prerouting priority raw; policy accept;
-//			iifname @devices ip daddr 127.0.0.0/8 drop
-//			iifname @devices ip saddr 127.0.0.0/8 drop
+//			iifname @opened ip daddr 127.0.0.0/8 drop
+//			iifname @opened ip saddr 127.0.0.0/8 drop
 //		}
 //	}
 //
@@ -54,13 +54,13 @@ func newLoopbackGuard() *loopbackGuard {
 	}
 	for _, address := range []uint32{families()[0].daddr, families()[0].saddr} {
 		first := &expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseNetworkHeader, Offset: address, Len: 1}
-		g.rules = append(g.rules, []expr.Any{loadPort(), lookup("devices"), first, equals([]byte{127}), &expr.Verdict{Kind: expr.VerdictDrop}})
+		g.rules = append(g.rules, []expr.Any{loadPort(), lookup("opened"), first, equals([]byte{127}), &expr.Verdict{Kind: expr.VerdictDrop}})
 	}
 	return g
 }
 
 func (g *loopbackGuard) devices() *nftables.Set {
-	return &nftables.Set{Table: &g.table, Name: "devices", KeyType: nftables.TypeIFName}
+	return &nftables.Set{Table: &g.table, Name: "opened", KeyType: nftables.TypeIFName}
 }
 
 // GuardLoopback has the host drop what comes in by a device and goes to its loopback

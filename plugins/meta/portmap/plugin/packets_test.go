@@ -129,7 +129,8 @@ func packetsWith(backend string) {
 		Expect(l.check(one, config)).To(Succeed())
 		Expect(reach(l.Host, "tcp", "127.0.0.1", 8080)).To(Equal("10.88.0.1"))
 
-		Expect(l.sh("nft list set ip cni_loopback devices")).To(ContainSubstring(`elements = { "br0" }`))
+		listed := filepath.Join(GinkgoT().TempDir(), "listed")
+		Expect(l.sh("nft list table ip cni_loopback | tee "+listed+"; nft -c -f "+listed)).To(ContainSubstring(`elements = { "br0" }`), "it can be read again, too")
 		l.sh("nft delete table ip cni_loopback")
 		Expect(l.check(one, config)).To(MatchError(ContainSubstring("nothing keeps what comes in by br0 from the host's 127.0.0.0/8")))
 		Expect(getsIn()).To(BeTrue(), "the guard is what kept it out")
