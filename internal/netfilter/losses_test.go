@@ -97,8 +97,9 @@ var _ = Describe("Losses", func() {
 		Expect(err).NotTo(HaveOccurred())
 		defer losses.Close()
 		run(`nft 'add table inet x; add chain inet x c'
-			{ seq -f 'add rule inet x c tcp dport %.0f accept comment "0123456789012345678901234567890123456789"' 1 4000; echo 'flush chain inet x c'; } >"$TMPDIR/rules"
-			nft -f "$TMPDIR/rules"`)
+			cd ` + GinkgoT().TempDir() + `
+			{ seq -f 'add rule inet x c tcp dport %.0f accept comment "0123456789012345678901234567890123456789"' 1 4000; echo 'flush chain inet x c'; } >rules
+			nft -f rules`)
 		defer time.AfterFunc(10*time.Second, losses.Close).Stop()
 		Expect(losses.Next()).To(Succeed(), "nobody knows whose they were")
 	}))
