@@ -19,14 +19,21 @@ func TestFilelock(t *testing.T) {
 	RunSpecs(t, "internal/filelock")
 }
 
-var _ = It("is not waited for longer than asked", func() {
+// opened is a file that is open twice, for the length of a spec.
+func opened() (one, other *os.File) {
+	GinkgoHelper()
 	path := filepath.Join(GinkgoT().TempDir(), "file")
 	one, err := os.Create(path)
 	Expect(err).NotTo(HaveOccurred())
-	defer one.Close()
-	other, err := os.Open(path)
+	DeferCleanup(func() { one.Close() }) // unless the spec has
+	other, err = os.Open(path)
 	Expect(err).NotTo(HaveOccurred())
-	defer other.Close()
+	DeferCleanup(other.Close)
+	return one, other
+}
+
+var _ = It("is not waited for longer than asked", func() {
+	one, other := opened()
 	Expect(LockWithin(one.Fd(), time.Minute)).To(Succeed())
 	Expect(LockWithin(other.Fd(), time.Millisecond)).To(MatchError(os.ErrDeadlineExceeded))
 	done := make(chan error)
@@ -38,13 +45,7 @@ var _ = It("is not waited for longer than asked", func() {
 
 var _ = DescribeTable("a lock keeps others waiting until it",
 	func(release func(*os.File) error) {
-		path := filepath.Join(GinkgoT().TempDir(), "file")
-		one, err := os.Create(path)
-		Expect(err).NotTo(HaveOccurred())
-		defer one.Close()
-		other, err := os.Open(path)
-		Expect(err).NotTo(HaveOccurred())
-		defer other.Close()
+		one, other := opened()
 		Expect(Lock(one.Fd())).To(Succeed())
 		done := make(chan error)
 		go func() { done <- Lock(other.Fd()) }()

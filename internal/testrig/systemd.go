@@ -18,6 +18,7 @@ import (
 	"github.com/onsi/gomega/gexec"
 
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
 //go:embed systemd.sh
@@ -31,9 +32,7 @@ type Systemd struct{ session *gexec.Session }
 // returns when that is active. What is mounted on /run/netns has to be there before.
 func StartSystemd(host ns.NetNS, units, executable, unit string) *Systemd {
 	ginkgo.GinkgoHelper()
-	if _, err := os.Stat("/lib/systemd/systemd"); err != nil {
-		ginkgo.Skip("needs /lib/systemd/systemd (package systemd)")
-	}
+	testutils.Need(ginkgo.GinkgoT(), "systemd")
 	dir := ginkgo.GinkgoT().TempDir()
 	script, work := filepath.Join(dir, "systemd.sh"), filepath.Join(dir, "work")
 	gomega.Expect(os.WriteFile(script, systemdScript, 0o755)).To(gomega.Succeed())

@@ -5,7 +5,6 @@ package netlinksafe
 import (
 	"fmt"
 	"net"
-	"os"
 	"slices"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -13,8 +12,6 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
-
-	"github.com/containernetworking/plugins/pkg/ns"
 )
 
 var _ = Describe("the addresses of a link", func() {
@@ -23,15 +20,10 @@ var _ = Describe("the addresses of a link", func() {
 	// within runs body in a namespace with addresses of all kinds.
 	within := func(body func()) {
 		GinkgoHelper()
-		if os.Geteuid() != 0 {
-			Skip("needs root to make network namespaces")
-		}
-		netns, err := ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		defer netns.Close()
-		inside(netns, func() {
+		inside(newNS(), func() {
 			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"})).To(Succeed())
 			for _, name := range []string{"lo", "right", "left"} {
+				var err error
 				left, err = netlink.LinkByName(name)
 				Expect(err).NotTo(HaveOccurred())
 				Expect(netlink.LinkSetUp(left)).To(Succeed())

@@ -4,26 +4,17 @@ package netlinksafe
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
-
-	"github.com/containernetworking/plugins/pkg/ns"
 )
 
 var _ = Describe("the links", func() {
 	It("are those that the library lists, and may have more names than it can read", func() {
-		if os.Geteuid() != 0 {
-			Skip("needs root to make network namespaces")
-		}
-		netns, err := ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		defer netns.Close()
-		inside(netns, func() {
+		inside(newNS(), func() {
 			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"})).To(Succeed())
 			all, err := perCall().LinkList()
 			Expect(err).NotTo(HaveOccurred())

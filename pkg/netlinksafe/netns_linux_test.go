@@ -19,17 +19,24 @@ import (
 	"github.com/containernetworking/plugins/pkg/ns"
 )
 
+// newNS makes a namespace for the length of a spec. (testutils, which could ask for what
+// that needs, imports this package.)
+func newNS() ns.NetNS {
+	GinkgoHelper()
+	if os.Geteuid() != 0 {
+		Skip("needs root to make network namespaces")
+	}
+	netns, err := ns.TempNetNS()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { netns.Close() })
+	return netns
+}
+
 var _ = Describe("in a namespace", func() {
 	var target ns.NetNS
 
 	BeforeEach(func() {
-		if os.Geteuid() != 0 {
-			Skip("needs root to make network namespaces")
-		}
-		var err error
-		target, err = ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(func() { target.Close() })
+		target = newNS()
 		inside(target, func() {
 			veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"}
 			Expect(netlink.LinkAdd(veth)).To(Succeed())

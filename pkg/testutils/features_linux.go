@@ -62,6 +62,7 @@ func allFeatures() map[string]feature {
 		"ip-tool":        tool("iproute2", "ip", "-V"),
 		"nft-tool":       tool("nftables", "nft", "list", "ruleset"),
 		"strace":         tool("strace", "strace", "-V"),
+		"systemd":        tool("systemd", "/lib/systemd/systemd", "--version"),
 		"ping-tool":      tool("iputils-ping", "ping", "-V"),
 		"tcpdump":        tool("tcpdump", "tcpdump", "--version"),
 	}
