@@ -24,6 +24,7 @@ import (
 // sent is a message of a client that arrived where the server is.
 type sent struct {
 	at      time.Time
+	xid     uint32
 	dst     net.IP
 	from    net.IP // ciaddr
 	options options
@@ -73,16 +74,18 @@ func (t *traffic) note(packet []byte) {
 	message := dhcp4.Packet(slices.Clone(datagram.payload))
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.all = append(t.all, sent{time.Now(), slices.Clone(datagram.dst), message.CIAddr(), parseOptions(message)})
+	t.all = append(t.all, sent{time.Now(), binary.BigEndian.Uint32(message.XId()), slices.Clone(datagram.dst), message.CIAddr(), parseOptions(message)})
 }
 
-// of returns the messages of a kind that came from a client.
+// of returns the messages of a kind that came from a client. One that was sent
+// again, since the server had not answered at once, is there once.
 func (t *traffic) of(c *testrig.Container, kind dhcp4.MessageType) []sent {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var list []sent
 	for _, s := range t.all {
-		if string(s.options[optClientID]) == "\x00"+c.ID+"/test/eth0" && s.options.messageType() == kind {
+		again := func(earlier sent) bool { return earlier.xid == s.xid }
+		if string(s.options[optClientID]) == "\x00"+c.ID+"/test/eth0" && s.options.messageType() == kind && !slices.ContainsFunc(list, again) {
 			list = append(list, s)
 		}
 	}
