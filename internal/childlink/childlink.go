@@ -32,6 +32,7 @@ type Kind struct {
 	Master *Master          // nil for a link that stands by itself
 	MTU    int              // 0: up to the kernel
 	MAC    net.HardwareAddr // nil: up to the kernel
+	Probe  bool             // as of ipam.Options
 	// CheckMTU is what Check expects where prevResult states no MTU; 0: any.
 	CheckMTU int
 	// Build makes a link to be created of the attributes that all kinds have.
@@ -132,25 +133,26 @@ func setMAC(req *plugin.Request, l netlink.Link, mac net.HardwareAddr) error {
 // Connect gives the link addresses of the IPAM plugin; without one, at layer 2,
 // it only sets it up. The result has the DNS settings of the configuration, or
 // else those of the IPAM plugin.
-func Connect(ctx context.Context, req *plugin.Request, l netlink.Link, c *conf.Common) (*current.Result, error) {
+func Connect(ctx context.Context, req *plugin.Request, l netlink.Link, c *conf.Common, options ipam.Options) (*current.Result, error) {
 	result, err := req.IPAM.Add(ctx, req.Undo)
 	if err != nil {
 		return nil, err
 	}
-	return result, Configure(ctx, req, l, result, c)
+	return result, Configure(ctx, req, l, result, c, options)
 }
 
 // Configure gives the link the addresses and routes of the result, sets it up,
 // and makes it the only interface of the result.
-func Configure(ctx context.Context, req *plugin.Request, l netlink.Link, result *current.Result, c *conf.Common) error {
+func Configure(ctx context.Context, req *plugin.Request, l netlink.Link, result *current.Result, c *conf.Common, options ipam.Options) error {
 	iface, err := containerlink.Describe(req, l)
 	if err != nil {
 		return err
 	}
 	containerlink.Complete(result, iface, c)
+	options.Link, options.Announce = l, true
 	return req.InNetns(func() error {
 		announceIPv6(req.IfName)
-		return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, ipam.Options{Link: l, Announce: true})
+		return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, options)
 	})
 }
 

@@ -15,7 +15,7 @@
 //		if err != nil {
 //			return nil, err
 //		}
-//		return childlink.Connect(ctx, req, l, &c.Common)
+//		return childlink.Connect(ctx, req, l, &c.Common, ipam.Options{})
 //	}
 //
 // One that makes the link itself does so in the container's namespace and says

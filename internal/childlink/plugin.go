@@ -10,6 +10,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -34,11 +35,12 @@ type usual[C any] struct {
 }
 
 func (u usual[C]) add(ctx context.Context, req *plugin.Request, c *C) (*current.Result, error) {
-	l, err := Create(req, u.kind(c, req.Args))
+	k := u.kind(c, req.Args)
+	l, err := Create(req, k)
 	if err != nil {
 		return nil, err
 	}
-	return Connect(ctx, req, l, any(c).(interface{ Base() *conf.Common }).Base())
+	return Connect(ctx, req, l, any(c).(interface{ Base() *conf.Common }).Base(), ipam.Options{Probe: k.Probe})
 }
 
 // del does not look at the configuration.

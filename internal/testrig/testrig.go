@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
@@ -28,6 +29,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/types/create"
 
+	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
@@ -320,6 +322,18 @@ func address(name string, addresses []string) {
 		gomega.Expect(netlink.AddrAdd(l, addr)).To(gomega.Succeed())
 	}
 	gomega.Expect(netlink.LinkSetUp(l)).To(gomega.Succeed())
+}
+
+// WaitUp waits until a link of a namespace is operationally up; before that the
+// kernel does not answer for the IPv6 addresses it has. With ends of the same index,
+// as in two new namespaces, it takes its time for that, up to a second.
+func WaitUp(netns ns.NetNS, name string) {
+	ginkgo.GinkgoHelper()
+	within(netns, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		gomega.Expect(link.WaitUp(ctx, Find(name).Attrs().Index)).To(gomega.Succeed())
+	})
 }
 
 // Route adds a route of a namespace to subnet through gateway.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/utils/acd"
 	"github.com/containernetworking/plugins/pkg/utils/subnet"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
@@ -43,6 +44,10 @@ type Options struct {
 	// interfaces whose addresses are unique by construction: they are usable at
 	// once.
 	NoDAD bool
+	// Probe makes sure that nobody else on the link has the addresses, before they
+	// are used: it asks by ARP (RFC 5227) for 0.6 seconds, and waits for the end of
+	// duplicate address detection, which NoDAD must not switch off.
+	Probe bool
 	// Announce has the kernel tell the neighbours about the IPv4 addresses as the
 	// interface comes up, where it can.
 	Announce bool
@@ -79,7 +84,12 @@ func ConfigureIfaceWithOptions(ctx context.Context, ifName string, res *current.
 	if err != nil {
 		return err
 	}
-	if detects := gateways.v6 != nil && !options.NoDAD; detects || options.BeforeRoutes != nil {
+	if options.Probe {
+		if err := probe(ctx, l, addresses); err != nil {
+			return err
+		}
+	}
+	if detects := (gateways.v6 != nil || options.Probe) && !options.NoDAD; detects || options.BeforeRoutes != nil {
 		if err := link.Apply(changes...); err != nil {
 			return err
 		}
@@ -174,6 +184,35 @@ func enableIPv6(name string) error {
 	}
 	_ = sysctl.Set(fmt.Sprintf(KeepAddrOnDownSysctlTemplate, name), "1")
 	return nil
+}
+
+// probe sets l up and asks the neighbours who has the IPv4 addresses. Where there
+// is no carrier, nobody hears it.
+func probe(ctx context.Context, l netlink.Link, addresses []*current.IPConfig) error {
+	var ips []net.IP
+	for _, ip := range addresses {
+		if isIPv4(ip.Address.IP) {
+			ips = append(ips, ip.Address.IP)
+		}
+	}
+	if len(ips) == 0 {
+		return nil
+	}
+	if err := link.Apply(link.SetUp(l)); err != nil {
+		return err
+	}
+	found, err := link.FindByIndex(l.Attrs().Index)
+	if err != nil {
+		return err
+	}
+	attrs := found.Attrs()
+	if len(attrs.HardwareAddr) != 6 || attrs.RawFlags&unix.IFF_NOARP != 0 {
+		return fmt.Errorf("probe: %s cannot ask by ARP who has an address; leave the key out", attrs.Name)
+	}
+	waiting, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_ = link.WaitUp(waiting, attrs.Index) // where nobody is, nobody has the address
+	return acd.Probe(ctx, attrs.Index, attrs.HardwareAddr, ips)
 }
 
 func settle(ctx context.Context, l netlink.Link) error {

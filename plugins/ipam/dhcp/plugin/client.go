@@ -21,6 +21,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/pkg/utils/acd"
+	"github.com/containernetworking/plugins/pkg/utils/packetsocket"
 )
 
 // client talks to the servers of one address family, for one exchange. All of
@@ -31,8 +34,8 @@ type client interface {
 	rebind(context.Context, *grant) (*grant, error) // by any server
 	release(*grant) error                           // gives it back; nobody answers
 	decline(*grant) error                           // somebody else has the address
-	// probe returns the neighbour that uses an address, or nil.
-	probe(context.Context, net.IP) (net.HardwareAddr, error)
+	// probe returns who else uses an address, or nil.
+	probe(context.Context, net.IP) (*acd.ConflictError, error)
 	Close() error
 }
 
@@ -165,7 +168,7 @@ type client4 struct {
 	identity
 	library *dhcp4client.Client
 	wire    *wire
-	arp     *packetSocket // nil unless the address is to be probed
+	arp     *packetsocket.Socket // nil unless the address is to be probed
 }
 
 // newClient4 opens a client in the network namespace of the calling thread.
@@ -173,13 +176,13 @@ func newClient4(at station, id identity) (client, error) {
 	if len(at.MAC) != 6 {
 		return nil, fmt.Errorf("%s has the hardware address %q, DHCP is done with those of Ethernet: %w", at.IfName, at.MAC, errUnusable)
 	}
-	socket, err := openPacketSocket(at.Index, unix.ETH_P_IP, dhcpFilter(at.MAC))
+	socket, err := openFiltered(at.Index, unix.ETH_P_IP, dhcpFilter(at.MAC))
 	if err != nil {
 		return nil, err
 	}
 	c := &client4{identity: id, wire: newWire(socket, at.MAC)}
 	if id.probe {
-		c.arp, err = openPacketSocket(at.Index, unix.ETH_P_ARP, everything())
+		c.arp, err = packetsocket.Open(at.Index, unix.ETH_P_ARP, nil)
 	}
 	if err == nil {
 		c.library, err = newLibrary(at.MAC, id, c.wire)
@@ -263,6 +266,11 @@ func (c *client4) request(ctx context.Context, request dhcp4.Packet, mask net.IP
 	}
 	g := &grant{Message: ack, Since: since, Via: c.wire.via, Server: opts.address(dhcp4.OptionServerIdentifier), Mask: mask}
 	return g, terms4(g, c.identity)
+}
+
+// probe asks by ARP who has an address (RFC 5227).
+func (c *client4) probe(ctx context.Context, ip net.IP) (*acd.ConflictError, error) {
+	return acd.AskByARP(ctx, c.arp, c.wire.mac, ip)
 }
 
 // release sends its message to the server itself: a dnsmasq on another
@@ -353,9 +361,9 @@ func (c *client4) ask(ctx context.Context, message dhcp4.Packet, get func(*dhcp4
 // library nothing but answers to what was asked.
 type wire struct {
 	host     net.Conn // instead of socket, to send only
-	socket   *packetSocket
-	others   []*packetSocket // on which answers may arrive, too
-	arrivals chan arrival    // from all of them
+	socket   *packetsocket.Socket
+	others   []*packetsocket.Socket // on which answers may arrive, too
+	arrivals chan arrival           // from all of them
 	closed   chan struct{}
 	mac      net.HardwareAddr
 
@@ -380,7 +388,7 @@ type arrival struct {
 	err    error
 }
 
-func newWire(socket *packetSocket, mac net.HardwareAddr) *wire {
+func newWire(socket *packetsocket.Socket, mac net.HardwareAddr) *wire {
 	w := &wire{socket: socket, arrivals: make(chan arrival), closed: make(chan struct{}), mac: mac}
 	go w.collect(socket)
 	return w
@@ -388,15 +396,15 @@ func newWire(socket *packetSocket, mac net.HardwareAddr) *wire {
 
 // listenOn has answers accepted that arrive on another socket, which is the
 // wire's from then on.
-func (w *wire) listenOn(other *packetSocket) {
+func (w *wire) listenOn(other *packetsocket.Socket) {
 	w.others = append(w.others, other)
 	go w.collect(other)
 }
 
 // collect passes on what a socket receives, until it is closed.
-func (w *wire) collect(socket *packetSocket) {
+func (w *wire) collect(socket *packetsocket.Socket) {
 	for {
-		packet, from, err := socket.receive()
+		packet, from, err := socket.Receive()
 		if errors.Is(err, unix.ENETDOWN) {
 			continue // noted once by the kernel; the link may come back
 		}
@@ -445,9 +453,9 @@ func (w *wire) Write(message []byte) error {
 		return err
 	}
 	packet := udpPacket{w.src, w.dst, message}.marshal()
-	err := w.socket.send(packet, w.neighbour)
+	err := w.socket.Send(packet, w.neighbour)
 	if w.doubtful {
-		err = errors.Join(err, w.socket.send(packet, broadcastMAC()))
+		err = errors.Join(err, w.socket.Send(packet, broadcastMAC()))
 	}
 	return err
 }

@@ -27,6 +27,7 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/utils/acd"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
@@ -250,7 +251,7 @@ func (c *client6) tell(g *grant, kind dhcpv6.MessageType) error {
 	return err
 }
 
-func (c *client6) probe(ctx context.Context, ip net.IP) (net.HardwareAddr, error) {
+func (c *client6) probe(ctx context.Context, ip net.IP) (*acd.ConflictError, error) {
 	return c.routers.probe(ctx, ip)
 }
 

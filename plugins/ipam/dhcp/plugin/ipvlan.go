@@ -12,6 +12,7 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/utils/packetsocket"
 )
 
 // overhear has a client listen to what arrives for an ipvlan interface on its
@@ -34,12 +35,12 @@ func (l *lease) overhear(c client, child netlink.Link) {
 
 // parentSocket opens a socket on the parent of a link in the namespace of the
 // calling thread. The parent has to be where the daemon is.
-func (l *lease) parentSocket(child netlink.Link) (*packetSocket, error) {
+func (l *lease) parentSocket(child netlink.Link) (*packetsocket.Socket, error) {
 	if err := l.isParentHere(child); err != nil {
 		return nil, err
 	}
-	return ns.Call(l.netns, func() (*packetSocket, error) {
-		return openPacketSocket(child.Attrs().ParentIndex, unix.ETH_P_IP, dhcpFilter(child.Attrs().HardwareAddr))
+	return ns.Call(l.netns, func() (*packetsocket.Socket, error) {
+		return openFiltered(child.Attrs().ParentIndex, unix.ETH_P_IP, dhcpFilter(child.Attrs().HardwareAddr))
 	})
 }
 

@@ -25,7 +25,6 @@ var (
 	errShutdown = errors.New("the daemon ends")
 	errExpired  = errors.New("the lease has run out")
 	errNoMore   = errors.New("no more tries")
-	errConflict = errors.New("somebody else uses the address")
 	errUnusable = errors.New("of no use") // what a server grants, and would grant again
 )
 
@@ -325,12 +324,12 @@ func (l *lease) acquire(ctx context.Context, c client) (*grant, error) {
 	if err != nil || !l.config.IPAM.Probe {
 		return g, err
 	}
-	other, err := c.probe(ctx, g.terms.address.IP)
+	conflict, err := c.probe(ctx, g.terms.address.IP)
 	if err != nil {
 		return nil, errors.Join(err, c.release(g))
 	}
-	if other != nil {
-		return nil, errors.Join(fmt.Errorf("%w %s: %s", errConflict, g.terms.address.IP, other), c.decline(g))
+	if conflict != nil {
+		return nil, errors.Join(conflict, c.decline(g))
 	}
 	return g, nil
 }

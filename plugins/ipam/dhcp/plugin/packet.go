@@ -5,115 +5,20 @@
 package dhcp
 
 import (
-	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"net"
-	"os"
-	"syscall"
-	"time"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/utils/packetsocket"
 )
-
-// packetSocket sends and receives the packets of one protocol on one interface,
-// before that has an address and past every firewall. It belongs to the network
-// namespace in which it was opened; using it takes no thread there.
-type packetSocket struct {
-	file     *os.File
-	raw      syscall.RawConn
-	index    int
-	protocol uint16 // in network byte order
-}
-
-// openPacketSocket opens a socket for an ETH_P_... on the interface with the
-// given index. The filter is in place before the first packet can arrive.
-func openPacketSocket(index int, protocol uint16, filter []bpf.Instruction) (*packetSocket, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open a packet socket: %w", err)
-	}
-	file := os.NewFile(uintptr(fd), "packet socket")
-	raw, err := file.SyscallConn()
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	s := &packetSocket{file, raw, index, networkOrder(protocol)}
-	if err := s.filter(fd, filter); err != nil {
-		return nil, errors.Join(fmt.Errorf("attach the filter to a packet socket: %w", err), file.Close())
-	}
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: s.protocol, Ifindex: index}); err != nil {
-		return nil, errors.Join(fmt.Errorf("bind a packet socket: %w", err), file.Close())
-	}
-	return s, nil
-}
-
-func networkOrder(n uint16) uint16 {
-	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
-}
-
-func (s *packetSocket) filter(fd int, program []bpf.Instruction) error {
-	assembled, err := bpf.Assemble(program)
-	if err != nil {
-		return err
-	}
-	code := make([]unix.SockFilter, len(assembled))
-	for i, in := range assembled {
-		code[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
-	}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]})
-}
-
-// send sends a packet to a neighbour, or to all of them.
-func (s *packetSocket) send(packet []byte, to net.HardwareAddr) error {
-	address := &unix.SockaddrLinklayer{Protocol: s.protocol, Ifindex: s.index, Halen: uint8(len(to))}
-	copy(address.Addr[:], to)
-	var sent error
-	err := s.raw.Write(func(fd uintptr) bool {
-		sent = unix.Sendto(int(fd), packet, 0, address)
-		return !errors.Is(sent, unix.EAGAIN)
-	})
-	return errors.Join(err, sent)
-}
-
-// receive waits for a packet until the deadline and returns it, with the
-// neighbour it came from.
-func (s *packetSocket) receive() (packet []byte, from net.HardwareAddr, err error) {
-	buffer := make([]byte, maxMessage)
-	var received error
-	var n int
-	err = s.raw.Read(func(fd uintptr) bool {
-		var sender unix.Sockaddr
-		n, sender, received = unix.Recvfrom(int(fd), buffer, 0)
-		if link, ok := sender.(*unix.SockaddrLinklayer); ok && link.Halen == 6 {
-			from = net.HardwareAddr(link.Addr[:6:6])
-		}
-		return !errors.Is(received, unix.EAGAIN)
-	})
-	if err := errors.Join(err, received); err != nil {
-		return nil, nil, err
-	}
-	return buffer[:n], from, nil
-}
-
-// until makes receive return at a time, and when ctx ends.
-func (s *packetSocket) until(deadline time.Time) error { return s.file.SetReadDeadline(deadline) }
-
-// interruptBy makes a receive that is going on return when ctx ends, and all
-// later ones, as long as until is not called again.
-func (s *packetSocket) interruptBy(ctx context.Context) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { _ = s.until(time.Unix(1, 0)) })
-}
-
-func (s *packetSocket) Close() error { return s.file.Close() }
 
 const (
 	ipHeader  = 20
 	udpHeader = 8
 
-	// maxMessage is how long a received packet, and a DHCP message, may be.
+	// maxMessage is how long a DHCP message may be.
 	maxMessage = 1500
 
 	clientPort = 68
@@ -121,6 +26,16 @@ const (
 
 	ipTTL = 64
 )
+
+// openFiltered opens a socket for an ETH_P_... on the link with the index, in the
+// network namespace of the calling thread.
+func openFiltered(index int, protocol uint16, filter []bpf.Instruction) (*packetsocket.Socket, error) {
+	program, err := bpf.Assemble(filter)
+	if err != nil {
+		return nil, err
+	}
+	return packetsocket.Open(index, protocol, program)
+}
 
 // dhcpFilter accepts unfragmented UDP datagrams to the port of DHCP clients
 // whose message is for an interface with this hardware address: a busy

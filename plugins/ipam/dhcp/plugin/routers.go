@@ -16,6 +16,9 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/utils/acd"
+	"github.com/containernetworking/plugins/pkg/utils/packetsocket"
 )
 
 // Messages and options of ICMPv6 (RFC 4861, RFC 8106).
@@ -35,13 +38,13 @@ const ip6Header = 40
 
 // neighbourhood talks to routers and neighbours on a link.
 type neighbourhood struct {
-	*packetSocket
+	*packetsocket.Socket
 	own net.IP
 	mac net.HardwareAddr
 }
 
 func openNeighbourhood(at station, own net.IP) (*neighbourhood, error) {
-	socket, err := openPacketSocket(at.Index, unix.ETH_P_IPV6, neighbourFilter())
+	socket, err := openFiltered(at.Index, unix.ETH_P_IPV6, neighbourFilter())
 	if err != nil {
 		return nil, err
 	}
@@ -93,12 +96,12 @@ const (
 func (n *neighbourhood) solicit(ctx context.Context, wanted func(notice) bool) (heard []notice, err error) {
 	all := net.ParseIP("ff02::2")
 	question := append([]byte{routerSolicitation, 0, 0, 0, 0, 0, 0, 0, 1, 1}, n.mac...)
-	defer n.interruptBy(ctx)()
+	defer n.InterruptBy(ctx)()
 	for range solicitations {
-		if err := n.send(icmp6(n.own, all, question), multicastMAC(all)); err != nil {
+		if err := n.Send(icmp6(n.own, all, question), multicastMAC(all)); err != nil {
 			return nil, err
 		}
-		if err := n.until(time.Now().Add(solicitInterval)); err != nil {
+		if err := n.Until(time.Now().Add(solicitInterval)); err != nil {
 			return nil, err
 		}
 		for {
@@ -125,7 +128,7 @@ func (n *neighbourhood) solicit(ctx context.Context, wanted func(notice) bool) (
 // awaitRouter returns the next announcement, or nothing if there is none in time.
 func (n *neighbourhood) awaitRouter() (announced []byte, router net.IP, err error) {
 	for {
-		packet, _, err := n.receive()
+		packet, _, err := n.Receive()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, nil, nil
 		}
@@ -146,13 +149,14 @@ func payload6(packet []byte) []byte {
 }
 
 // probe asks who has an address, on behalf of nobody (RFC 4862, 5.4).
-func (n *neighbourhood) probe(ctx context.Context, ip net.IP) (net.HardwareAddr, error) {
+func (n *neighbourhood) probe(ctx context.Context, ip net.IP) (*acd.ConflictError, error) {
 	group := net.ParseIP("ff02::1:ff00:0")
 	copy(group[13:], ip.To16()[13:])
 	question := append([]byte{neighbourSolicitation, 0, 0, 0, 0, 0, 0, 0}, ip.To16()...)
-	return probeWith(ctx, n.packetSocket, icmp6(net.IPv6zero, group, question), multicastMAC(group), func(packet []byte, from net.HardwareAddr) net.HardwareAddr {
+	packet := icmp6(net.IPv6zero, group, question)
+	return acd.Ask(ctx, n.Socket, [][]byte{packet}, multicastMAC(group), func(packet []byte, from net.HardwareAddr) *acd.ConflictError {
 		if isConflict6(packet, ip) && !bytes.Equal(from, n.mac) {
-			return from
+			return &acd.ConflictError{IP: ip, MAC: from}
 		}
 		return nil
 	})
@@ -192,7 +196,7 @@ type prefixInfo struct {
 	valid, preferred time.Duration
 }
 
-// parseRA reads an notice. What makes no sense is left out.
+// parseRA reads a router advertisement. What makes no sense is left out.
 func parseRA(message []byte) routerAdvert {
 	var ra routerAdvert
 	if len(message) < raHeader {

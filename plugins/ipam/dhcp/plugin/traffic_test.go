@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/utils/packetsocket"
 )
 
 // sent is a message of a client that arrived where the server is.
@@ -39,11 +40,11 @@ type traffic struct {
 // listen collects the messages that reach the server's interface.
 func (n *lan) listen() *traffic {
 	GinkgoHelper()
-	var socket *packetSocket
+	var socket *packetsocket.Socket
 	within := &testrig.Container{Netns: n.server}
 	within.Do(func() {
 		var err error
-		socket, err = openPacketSocket(testrig.Find("eth0").Attrs().Index, unix.ETH_P_IP, everything())
+		socket, err = packetsocket.Open(testrig.Find("eth0").Attrs().Index, unix.ETH_P_IP, nil)
 		Expect(err).NotTo(HaveOccurred())
 	})
 	t := new(traffic)
@@ -51,7 +52,7 @@ func (n *lan) listen() *traffic {
 	go func() {
 		defer close(ended)
 		for {
-			packet, _, err := socket.receive()
+			packet, _, err := socket.Receive()
 			if err != nil {
 				return
 			}
@@ -124,10 +125,10 @@ func noDefault(message []byte) []byte {
 func (n *lan) announce(c *testrig.Container, message []byte) (silence func()) {
 	GinkgoHelper()
 	own := net.ParseIP(linkLocalOf(c))
-	var socket *packetSocket
+	var socket *packetsocket.Socket
 	c.Do(func() {
 		var err error
-		socket, err = openPacketSocket(testrig.Find("eth0").Attrs().Index, unix.ETH_P_IPV6, everything())
+		socket, err = packetsocket.Open(testrig.Find("eth0").Attrs().Index, unix.ETH_P_IPV6, nil)
 		Expect(err).NotTo(HaveOccurred())
 	})
 	all := net.ParseIP("ff02::1")
@@ -136,7 +137,7 @@ func (n *lan) announce(c *testrig.Container, message []byte) (silence func()) {
 		defer GinkgoRecover()
 		defer close(stopped)
 		for {
-			Expect(socket.send(icmp6(own, all, slices.Clone(message)), multicastMAC(all))).To(Succeed())
+			Expect(socket.Send(icmp6(own, all, slices.Clone(message)), multicastMAC(all))).To(Succeed())
 			select {
 			case <-stop:
 				return

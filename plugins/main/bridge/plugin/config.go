@@ -35,6 +35,7 @@ type Config struct {
 	PreserveDefaultVLAN       bool           `json:"preserveDefaultVlan"`
 	MACSpoofCheck             bool           `json:"macspoofchk"`
 	EnableDAD                 bool           `json:"enabledad"`
+	Probe                     bool           `json:"probe"`
 	DisableContainerInterface bool           `json:"disableContainerInterface"`
 	PortIsolation             bool           `json:"portIsolation"`
 }

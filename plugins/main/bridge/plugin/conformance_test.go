@@ -116,7 +116,7 @@ func everyKey(*conformance.Host) conformance.Object {
 	return conformance.Object{
 		"bridge": "conf0", "isGateway": true, "isDefaultGateway": true, "forceAddress": true,
 		"ipMasq": true, "ipMasqBackend": "nftables", "mtu": 1400, "hairpinMode": true, "promiscMode": false,
-		"macspoofchk": true, "enabledad": false, "portIsolation": true, "disableContainerInterface": false,
+		"macspoofchk": true, "enabledad": false, "probe": false, "portIsolation": true, "disableContainerInterface": false,
 		"mac":           "02:00:00:00:00:01",
 		"args":          conformance.Object{"cni": conformance.Object{"mac": "02:00:00:00:00:02"}},
 		"runtimeConfig": conformance.Object{"mac": "02:00:00:00:00:03"},

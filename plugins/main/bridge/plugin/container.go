@@ -35,8 +35,9 @@ const (
 func configureContainer(ctx context.Context, req *plugin.Request, c *Config, pair *vethpair.Pair, result *current.Result) error {
 	return req.InNetns(func() error {
 		if c.layer3() {
-			setSysctls(req.IfName, c.EnableDAD, result.IPs)
-			options := ipam.Options{Link: pair.Container, NoDAD: !c.EnableDAD}
+			dad := c.EnableDAD || c.Probe
+			setSysctls(req.IfName, dad, result.IPs)
+			options := ipam.Options{Link: pair.Container, NoDAD: !dad, Probe: c.Probe}
 			return ipam.ConfigureIfaceWithOptions(ctx, req.IfName, result, options)
 		}
 		if c.DisableContainerInterface {

@@ -50,6 +50,12 @@ var _ = Describe("packets", func() {
 		Entry("with jumbo frames", 9000),
 	)
 
+	It("do not begin while somebody else on the bridge has the address, if that is to be made sure", func() {
+		const bridge = `"type":"bridge","bridge":"br0"`
+		rig.Add(two, `{`+bridge+`,"ipam":{"type":"static","addresses":[{"address":"10.1.2.9/24","gateway":"10.1.2.1"},{"address":"fd00:1:2::9/64"}]},"isGateway":true}`)
+		rig.ExpectProbed(one, bridge, "10.1.2.8/24", "10.1.2.9/24", "fd00:1:2::9/64", "10.1.2.1/24")
+	})
+
 	DescribeTable("leave the host as the host's own with ipMasq",
 		func(backend string) {
 			outside := rig.Outside([]string{"192.0.2.1/24", "2001:db8::1/64"}, []string{"192.0.2.9/24", "2001:db8::9/64"})

@@ -20,6 +20,7 @@ type Config struct {
 	KernelPath    string `json:"kernelpath,omitempty"`
 	PCIBusID      string `json:"pciBusID,omitempty"`
 	DPDKMode      bool   `json:"dpdkMode,omitempty"`
+	Probe         bool   `json:"probe,omitempty"`
 	RuntimeConfig struct {
 		DeviceID string `json:"deviceID,omitempty"`
 	} `json:"runtimeConfig"`

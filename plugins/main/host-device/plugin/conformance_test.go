@@ -59,6 +59,6 @@ func atLayer2() conformance.Suite {
 func everyKey(*conformance.Host) conformance.Object {
 	return conformance.Object{
 		"device": "nic3", "hwaddr": conformance.NICAddress, "kernelpath": "/sys/devices/none",
-		"pciBusID": "none", "dpdkMode": false,
+		"pciBusID": "none", "dpdkMode": false, "probe": true,
 	}
 }

@@ -27,6 +27,7 @@ import (
 
 	"github.com/containernetworking/plugins/internal/childlink"
 	"github.com/containernetworking/plugins/internal/containerlink"
+	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -61,7 +62,7 @@ func (root sysfs) add(ctx context.Context, req *plugin.Request, c *Config) (*cur
 	if err != nil {
 		return nil, err
 	}
-	result, err := childlink.Connect(ctx, req, n.link, &c.Common)
+	result, err := childlink.Connect(ctx, req, n.link, &c.Common, ipam.Options{Probe: c.Probe})
 	if err != nil {
 		return nil, err
 	}

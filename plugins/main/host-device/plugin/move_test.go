@@ -100,6 +100,11 @@ var _ = Describe("an interface", func() {
 		expectNothingChanged()
 	})
 
+	It("stays where it is while somebody else has the address, if that is to be made sure", func() {
+		testrig.WaitUp(rig.Outside(nil, []string{"192.0.2.9/24", "2001:db8::9/64"}), "uplink")
+		rig.ExpectProbed(c, `"type":"host-device","device":"uplink"`, "192.0.2.8/24", "192.0.2.9/24", "2001:db8::9/64")
+	})
+
 	It("is only the one's who has it, in whose namespace others have theirs", func() {
 		rig.OnHost(func() {
 			Expect(link.AddAltNames(testrig.Find("nic0").Attrs().Index, "owner:test:two:net1")).To(Succeed()) // it was too late

@@ -19,6 +19,7 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/containernetworking/plugins/internal/childlink"
+	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
@@ -45,10 +46,11 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err != nil {
 		return nil, err
 	}
+	options := ipam.Options{Probe: c.Probe}
 	if !req.IPAM.Configured() {
-		return req.Prev, childlink.Configure(ctx, req, l, req.Prev, &c.Common)
+		return req.Prev, childlink.Configure(ctx, req, l, req.Prev, &c.Common, options)
 	}
-	return childlink.Connect(ctx, req, l, &c.Common)
+	return childlink.Connect(ctx, req, l, &c.Common, options)
 }
 
 // needAddresses refuses an ADD that has addresses neither to ask for nor to

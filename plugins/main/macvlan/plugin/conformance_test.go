@@ -60,7 +60,7 @@ func inContainer() conformance.Suite {
 
 func everyKey(*conformance.Host) conformance.Object {
 	return conformance.Object{
-		"master": conformance.MasterName, "linkInContainer": false, "mode": "bridge", "mtu": 1400, "bcqueuelen": 500,
+		"master": conformance.MasterName, "linkInContainer": false, "mode": "bridge", "mtu": 1400, "bcqueuelen": 500, "probe": true,
 		"mac":           "02:00:00:00:00:01",
 		"args":          conformance.Object{"cni": conformance.Object{"mac": "02:00:00:00:00:02"}},
 		"runtimeConfig": conformance.Object{"mac": "02:00:00:00:00:03"},

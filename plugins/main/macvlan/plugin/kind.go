@@ -30,6 +30,7 @@ func (c *Config) kind(args conf.EnvArgs) childlink.Kind {
 		Master:  c.Settings.Of(childlink.FitMTU(c.MTU)),
 		MTU:     c.MTU,
 		MAC:     c.ContainerMAC(args),
+		Probe:   c.Probe,
 		Build:   c.build,
 		Compare: c.compare,
 		Hints: map[unix.Errno]string{

@@ -79,7 +79,7 @@ var _ = Describe("packets", func() {
 	})
 
 	It("have the master to themselves, and its MAC address, in mode passthru", func() {
-		before := macOf(rig, "uplink")
+		before := macOf(rig.Host, "uplink")
 		result := rig.Add(one, config("passthru"))
 		Expect(result.Interfaces[0].Mac).To(Equal(before))
 		_, err := testrig.Reach(one.Netns, outside, "192.0.2.9")
@@ -92,9 +92,20 @@ var _ = Describe("packets", func() {
 		const wanted = "02:00:00:00:00:77"
 		result = rig.Add(one, `{"type":"macvlan","master":"uplink","mode":"passthru","mac":"`+wanted+`"}`)
 		Expect(result.Interfaces[0].Mac).To(Equal(wanted))
-		Expect(macOf(rig, "uplink")).To(Equal(wanted))
+		Expect(macOf(rig.Host, "uplink")).To(Equal(wanted))
 		rig.Del(one, config("passthru"))
-		Expect(macOf(rig, "uplink")).To(Equal(before))
+		Expect(macOf(rig.Host, "uplink")).To(Equal(before))
+	})
+
+	It("do not begin while somebody else has the address, if that is to be made sure", func() {
+		testrig.WaitUp(outside, "uplink")
+		rig.ExpectProbed(one, `"type":"macvlan","master":"uplink"`, "192.0.2.8/24", "192.0.2.9/24", "2001:db8::9/64")
+		config := `{"type":"macvlan","master":"uplink","probe":true,"ipam":{"type":"host-local","dataDir":"` + rig.DataDir + `",
+			"ranges":[[{"subnet":"192.0.2.0/24","rangeStart":"192.0.2.9"}]]}}`
+		_, err := rig.Call("ADD", one, config)
+		Expect(err).To(MatchError(ContainSubstring("192.0.2.9 is in use by somebody else: " + macOf(outside, "uplink") + " says that it has it")))
+		rig.Add(one, config)
+		Expect(testrig.Reach(one.Netns, outside, "192.0.2.9")).To(Equal("192.0.2.10"), "the next address is tried next")
 	})
 
 	It("are IPv6, too, when ADD is over", func() {
@@ -120,13 +131,12 @@ func setLink(name string, set func(netlink.Link) error) error {
 	return set(l)
 }
 
-func macOf(rig *testrig.Rig, name string) (mac string) {
+func macOf(at ns.NetNS, name string) (mac string) {
 	GinkgoHelper()
-	rig.OnHost(func() {
-		l, err := netlink.LinkByName(name)
-		Expect(err).NotTo(HaveOccurred())
-		mac = l.Attrs().HardwareAddr.String()
-	})
+	Expect(at.Do(func(ns.NetNS) error {
+		mac = testrig.Find(name).Attrs().HardwareAddr.String()
+		return nil
+	})).To(Succeed())
 	return mac
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/containernetworking/plugins/internal/childlink"
+	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -43,7 +44,7 @@ func (selinux labeller) add(ctx context.Context, req *plugin.Request, c *Config)
 	if err != nil {
 		return nil, err
 	}
-	return childlink.Connect(ctx, req, l, &c.Common)
+	return childlink.Connect(ctx, req, l, &c.Common, ipam.Options{})
 }
 
 func del(ctx context.Context, req *plugin.Request, c *Config) error {

@@ -18,6 +18,7 @@ func (c *Config) kind(conf.EnvArgs) childlink.Kind {
 		Type:     "vlan",
 		Master:   c.Settings.Of(c.suits),
 		MTU:      c.MTU,
+		Probe:    c.Probe,
 		CheckMTU: c.MTU, // as upstream, of this kind alone
 		Build: func(attrs netlink.LinkAttrs) netlink.Link {
 			return &netlink.Vlan{LinkAttrs: attrs, VlanId: c.VLANID, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}

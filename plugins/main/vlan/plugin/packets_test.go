@@ -55,6 +55,11 @@ var _ = Describe("packets", func() {
 		rig.Del(two, config(200))
 	})
 
+	It("do not begin while somebody else has the address, if that is to be made sure", func() {
+		addVLAN(outside, 100, "192.0.2.9/24")
+		rig.ExpectProbed(one, `"type":"vlan","master":"uplink","vlanId":100`, "192.0.2.8/24", "192.0.2.9/24")
+	})
+
 	It("are of one container", func() {
 		rig.Add(one, config(100))
 		_, err := rig.Call("ADD", two, config(100))
