@@ -168,9 +168,9 @@ func checkVLANGateway(report *check.Report, c *Config, bridge *netlink.Bridge, d
 // VLAN's gateway device. It may be a member of other VLANs, too, as upstream's is.
 func checkGatewayPort(report *check.Report, c *Config, bridge *netlink.Bridge, device netlink.Link) {
 	name := device.Attrs().Name
-	port, err := link.FindByIndex(device.Attrs().ParentIndex)
+	port, err := otherEnd(device)
 	if err != nil {
-		report.Fail(name+": the port at its other end", err)
+		report.Fail(name, err)
 		return
 	}
 	report.Up(port)

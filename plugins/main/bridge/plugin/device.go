@@ -265,9 +265,9 @@ func createVLANGateway(c *Config, name string, bridge *netlink.Bridge) (netlink.
 }
 
 func attachVLANGateway(c *Config, bridge *netlink.Bridge, device netlink.Link) error {
-	port, err := link.FindByIndex(device.Attrs().ParentIndex)
+	port, err := otherEnd(device)
 	if err != nil {
-		return fmt.Errorf("find its other end: %w", err)
+		return err
 	}
 	if port.Attrs().MasterIndex != bridge.Index {
 		if err := link.Join(port.Attrs().Index, link.Port{Bridge: bridge.Index}); err != nil {
@@ -283,6 +283,19 @@ func attachVLANGateway(c *Config, bridge *netlink.Bridge, device netlink.Link) e
 		}
 	}
 	return nil
+}
+
+// otherEnd returns the other end of a veth pair that is on the host, as one that the
+// plugin has made is; elsewhere, its index would be that of any link here.
+func otherEnd(device netlink.Link) (netlink.Link, error) {
+	if device.Attrs().NetNsID >= 0 {
+		return nil, errors.New("its other end is in another network namespace; remove it, it should be a pair on the host")
+	}
+	port, err := link.FindByIndex(device.Attrs().ParentIndex)
+	if err != nil {
+		return nil, fmt.Errorf("find its other end: %w", err)
+	}
+	return port, nil
 }
 
 // fitGatewayEnd sets one end of a VLAN gateway device up, with no larger MTU than

@@ -283,6 +283,17 @@ esac
 			Expect(err).To(MatchError(ContainSubstring("br0.100: it exists and is neither a veth nor VLAN 100 of br0 but of type vlan")))
 		})
 
+		It("have no gateway device whose other end is elsewhere, with the index of a link of the host", func() {
+			testrig.IP(rig.Host, "link add br0 type bridge vlan_filtering 1")
+			testrig.IP(rig.Host, "link add uplink index 77 type veth peer name other")
+			testrig.IP(two.Netns, "link add far index 77 type veth peer name br0.100")
+			testrig.MoveLink(two.Netns, "br0.100", rig.Host)
+			before := testrig.IP(rig.Host, "link show uplink")
+			_, err := rig.Call("ADD", one, `{"type":"bridge","bridge":"br0","vlan":100,"isDefaultGateway":true,`+rig.HostLocal("", "10.1.2.0/24")+`}`)
+			Expect(err).To(MatchError(ContainSubstring("br0.100: its other end is in another network namespace; remove it")))
+			Expect(testrig.IP(rig.Host, "link show uplink")).To(Equal(before))
+		})
+
 		It("have a gateway device of their own", func() {
 			c := `{"type":"bridge","bridge":"br0","vlan":100,"isDefaultGateway":true,` + rig.HostLocal("", "10.1.2.0/24", "fd00:1:2::/64") + `}`
 			result := rig.Add(one, c)
