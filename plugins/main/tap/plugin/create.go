@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -105,7 +106,7 @@ func deviceStatus() error {
 }
 
 // attach has the kernel make the interface, which exists for as long as the file
-// is open. A name that is taken is an *link.ExistsError.
+// is open. For a name that is taken the error is EBUSY.
 func attach(file *os.File, name string, flags uint16) error {
 	request, err := unix.NewIfreq(name)
 	if err != nil {
@@ -118,9 +119,10 @@ func attach(file *os.File, name string, flags uint16) error {
 	return nil
 }
 
-// describeAttach says so if the name is taken.
+// describeAttach says so if the name is taken. Of a helper's error there is nothing
+// but the text.
 func describeAttach(name string, err error) error {
-	if _, findErr := link.Find(name); err != nil && findErr == nil {
+	if err != nil && strings.Contains(err.Error(), unix.EBUSY.Error()) {
 		return fmt.Errorf("%w; use another CNI_IFNAME or delete the attachment first", &link.ExistsError{Name: name, InContainer: true})
 	}
 	return err
