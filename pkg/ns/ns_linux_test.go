@@ -530,7 +530,7 @@ var _ = Describe("Ref", func() {
 				_ = ref.Do(func() error { return nil })
 				ended <- "came back"
 			}()
-			Expect(<-ended).To(MatchError(ContainSubstring("come back from the network namespace")))
+			Expect(<-ended).To(MatchError(ContainSubstring("the thread is in the wrong network namespace: come back from")))
 		})
 	})
 })

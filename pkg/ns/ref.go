@@ -99,11 +99,15 @@ func (t *trip) do(fn func() error) error {
 	return fn()
 }
 
-// comeBack panics rather than let its caller go on in the wrong namespace. The kernel
-// has no reason to refuse it.
+// ErrStranded is part of the error with which a goroutine panics that cannot come
+// back from a network namespace, rather than go on in the wrong one. The kernel has
+// no reason to refuse it.
+var ErrStranded = errors.New("the thread is in the wrong network namespace")
+
+// comeBack panics with ErrStranded where it cannot.
 func (t *trip) comeBack() {
 	if err := t.home.Set(); err != nil {
-		panic(fmt.Errorf("come back from the network namespace %q: %w", t.there.Path(), err))
+		panic(fmt.Errorf("%w: come back from %q: %w", ErrStranded, t.there.Path(), err))
 	}
 	t.end()
 }

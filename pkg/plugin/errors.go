@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/pkg/undo"
 )
 
 // Error codes of the CNI specification 1.1.0 that the library has no name for.
@@ -75,17 +77,17 @@ func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }), "; ")
 }
 
-// panicError turns a recovered panic into an error that names the place.
+// panicError turns a recovered panic into an error that names the place. A tripped
+// undo.Fault is none of ours.
 func panicError(value any) error {
-	if err, ok := value.(error); ok && !isRuntimeError(err) {
-		return err
+	if tripped, ok := value.(undo.Tripped); ok {
+		return tripped
 	}
-	return Errorf(types.ErrInternal, "internal error, please report it: %v%s", value, panicOrigin())
-}
-
-func isRuntimeError(err error) bool {
-	_, ok := err.(runtime.Error)
-	return ok
+	err, ok := value.(error)
+	if !ok {
+		err = fmt.Errorf("%v", value)
+	}
+	return Errorf(types.ErrInternal, "internal error, please report it: %w%s", err, panicOrigin())
 }
 
 // panicOrigin returns " (file:line)" of the innermost frame that is not the

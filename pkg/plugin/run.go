@@ -83,10 +83,13 @@ func (c command) add(ctx context.Context, args *skel.CmdArgs, stdout io.Writer) 
 		}
 		return printResult(result, base(config).CNIVersion, stdout)
 	})
-	if err != nil {
-		return errors.Join(err, req.Undo.Unwind())
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ns.ErrStranded): // what is to be undone here is not here
+		return err
 	}
-	return nil
+	return errors.Join(err, req.Undo.Unwind())
 }
 
 func (c command) check(ctx context.Context, args *skel.CmdArgs) (err error) {
@@ -381,9 +384,12 @@ func (r *Request) takePrev(common *conf.Common, problems *conf.Problems) {
 }
 
 // passPrevOn makes prevResult what it was before takePrev, for whoever comes next.
+// An address that the plugin has given an interface meanwhile keeps it.
 func (r *Request) passPrevOn() {
 	for ip, index := range r.unlisted {
-		ip.Interface = index
+		if ip.Interface == nil {
+			ip.Interface = index
+		}
 	}
 }
 

@@ -228,6 +228,16 @@ var _ = Describe("a command", func() {
 		Expect(stdout.String()).To(MatchJSON(`{"cniVersion":"1.0.0",` + prev + `}`))
 	})
 
+	It("passes a prevResult on with the interface that the plugin has given an address", func() {
+		t.TakesPrev = true
+		t.Add = func(_ context.Context, req *plugin.Request, _ *toyConfig) (*current.Result, error) {
+			req.Prev.IPs[0].Interface = current.Int(0)
+			return req.Prev, nil
+		}
+		Expect(call("ADD", `{"cniVersion":"1.0.0","name":"n","prevResult":{"interfaces":[{"name":"eth0"}],"ips":[{"address":"10.0.0.1/8","interface":5}]}}`)).To(BeNil())
+		Expect(stdout.String()).To(MatchJSON(`{"cniVersion":"1.0.0","interfaces":[{"name":"eth0"}],"ips":[{"address":"10.0.0.1/8","interface":0}]}`))
+	})
+
 	DescribeTable("takes an address of an interface that is not in prevResult for one of none",
 		func(verb string, index int) {
 			var seen *current.Result
@@ -341,6 +351,23 @@ var _ = Describe("a command", func() {
 		err := call("CHECK", `{"name":"n","cniVersion":"1.0.0"}`)
 		Expect(err.Code).To(Equal(types.ErrInternal))
 		Expect(err.Msg).To(MatchRegexp(`assignment to entry in nil map \(suite_test.go:\d+\)`))
+	})
+
+	It("says where a panic was, too, if that is with an error", func() {
+		t.Check = func(context.Context, *plugin.Request, *toyConfig) error { panic(errors.New("boom")) }
+		err := call("CHECK", `{"name":"n","cniVersion":"1.0.0"}`)
+		Expect(err.Code).To(Equal(types.ErrInternal))
+		Expect(err.Msg).To(MatchRegexp(`internal error, please report it: boom \(suite_test.go:\d+\)`))
+	})
+
+	It("undoes nothing in the network namespace that it cannot leave", func() {
+		undone := false
+		t.Add = func(_ context.Context, req *plugin.Request, _ *toyConfig) (*current.Result, error) {
+			req.Undo.Push("link", func() error { undone = true; return nil })
+			panic(fmt.Errorf("%w: no way back", ns.ErrStranded))
+		}
+		Expect(call("ADD", `{"name":"n"}`).Msg).To(ContainSubstring("the thread is in the wrong network namespace"))
+		Expect(undone).To(BeFalse())
 	})
 
 	It("needs a prevResult where the plugin is a chained one", func() {
