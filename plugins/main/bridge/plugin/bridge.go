@@ -41,6 +41,9 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err != nil {
 		return nil, err
 	}
+	if err := keepIPv6(c, bridge); err != nil {
+		return nil, err
+	}
 	pair, err := vethpair.Create(req, c.MTU.Bytes, c.ContainerMAC(req.Args))
 	if err != nil {
 		return nil, err
@@ -65,20 +68,20 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := configureContainer(ctx, req, c, pair, result); err != nil {
 		return nil, err
 	}
-	gatewayDevice, err := ensureGateways(c, bridge, gateways)
+	gateway, err := ensureGateways(c, bridge, gateways)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.Masquerade(ctx, req, result.IPs); err != nil {
 		return nil, err
 	}
-	if err := waitForPort(ctx, c, pair); err != nil {
+	if err := waitForPort(ctx, c, pair, gateway); err != nil {
 		return nil, err
 	}
 	if err := announce(req, c, pair); err != nil {
 		return nil, err
 	}
-	return result, complete(c, gatewayDevice, result)
+	return result, complete(c, gateway, result)
 }
 
 // del releases everything that belongs to the attachment. It needs neither the

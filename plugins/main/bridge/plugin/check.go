@@ -140,9 +140,13 @@ func checkGateways(report *check.Report, req *plugin.Request, c *Config, bridge 
 		}
 		checkVLANGateway(report, c, bridge, device)
 	}
-	for _, gateway := range gatewaysOf(containerlink.OwnIPs(req)) {
+	plan := gatewaysOf(containerlink.OwnIPs(req))
+	for _, gateway := range plan.addresses {
 		report.Addresses(device, -1, []*current.IPConfig{{Address: *gateway}})
 		report.Forwarding(gateway.IP)
+	}
+	for _, dst := range plan.subnets {
+		report.RouteThrough(device, *dst)
 	}
 }
 

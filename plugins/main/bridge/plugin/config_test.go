@@ -139,15 +139,16 @@ func cidr(text string) *net.IPNet {
 var _ = Describe("planGateways", func() {
 	It("plans nothing for a bridge that is no gateway", func() {
 		result := answer("10.1.2.3/24")
-		Expect(planGateways(&Config{}, result)).To(BeEmpty())
+		Expect(planGateways(&Config{}, result)).To(BeZero())
 		Expect(result.IPs[0].Gateway).To(BeNil())
 	})
 
 	It("takes the first address of the subnet, once", func() {
 		result := answer("10.1.2.3/24", "10.1.2.4/24", "2001:db8::5/64")
-		gateways, err := planGateways(&Config{IsGateway: true}, result)
+		plan, err := planGateways(&Config{IsGateway: true}, result)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(texts(gateways)).To(Equal([]string{"10.1.2.1/24", "2001:db8::1/64"}))
+		Expect(texts(plan.addresses)).To(Equal([]string{"10.1.2.1/24", "2001:db8::1/64"}))
+		Expect(plan.subnets).To(BeEmpty())
 		Expect(result.Routes).To(BeEmpty())
 	})
 
@@ -168,6 +169,20 @@ var _ = Describe("planGateways", func() {
 		_, err := planGateways(&Config{IsGateway: true, IsDefaultGateway: true}, result)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(result.Routes).To(HaveLen(1))
+	})
+
+	It("has a route to the subnet where the gateway is a link-local address", func() {
+		result := answer("10.1.2.3/24", "2001:db8::5/64", "fe80::5/64")
+		result.IPs[1].Gateway, result.IPs[2].Gateway = net.ParseIP("fe80::1"), net.ParseIP("fe80::1")
+		plan, err := planGateways(&Config{IsGateway: true}, result)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(texts(plan.addresses)).To(Equal([]string{"10.1.2.1/24", "fe80::1/64"}))
+		Expect(texts(plan.subnets)).To(Equal([]string{"2001:db8::/64"}))
+	})
+
+	It("refuses the container's own address as its gateway", func() {
+		_, err := planGateways(&Config{IsGateway: true}, answer("10.1.2.1/24"))
+		Expect(err).To(MatchError(ContainSubstring("ips[0].gateway: 10.1.2.1 is the container's own address")))
 	})
 
 	It("refuses a gateway of the other family", func() {

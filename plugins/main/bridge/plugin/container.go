@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -67,16 +68,26 @@ func setSysctls(ifName string, dad bool, ips []*current.IPConfig) {
 	}
 }
 
+// settleTimeout bounds the wait for duplicate address detection, which takes one
+// to two seconds with the kernel's defaults.
+const settleTimeout = 5 * time.Second
+
 // waitForPort waits until the bridge forwards what the container sends. The
-// kernel takes a millisecond or two, and is mostly done by now.
-func waitForPort(ctx context.Context, c *Config, pair *vethpair.Pair) error {
+// kernel takes a millisecond or two, and is mostly done by now. Where duplicates are
+// to be detected, it waits for the gateway, too, which answers only after that.
+func waitForPort(ctx context.Context, c *Config, pair *vethpair.Pair, gateway netlink.Link) error {
 	if c.DisableContainerInterface {
 		return nil
 	}
 	if err := link.WaitUp(ctx, pair.Host.Attrs().Index); err != nil {
 		return fmt.Errorf("wait for the port %s: %w", pair.Host.Attrs().Name, err)
 	}
-	return nil
+	if !c.EnableDAD || gateway == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	return link.WaitDAD(ctx, gateway.Attrs().Index)
 }
 
 // announce has the kernel tell everybody on the bridge whose the container's
@@ -110,14 +121,14 @@ func nameInterfaces(req *plugin.Request, bridge *netlink.Bridge, pair *vethpair.
 
 // complete brings the result up to date: a bridge whose MAC address or MTU
 // nobody has set takes them from its ports.
-func complete(c *Config, gatewayDevice netlink.Link, result *current.Result) error {
+func complete(c *Config, gateway netlink.Link, result *current.Result) error {
 	bridge, err := link.DescribeNow(c.Bridge, "")
 	if err != nil {
 		return err
 	}
 	result.Interfaces[bridgeIndex] = bridge
-	if gatewayDevice != nil {
-		result.Interfaces = append(result.Interfaces, link.Describe(gatewayDevice, ""))
+	if c.VLAN != 0 && gateway != nil {
+		result.Interfaces = append(result.Interfaces, link.Describe(gateway, ""))
 	}
 	if c.HasDNS() {
 		result.DNS = c.DNS

@@ -118,24 +118,26 @@ func reconcile(c *Config, bridge *netlink.Bridge, details link.Details) error {
 func isPromiscuous(bridge *netlink.Bridge) bool { return bridge.RawFlags&unix.IFF_PROMISC != 0 }
 
 // ensureGateways gives the bridge, or the VLAN's gateway device, its addresses
-// and switches forwarding on. It returns the gateway device if there is one.
-func ensureGateways(c *Config, bridge *netlink.Bridge, gateways []*net.IPNet) (netlink.Link, error) {
-	if len(gateways) == 0 {
+// and routes, and switches forwarding on. It returns that device; nil if the bridge
+// is no gateway.
+func ensureGateways(c *Config, bridge *netlink.Bridge, plan gatewayPlan) (netlink.Link, error) {
+	if len(plan.addresses) == 0 {
 		return nil, nil
 	}
 	var device netlink.Link = bridge
-	var vlanDevice netlink.Link
 	if c.VLAN != 0 {
 		var err error
-		if vlanDevice, err = ensureVLANGateway(c, bridge); err != nil {
+		if device, err = ensureVLANGateway(c, bridge); err != nil {
 			return nil, err
 		}
-		device = vlanDevice
 	}
-	if err := ensureAddresses(c, device, gateways); err != nil {
+	if err := ensureAddresses(c, device, plan.addresses); err != nil {
 		return nil, err
 	}
-	return vlanDevice, forwarding.EnableFor(gateways)
+	if err := ensureSubnets(device, plan.subnets); err != nil {
+		return nil, err
+	}
+	return device, forwarding.EnableFor(plan.addresses)
 }
 
 // ensureAddresses makes sure that device has the addresses in wanted. One that
@@ -167,6 +169,18 @@ func ensureAddresses(c *Config, device netlink.Link, wanted []*net.IPNet) error 
 	}
 	missing := slices.DeleteFunc(slices.Clone(wanted), func(want *net.IPNet) bool { return contains(have, want) })
 	return addAddresses(c, device, missing)
+}
+
+// ensureSubnets gives the host the way to containers whose gateway is a link-local
+// address, which the kernel makes no route to their subnet for. It stays, like the
+// address.
+func ensureSubnets(device netlink.Link, subnets []*net.IPNet) error {
+	var routes []link.Change
+	for _, dst := range subnets {
+		route := netlink.Route{Dst: dst, LinkIndex: device.Attrs().Index, Scope: netlink.SCOPE_LINK}
+		routes = append(routes, link.EnsureRoute(route, fmt.Sprintf("%s through %s", dst, device.Attrs().Name)))
+	}
+	return link.Apply(routes...)
 }
 
 // addAddresses adds gateway addresses, at the same time as another ADD perhaps.

@@ -15,21 +15,32 @@ import (
 	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
-// planGateways completes the answer of the IPAM plugin and returns it with the
-// addresses that the bridge has to have. An address without a gateway gets the
+// gatewayPlan is what the device of the host has to have that is the containers'
+// gateway.
+type gatewayPlan struct {
+	addresses []*net.IPNet // the gateways', with the subnets of the containers' addresses
+	subnets   []*net.IPNet // to which none of these leads: those with a link-local gateway
+}
+
+// planGateways completes the answer of the IPAM plugin and returns what the
+// gateway device has to have. An address without a gateway gets the
 // first one of its subnet when the bridge is the gateway; a default route is
 // added for each family that has none when it is the default gateway.
-func planGateways(c *Config, result *current.Result) ([]*net.IPNet, error) {
+func planGateways(c *Config, result *current.Result) (gatewayPlan, error) {
 	if !c.IsGateway {
-		return nil, nil
+		return gatewayPlan{}, nil
 	}
 	for i, addr := range result.IPs {
 		if addr.Gateway == nil {
 			addr.Gateway = subnet.Next(addr.Address.IP.Mask(addr.Address.Mask))
 		}
 		if isIPv4(addr.Gateway) != isIPv4(addr.Address.IP) {
-			return nil, plugin.Errorf(types.ErrInvalidNetworkConfig,
+			return gatewayPlan{}, plugin.Errorf(types.ErrInvalidNetworkConfig,
 				"ips[%d].gateway: %s is not of the family of %s, whose subnet it would have on the bridge", i, addr.Gateway, addr.Address.String())
+		}
+		if addr.Gateway.Equal(addr.Address.IP) {
+			return gatewayPlan{}, plugin.Errorf(types.ErrInvalidNetworkConfig,
+				"ips[%d].gateway: %s is the container's own address, and the bridge needs it as the gateway; give them two", i, addr.Gateway)
 		}
 		if c.IsDefaultGateway {
 			addDefaultRoute(result, addr.Gateway)
@@ -38,16 +49,20 @@ func planGateways(c *Config, result *current.Result) ([]*net.IPNet, error) {
 	return gatewaysOf(result.IPs), nil
 }
 
-// gatewaysOf returns the addresses that the bridge has to have: the gateways,
-// with the subnets of the container's addresses.
-func gatewaysOf(ips []*current.IPConfig) []*net.IPNet {
-	var gateways []*net.IPNet
+// gatewaysOf returns what the gateway device has to have for the container's
+// addresses.
+func gatewaysOf(ips []*current.IPConfig) gatewayPlan {
+	var plan gatewayPlan
 	for _, addr := range ips {
-		if addr.Gateway != nil {
-			gateways = addGateway(gateways, &net.IPNet{IP: addr.Gateway, Mask: addr.Address.Mask})
+		if addr.Gateway == nil {
+			continue
+		}
+		plan.addresses = addGateway(plan.addresses, &net.IPNet{IP: addr.Gateway, Mask: addr.Address.Mask})
+		if addr.Gateway.IsLinkLocalUnicast() && !addr.Address.Contains(addr.Gateway) {
+			plan.subnets = append(plan.subnets, &net.IPNet{IP: addr.Address.IP.Mask(addr.Address.Mask), Mask: addr.Address.Mask})
 		}
 	}
-	return gateways
+	return plan
 }
 
 // addGateway adds an address to gateways that is not among them. The kernel has

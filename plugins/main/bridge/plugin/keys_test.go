@@ -15,6 +15,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
@@ -219,6 +220,20 @@ var _ = Describe("keys", func() {
 		Entry("off by default", ``, "0"),
 		Entry("on", `,"enabledad":true`, "1"),
 	)
+
+	It("have a gateway that is no duplicate and answers when ADD is over, with duplicate address detection", func() {
+		c := `{"type":"bridge","bridge":"br0","isGateway":true,"enabledad":true,` + rig.HostLocal("", "fd00:9::/64") + `}`
+		rig.Add(one, c)
+		Expect(testrig.IP(rig.Host, "-6 address show dev br0 tentative")).To(BeEmpty())
+		one.Do(func() { Expect(testutils.Ping("fd00:9::2", "fd00:9::1", 1)).To(Succeed()) })
+		rig.Del(one, c)
+		testrig.IP(rig.Host, "link del br0")
+
+		two := rig.Container("two")
+		rig.Add(two, `{"type":"bridge","bridge":"br0","enabledad":true,"probe":true,"ipam":{"type":"static","addresses":[{"address":"fd00:9::1/64"}]}}`)
+		_, err := rig.Call("ADD", one, c)
+		Expect(err).To(MatchError(ContainSubstring("fd00:9::1 is in use by somebody else: duplicate address detection failed on br0")))
+	})
 
 	It("refuse a name that is taken in the container and leave its owner alone", func() {
 		c := config(`,"isGateway":true`)

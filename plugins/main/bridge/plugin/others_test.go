@@ -7,11 +7,14 @@ package bridge
 import (
 	"fmt"
 	"net"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -192,9 +195,32 @@ var _ = Describe("a bridge that others use, too", func() {
 				"ipam":{"type":"static","addresses":[{"address":"` + address + `/64","gateway":"fe80::1"}]}}`
 			result := rig.Add(container, c)
 			Expect(rig.Check(container, c, result)).To(Succeed())
-			testrig.IP(rig.Host, "-6 route replace fd00:9::/64 dev br0")
 			Expect(testrig.Reach(container.Netns, outside, "2001:db8::9")).To(Equal(address))
+			testrig.IP(rig.Host, "-6 route del fd00:9::/64 dev br0")
+			Expect(rig.Check(container, c, result)).To(MatchError(ContainSubstring("the route to fd00:9::/64 through br0 is missing")))
 		}
+	})
+
+	It("keeps its IPv6 addresses when a network with a smaller MTU comes", func() {
+		first := rig.Add(one, config(`,"isGateway":true,"mtu":1500`))
+		dual := `{"type":"bridge","bridge":"br0","isGateway":true,` + rig.HostLocal("", "10.1.2.0/24", "fd00:9::/64") + `}`
+		result := rig.Add(two, dual)
+		expectSame := rig.Remember(one)
+		small := &testrig.Container{ID: "small", IfName: "eth1", Netns: one.Netns, Path: one.Path}
+		for _, c := range []string{`{"name":"small","type":"bridge","bridge":"br0","mtu":1279}`, strings.Replace(dual, `"isGateway":true`, `"mtu":1200`, 1)} {
+			_, err := rig.Call("ADD", small, c)
+			Expect(err).To(MatchError(ContainSubstring("would take fd00:9::1/64 from br0, whose MTU is that of its smallest port: IPv6 needs 1280")))
+			Expect(testrig.Code(err)).To(Equal(types.ErrInvalidNetworkConfig))
+		}
+		expectSame()
+		Expect(rig.Check(two, dual, result)).To(Succeed())
+		rig.Add(small, `{"name":"small","type":"bridge","bridge":"br0","mtu":1280}`)
+		Expect(rig.Check(two, dual, result)).To(Succeed())
+		rig.Del(two, dual)
+		rig.OnHost(func() { testrig.IP(rig.Host, "-6 address flush dev br0 scope global") })
+		rig.Del(small, `{"name":"small","type":"bridge","bridge":"br0"}`)
+		rig.Add(small, `{"name":"small","type":"bridge","bridge":"br0","mtu":1000}`)
+		Expect(first.Interfaces[0].Mtu).To(Equal(1500))
 	})
 
 	It("keeps the ports of containers that are not ours through GC", func() {
