@@ -193,6 +193,14 @@ func Route(route netlink.Route, what string) Change {
 	return Change{Request: request, What: "add the route to " + what}
 }
 
+// FirstRoute is Route, but fails with EEXIST if there is one to the same destination
+// in the same table with the same priority.
+func FirstRoute(route netlink.Route, what string) Change {
+	change := Route(route, what)
+	change.Request.Flags |= unix.NLM_F_EXCL
+	return change
+}
+
 // ReplaceRoute is Route, in the place of one to the same destination in the same
 // table with the same priority.
 func ReplaceRoute(route netlink.Route, what string) Change {

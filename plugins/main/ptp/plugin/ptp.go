@@ -68,10 +68,10 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := forwarding.EnableFor(plan.hostAddrs); err != nil {
 		return nil, err
 	}
-	if err := c.Masquerade(ctx, req, result.IPs); err != nil {
+	if err := routeToContainer(pair, plan); err != nil {
 		return nil, err
 	}
-	if err := routeToContainer(pair, plan); err != nil {
+	if err := c.Masquerade(ctx, req, result.IPs); err != nil {
 		return nil, err
 	}
 	if c.HasDNS() {

@@ -39,6 +39,10 @@ func planRoutes(ips []*current.IPConfig) (routePlan, error) {
 			return plan, plugin.Errorf(types.ErrInvalidNetworkConfig,
 				"ips[%d].gateway: %s is not of the family of %s, which is to be reached through it", i, ip.Gateway, ip.Address.String())
 		}
+		if ip.Gateway.Equal(ip.Address.IP) {
+			return plan, plugin.Errorf(types.ErrInvalidNetworkConfig,
+				"ips[%d].gateway: %s is the container's own address, and the host's end of the pair needs it; give them two", i, ip.Gateway)
+		}
 		plan.add(ip)
 	}
 	return plan, nil

@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
 
+	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/testrig"
@@ -90,6 +91,11 @@ var _ = Describe("planRoutes", func() {
 	It("needs a gateway", func() {
 		_, err := planRoutes(ips("10.0.0.5/24"))
 		Expect(err).To(MatchError(ContainSubstring("ips[0]: the IPAM plugin gave 10.0.0.5/24 no gateway")))
+	})
+
+	It("needs one that is not the address itself", func() {
+		_, err := planRoutes(ips("10.0.0.5/24 via 10.0.0.1", "fd00::1/64 via fd00::1"))
+		Expect(err).To(MatchError(ContainSubstring("ips[1].gateway: fd00::1 is the container's own address")))
 	})
 
 	It("needs one of the address's family", func() {
@@ -182,6 +188,31 @@ var _ = Describe("packets", func() {
 		rig.Del(&another, c)
 		Expect(testrig.Reach(one.Netns, outside, "192.0.2.9")).To(Equal("192.0.2.1"))
 	})
+
+	DescribeTable("stay with a living container when another is to have its address",
+		func(network string) {
+			static := func(rest string) string {
+				return `{` + rest + `"type":"ptp","ipMasq":true,"ipam":{"type":"static","addresses":[{"address":"10.1.2.2/24","gateway":"10.1.2.1"},{"address":"fd00:1::2/64","gateway":"fd00:1::1"}]}}`
+			}
+			result := rig.Add(one, static(``))
+			two := rig.Container("two")
+			expectSame := rig.Remember(two)
+			for range 2 {
+				_, err := rig.Call("ADD", two, static(network))
+				Expect(err).To(MatchError(And(ContainSubstring("is the address of test/one/eth0 behind veth"), ContainSubstring("detach that first"))))
+				Expect(testrig.Code(err)).To(Equal(types.ErrTryAgainLater))
+				expectSame()
+			}
+			Expect(rig.Check(one, static(``), result)).To(Succeed())
+			Expect(testrig.Reach(rig.Host, one.Netns, "10.1.2.2")).To(Equal("10.1.2.1"))
+			rig.Del(two, static(network))
+			Expect(rig.Check(one, static(``), result)).To(Succeed())
+			rig.Del(one, static(``))
+			rig.Add(two, static(network))
+			Expect(testrig.Reach(rig.Host, two.Netns, "fd00:1::2")).To(Equal("fd00:1::1"))
+		},
+		Entry("of the same network", ``), Entry("of another network", `"name":"other",`),
+	)
 
 	It("take over a route that a dead container left", func() {
 		rig.OnHost(func() {
