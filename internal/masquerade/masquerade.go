@@ -56,6 +56,21 @@ func (s *Settings) Masquerade(ctx context.Context, req *plugin.Request, ips []*c
 	})
 }
 
+// Recall returns the addresses that DEL knows of an attachment, or, where it knows
+// none, those that are remembered: the namespace may be out of reach.
+func Recall(owner plugin.Owner, known []*net.IPNet) []*net.IPNet {
+	if len(known) > 0 {
+		return known
+	}
+	m := mender()
+	i := m.Store.Left(owner)
+	if i == nil {
+		return nil
+	}
+	was, _ := m.Content(*i) // whoever wrote something else is not believed
+	return was.addresses()
+}
+
 // Remove removes what Masquerade has made, whatever the configuration says: it may
 // have changed since ADD. Known are the addresses, as far as they are known.
 func Remove(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {

@@ -88,6 +88,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 // namespace nor a configuration that makes sense, and goes on past failures.
 func del(ctx context.Context, req *plugin.Request, _ *Config) error {
 	known, err := vethpair.Silence(req)
+	known = masquerade.Recall(req.Owner(), known)
 	unmasqueraded := plugin.Background(func() error { return masquerade.Remove(ctx, req.Owner(), known) })
 	return errors.Join(err, req.IPAM.Del(ctx), vethpair.Delete(req), unguard(ctx, req.Owner()),
 		unmasqueraded(), masquerade.Prune(ctx, req, known))

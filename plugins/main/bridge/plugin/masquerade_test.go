@@ -49,6 +49,17 @@ var _ = Describe("the iptables chain that the attachments of a container share",
 		return found
 	}
 
+	It("stays when another interface is deleted whose namespace is out of reach", func() {
+		result := rig.Add(first, config)
+		gone := rig.Add(other, config).IPs[0].Address.IP.String()
+		other.Path = ""
+		rig.Del(other, config)
+		Expect(sources()).NotTo(ContainElement(gone))
+		Expect(rig.Check(first, config, result)).To(Succeed())
+		rig.Del(first, config)
+		Expect(sources()).To(BeEmpty())
+	})
+
 	It("stays when an ADD of another interface has failed and is cleaned up after", func() {
 		single := masquerading + `"ipam":{"type":"host-local","dataDir":"` + rig.DataDir + `","ranges":[[{"subnet":"10.1.2.0/24","rangeStart":"10.1.2.5","rangeEnd":"10.1.2.5"}]]}}`
 		result := rig.Add(first, single)

@@ -84,6 +84,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 // namespace nor a configuration that makes sense, and goes on past failures.
 func del(ctx context.Context, req *plugin.Request, _ *Config) error {
 	known, err := vethpair.Silence(req)
+	known = masquerade.Recall(req.Owner(), known)
 	rulesRemoved := plugin.Background(func() error { return masquerade.Remove(ctx, req.Owner(), known) })
 	return errors.Join(err, req.IPAM.Del(ctx), vethpair.Delete(req), rulesRemoved(), masquerade.Prune(ctx, req, known))
 }
