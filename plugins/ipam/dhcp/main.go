@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The dhcp plugin gets addresses from a DHCP server, through a daemon that
 // keeps their leases alive.
 package main

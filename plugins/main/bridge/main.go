@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The bridge plugin connects a container to a Linux bridge on the host.
 package main
 

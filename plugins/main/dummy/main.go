@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The dummy plugin gives a container addresses that lead nowhere.
 package main
 

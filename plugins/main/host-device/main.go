@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The host-device plugin lends a container a network device of the host.
 package main
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The ipvlan plugin gives a container an interface that shares the MAC address of one of the host's links.
 package main
 

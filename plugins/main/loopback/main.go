@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The loopback plugin brings a container's loopback interface up.
 package main
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The macvlan plugin gives a container an interface with a MAC address of its own on one of the host's links.
 package main
 

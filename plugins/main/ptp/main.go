@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The ptp plugin connects a container to the host by a routed veth pair.
 package main
 

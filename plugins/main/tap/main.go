@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The tap plugin gives a container an interface for a virtual machine.
 package main
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The vlan plugin gives a container one VLAN of one of the host's links.
 package main
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The bandwidth plugin limits the rates at which a container sends and receives.
 package main
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The firewall plugin lets the traffic of containers pass the host's firewall.
 package main
 

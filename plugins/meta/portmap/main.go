@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The portmap plugin makes ports of the host lead to a container.
 package main
 

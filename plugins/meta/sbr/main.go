@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The sbr plugin routes what a container sends by the address it comes from.
 package main
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The tuning plugin sets kernel parameters and link attributes in a container.
 package main
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // The vrf plugin puts a container's interface into a VRF.
 package main
 
