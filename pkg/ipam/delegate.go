@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/types"
@@ -140,6 +141,28 @@ func (d Delegate) Check(ctx context.Context) error { return d.verb(ctx, "CHECK")
 
 // Del has the IPAM plugin release its addresses.
 func (d Delegate) Del(ctx context.Context) error { return d.verb(ctx, "DEL") }
+
+// HostLocalDir is where host-local keeps its reservations, <network>/<address>,
+// unless "dataDir" says otherwise.
+const HostLocalDir = "/var/lib/cni/networks"
+
+// DelForgotten completes Del where the configuration is another than at ADD, and
+// does not name host-local any more: that releases what the attachment still has
+// in its directory.
+func (d Delegate) DelForgotten(ctx context.Context, network string) error {
+	const name = "host-local"
+	if d.plugin == name {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(HostLocalDir, network)); err != nil {
+		return nil // there is no such network
+	}
+	forgotten := NewDelegate(name, fmt.Appendf(nil, `{"cniVersion":"1.0.0","name":%q,"ipam":{"type":%q}}`, network, name))
+	if forgotten.Locate() != nil {
+		return nil // nor host-local
+	}
+	return forgotten.Del(ctx)
+}
 
 // DelFor is Del for another attachment than the one that this process was
 // called for: one that nobody has detached, as GC finds them. Its network

@@ -124,6 +124,9 @@ func (c command) del(ctx context.Context, args *skel.CmdArgs) error {
 		}
 		return c.Del(ctx, req, config)
 	})
+	if c.delegates() {
+		err = errors.Join(err, req.IPAM.DelForgotten(ctx, req.Network))
+	}
 	return errors.Join(err, refErr, req.close())
 }
 

@@ -13,11 +13,12 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
 // DefaultDataDir is the dataDir of a configuration that names none.
-const DefaultDataDir = "/var/lib/cni/networks"
+const DefaultDataDir = ipam.HostLocalDir
 
 // Config is what host-local reads of the configuration of its caller.
 type Config struct {

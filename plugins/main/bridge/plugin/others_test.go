@@ -7,6 +7,7 @@ package bridge
 import (
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -200,6 +202,23 @@ var _ = Describe("a bridge that others use, too", func() {
 			Expect(rig.Check(container, c, result)).To(MatchError(ContainSubstring("the route to fd00:9::/64 through br0 is missing")))
 		}
 	})
+
+	DescribeTable("gives the address back, whatever has become of ipam",
+		func(ipam string) {
+			c := `{"type":"bridge","bridge":"br0","ipam":{"type":"host-local","subnet":"10.1.2.0/24"}}` // in the usual directory
+			reservation := func(result *current.Result) string {
+				return filepath.Join("/var/lib/cni/networks/test", result.IPs[0].Address.IP.String())
+			}
+			first, second := reservation(rig.Add(one, c)), reservation(rig.Add(two, c))
+			Expect(first).To(BeAnExistingFile())
+			rig.Del(one, `{"type":"bridge","bridge":"br0"`+ipam+`}`)
+			Expect(first).NotTo(BeAnExistingFile())
+			Expect(second).To(BeAnExistingFile())
+			rig.Del(two, c)
+		},
+		Entry("gone", ``), Entry("null", `,"ipam":null`), Entry("a text", `,"ipam":"x"`), Entry("without a type", `,"ipam":{"subnet":"10.1.2.0/24"}`),
+		Entry("with a number as its type", `,"ipam":{"type":5}`), Entry("of another type", `,"ipam":{"type":"static"}`),
+	)
 
 	It("keeps its IPv6 addresses when a network with a smaller MTU comes", func() {
 		first := rig.Add(one, config(`,"isGateway":true,"mtu":1500`))

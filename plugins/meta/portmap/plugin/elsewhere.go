@@ -11,13 +11,12 @@ import (
 	"strings"
 
 	"github.com/containernetworking/plugins/internal/intent"
+	"github.com/containernetworking/plugins/pkg/ipam"
 )
 
-// Where runtimes and host-local keep what is attached where.
-const (
-	resultsDir  = "/var/lib/cni/results"  // libcni's: <network>-<container>-<interface>
-	networksDir = "/var/lib/cni/networks" // host-local's: <network>/<address>
-)
+// resultsDir is where libcni keeps what is attached where:
+// <network>-<container>-<interface>.
+const resultsDir = "/var/lib/cni/results"
 
 // otherNetworkHas returns a function that tells whether there is a trace of a
 // container in a network other than the given one. Upstream's nftables rules
@@ -25,7 +24,7 @@ const (
 // another network's.
 func otherNetworkHas(network string) func(container string) bool {
 	return func(container string) bool {
-		return otherResult(resultsDir, network, container) || otherIntent(network, container) || otherReservation(networksDir, network, container)
+		return otherResult(resultsDir, network, container) || otherIntent(network, container) || otherReservation(ipam.HostLocalDir, network, container)
 	}
 }
 
