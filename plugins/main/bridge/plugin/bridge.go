@@ -37,7 +37,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if c.MTU.Bytes, err = defaultroute.MTU(c.MTU); err != nil {
 		return nil, err
 	}
-	bridge, err := ensureBridge(c)
+	bridge, err := ensureBridge(req, c)
 	if err != nil {
 		return nil, err
 	}
@@ -68,11 +68,11 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := configureContainer(ctx, req, c, pair, result); err != nil {
 		return nil, err
 	}
-	gateway, err := ensureGateways(c, bridge, gateways)
-	if err != nil {
+	if err := c.Masquerade(ctx, req, result.IPs); err != nil {
 		return nil, err
 	}
-	if err := c.Masquerade(ctx, req, result.IPs); err != nil {
+	gateway, err := ensureGateways(c, bridge, gateways)
+	if err != nil {
 		return nil, err
 	}
 	if err := waitForPort(ctx, c, pair, gateway); err != nil {

@@ -15,16 +15,17 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/utils/forwarding"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
 // ensureBridge returns the bridge, created or brought in line with the
 // configuration, and up.
-func ensureBridge(c *Config) (*netlink.Bridge, error) {
+func ensureBridge(req *plugin.Request, c *Config) (*netlink.Bridge, error) {
 	found, details, err := link.FindWithDetails(c.Bridge)
 	if errors.Is(err, link.ErrNotFound) {
-		found, details, err = createBridge(c)
+		found, details, err = createBridge(req, c)
 	}
 	if err != nil {
 		return nil, err
@@ -45,7 +46,7 @@ func ensureBridge(c *Config) (*netlink.Bridge, error) {
 // which would let it follow the lowest one of the ports, and to udev, which
 // replaces random ones a little later. An MTU that is given at creation follows
 // those of the ports: it is the smallest (br_mtu_auto_adjust).
-func createBridge(c *Config) (netlink.Link, link.Details, error) {
+func createBridge(req *plugin.Request, c *Config) (netlink.Link, link.Details, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = c.Bridge
 	attrs.HardwareAddr = link.RandomMAC()
@@ -55,11 +56,34 @@ func createBridge(c *Config) (netlink.Link, link.Details, error) {
 		// Only then: kernels without VLAN filtering refuse even a zero.
 		bridge.VlanFiltering = ptr(true)
 	}
-	if err := netlink.LinkAdd(bridge); err != nil && !errors.Is(err, unix.EEXIST) {
+	err := netlink.LinkAdd(bridge)
+	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, nil, fmt.Errorf("create bridge %s: %w", c.Bridge, err)
 	}
 	silenceIPv6(c, c.Bridge)
-	return link.FindWithDetails(c.Bridge)
+	found, details, findErr := link.FindWithDetails(c.Bridge)
+	if err == nil && findErr == nil {
+		req.Undo.Push("bridge", func() error { return removeUnused(found) })
+	}
+	return found, details, findErr
+}
+
+// removeUnused removes a bridge that an ADD which has failed has made, unless
+// somebody else uses it by now. Who is about to makes it again, see attachPort.
+func removeUnused(bridge netlink.Link) error {
+	links, err := netlinksafe.LinkList()
+	if err != nil {
+		return fmt.Errorf("list the links: %w", err)
+	}
+	index := bridge.Attrs().Index
+	uses := func(l netlink.Link) bool {
+		attrs := l.Attrs()
+		return attrs.MasterIndex == index || attrs.ParentIndex == index && attrs.NetNsID < 0
+	}
+	if slices.ContainsFunc(links, uses) {
+		return nil
+	}
+	return link.DeleteByIndex(index)
 }
 
 // silenceIPv6 configures a device that the plugin has made. It takes no router

@@ -212,6 +212,36 @@ var _ = Describe("keys", func() {
 		}
 	})
 
+	DescribeTable("leave no bridge when ADD fails that has made it",
+		func(rest string, prepare func()) {
+			expectSame := rig.Remember(one)
+			prepare()
+			_, err := rig.Call("ADD", one, `{"type":"bridge","bridge":"br0","isGateway":true`+rest+`}`)
+			Expect(err).To(HaveOccurred())
+			expectSame()
+		},
+		Entry("for want of an address", `,"ipam":{"type":"host-local","ranges":"x"}`, func() {}),
+		Entry("for a route that cannot be", `,"ipam":{"type":"static","addresses":[{"address":"10.1.2.2/24"}],"routes":[{"dst":"10.9.0.0/16","gw":"10.7.0.1"}]}`, func() {}),
+		Entry("for want of a program", `,"ipMasq":true,"ipMasqBackend":"iptables","ipam":{"type":"static","addresses":[{"address":"10.1.2.2/24"}]}`, func() {
+			GinkgoT().Setenv("PATH", GinkgoT().TempDir())
+		}),
+	)
+
+	It("leave a bridge that somebody else uses by now", func() {
+		testrig.IP(rig.Host, "link add br0 type bridge")
+		for _, device := range []string{"link add port0 master br0 type veth peer name elsewhere", "link add port0 link br0 type macvlan"} {
+			testrig.IP(rig.Host, "%s", device)
+			rig.OnHost(func() { Expect(removeUnused(hostLink("br0"))).To(Succeed()) })
+			testrig.IP(rig.Host, "link del port0")
+		}
+		rig.OnHost(func() {
+			bridge := hostLink("br0")
+			Expect(removeUnused(bridge)).To(Succeed())
+			Expect(isGone(bridge)).To(BeTrue())
+			Expect(removeUnused(bridge)).To(Succeed())
+		})
+	})
+
 	DescribeTable("control duplicate address detection",
 		func(rest, want string) {
 			rig.Add(one, config(rest))

@@ -40,10 +40,19 @@ func keepIPv6(c *Config, bridge *netlink.Bridge) error {
 	return nil
 }
 
-// attachPort makes the host end a port of the bridge, as configured.
+// attachPort makes the host end a port of the bridge, as configured. Another ADD
+// that has failed may have taken back the bridge meanwhile that it had made.
 func attachPort(req *plugin.Request, c *Config, bridge *netlink.Bridge, pair *vethpair.Pair) error {
-	port := link.Port{Bridge: bridge.Index, Alias: req.Owner().Comment(), Hairpin: c.HairpinMode, Isolated: c.PortIsolation}
-	if err := link.Join(pair.Host.Attrs().Index, port); err != nil {
+	err := join(req, c, bridge, pair)
+	if err != nil && isGone(bridge) {
+		again, ensureErr := ensureBridge(req, c)
+		if ensureErr != nil {
+			return ensureErr
+		}
+		*bridge = *again
+		err = join(req, c, bridge, pair)
+	}
+	if err != nil {
 		return fmt.Errorf("make %s a port of %s: %w", pair.Host.Attrs().Name, c.Bridge, err)
 	}
 	if plan, any := planVLANs(c); any {
@@ -52,6 +61,16 @@ func attachPort(req *plugin.Request, c *Config, bridge *netlink.Bridge, pair *ve
 		}
 	}
 	return fitMTU(c, bridge, pair.Host)
+}
+
+func join(req *plugin.Request, c *Config, bridge *netlink.Bridge, pair *vethpair.Pair) error {
+	port := link.Port{Bridge: bridge.Index, Alias: req.Owner().Comment(), Hairpin: c.HairpinMode, Isolated: c.PortIsolation}
+	return link.Join(pair.Host.Attrs().Index, port)
+}
+
+func isGone(l netlink.Link) bool {
+	_, err := link.FindByIndex(l.Attrs().Index)
+	return link.IsNotFound(err)
 }
 
 // fitMTU learns what MTU the bridge has with the new port. The kernel makes it the
