@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // Package netfilter is what the plugins ask of the host's packet filter, in
 // their own words: masquerade these addresses, let only this MAC address in.
 //
