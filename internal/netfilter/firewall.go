@@ -52,7 +52,7 @@ type Passage struct {
 	Ingress    Ingress      `json:"ingress"`
 }
 
-// OwnedPassage is what an attachment wants to have forwarded.
+// OwnedPassage is a Passage and the attachment it belongs to.
 type OwnedPassage struct {
 	Owner   plugin.Owner
 	Passage Passage
@@ -111,7 +111,7 @@ func SelectGate(ctx context.Context, name string) (Gate, error) {
 		return iptablesGate{}, nil
 	case "":
 		now, err := iptablesForwarding(ctx)
-		return now.gate(now.rules, err), nil
+		return now.gate(now.rules, err)
 	}
 	return nil, fmt.Errorf("%q is not one of %s, %s", name, NFTables, IPTables)
 }
@@ -124,14 +124,14 @@ func KeepGate(ctx context.Context, name string) (Gate, error) {
 		return iptablesGate{}, nil
 	}
 	now, err := iptablesForwarding(ctx)
-	return now.gateForAll(now.bars, err), nil
+	return now.gateForAll(now.bars, errors.Join(err, now.unclear))
 }
 
 // GateBeside returns the gate for a host on which a firewall manager decides
 // what passes: iptables only where its policy is to drop, as Docker's is, so
 // that nothing but that policy is overruled. Ingress policies are in iptables as
 // well where others of the plugin's are.
-func GateBeside(ctx context.Context) Gate {
+func GateBeside(ctx context.Context) (Gate, error) {
 	now, err := iptablesForwarding(ctx)
 	return now.gateForAll(now.drops, err)
 }
@@ -151,26 +151,33 @@ func CheckInherited(ctx context.Context, gate Gate, owner plugin.Owner, p Passag
 
 // forwarding is what iptables, legacy or nft, does about forwarded packets.
 type forwarding struct {
-	drops    bool // what no rule accepts, by its policy
-	bars     bool // the same, or by a last rule
-	rules    bool // or anything else at all
-	isolates bool // bridges, as ingress policies say
+	drops    bool  // what no rule accepts, by its policy
+	bars     bool  // the same, or by a last rule
+	rules    bool  // or anything else at all
+	isolates bool  // bridges, as ingress policies say
+	unclear  error // why there may be such a last rule all the same
 }
 
-func (now forwarding) gate(iptables bool, err error) Gate {
-	if iptables || errors.Is(err, errNoNFTables) {
-		return iptablesGate{}
+// gate returns iptables where that is what matters, or there is nothing else. Where
+// that could not be found out, nftables might let nothing pass, and nobody would know.
+func (now forwarding) gate(iptables bool, err error) (Gate, error) {
+	switch {
+	case iptables || errors.Is(err, errNoNFTables):
+		return iptablesGate{}, nil
+	case err != nil:
+		return nil, fmt.Errorf("look for rules of iptables: %w", err)
 	}
-	return nftGate{}
+	return nftGate{}, nil
 }
 
-// gateForAll is gate where what is in iptables already has to be thought of.
-func (now forwarding) gateForAll(iptables bool, err error) Gate {
-	gate := now.gate(iptables, err)
+// gateForAll is gate, but bothGate if iptables has ingress policies, which must keep
+// holding.
+func (now forwarding) gateForAll(iptables bool, err error) (Gate, error) {
+	gate, err := now.gate(iptables, err)
 	if _, only := gate.(nftGate); only && now.isolates {
-		return bothGate{}
+		return bothGate{}, nil
 	}
-	return gate
+	return gate, err
 }
 
 // iptablesForwarding asks the kernel. A table of the legacy kind is there only if
@@ -201,23 +208,35 @@ func (now *forwarding) lookAtLegacy(f family) {
 }
 
 func (now *forwarding) lookAt(c *conn, f family) error {
-	if exists, err := c.hasChain(f.filterTable(), forwardChain); !exists {
+	exists, drops, err := c.policyOf(f.filterTable(), forwardChain)
+	if !exists {
 		return err
 	}
-	chain, err := c.ListChain(f.filterTable(), forwardChain)
-	if err != nil {
-		return explain(err)
-	}
-	rules, err := c.GetRules(f.filterTable(), chain)
-	if err != nil {
-		return explain(err)
-	}
-	drops := chain.Policy != nil && *chain.Policy == nftables.ChainPolicyDrop
-	_, bars := barrierOf(chain, rules)
-	now.drops, now.bars = now.drops || drops, now.bars || bars
-	now.rules = now.rules || drops || len(rules) > 0
 	isolates, err := c.hasChain(f.filterTable(), isolationFirst)
+	if err != nil {
+		return err
+	}
 	now.isolates = now.isolates || isolates
+	if drops {
+		now.drops, now.bars, now.rules = true, true, true
+		return nil
+	}
+	return now.lookAtRules(c, f)
+}
+
+// lookAtRules counts one that cannot be parsed, too: what it does matters only to who
+// asks for the last one.
+func (now *forwarding) lookAtRules(c *conn, f family) error {
+	chain := f.filterChain(forwardChain)
+	rules, err := c.GetRules(chain.Table, chain)
+	if err == nil {
+		_, bars := barrierOf(chain, rules)
+		now.bars, now.rules = now.bars || bars, now.rules || len(rules) > 0
+		return nil
+	}
+	now.unclear = fmt.Errorf("chain %s of table %s filter: %w", chain.Name, familyName(f.table), explain(err))
+	hasRules, err := c.hasRules(chain.Table, chain.Name)
+	now.rules = now.rules || hasRules
 	return err
 }
 

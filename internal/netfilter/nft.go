@@ -275,6 +275,33 @@ func (c *conn) hasChain(table *nftables.Table, chain string) (bool, error) {
 	return found(err)
 }
 
+// policyOf tells whether a chain exists, and whether it drops by its policy what its
+// rules do not decide about.
+func (c *conn) policyOf(table *nftables.Table, chain string) (exists, drops bool, err error) {
+	replies, err := c.get(unix.NFT_MSG_GETCHAIN, 0, table.Family,
+		cstring(unix.NFTA_CHAIN_TABLE, table.Name), cstring(unix.NFTA_CHAIN_NAME, chain))
+	if present, err := found(err); !present {
+		return false, false, err
+	}
+	err = eachAttribute(replies, func(ad *netlink.AttributeDecoder) {
+		if ad.Type() == unix.NFTA_CHAIN_POLICY {
+			ad.ByteOrder = binary.BigEndian
+			drops = nftables.ChainPolicy(ad.Uint32()) == nftables.ChainPolicyDrop
+		}
+	})
+	return err == nil, drops, err
+}
+
+// hasRules tells whether a chain has any rules, without a look at them.
+func (c *conn) hasRules(table *nftables.Table, chain string) (bool, error) {
+	replies, err := c.get(unix.NFT_MSG_GETRULE, netlink.Dump, table.Family,
+		cstring(unix.NFTA_RULE_TABLE, table.Name), cstring(unix.NFTA_RULE_CHAIN, chain))
+	if present, err := found(err); !present {
+		return false, err
+	}
+	return len(replies) > 0, nil
+}
+
 // hasSet tells whether a set exists.
 func (c *conn) hasSet(set *nftables.Set) (bool, error) {
 	_, err := c.get(unix.NFT_MSG_GETSET, 0, set.Table.Family,

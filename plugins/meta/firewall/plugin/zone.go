@@ -28,7 +28,8 @@ type zoneGate struct {
 // where it runs, and of the packet filter where it does not.
 func selectGate(ctx context.Context, backend, zone string) (netfilter.Gate, error) {
 	if backend == firewalld || backend == "" && firewalldRuns(ctx) {
-		return zoneGate{zone: zone, beside: netfilter.GateBeside(ctx)}, nil
+		beside, err := netfilter.GateBeside(ctx)
+		return zoneGate{zone: zone, beside: beside}, err
 	}
 	return netfilter.SelectGate(ctx, backend)
 }
