@@ -11,8 +11,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/google/nftables"
-
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -300,26 +298,4 @@ func GCGates(ctx context.Context, attachments plugin.Attachments) error {
 		errs = append(errs, f.gcPassagesInLegacy(ctx, attachments))
 	}
 	return errors.Join(append(errs, gcIngress(ctx))...)
-}
-
-// filterTable returns the table of the family that iptables-nft calls filter.
-func (f family) filterTable() *nftables.Table {
-	return &nftables.Table{Family: f.table, Name: "filter"}
-}
-
-func (f family) filterChain(name string) *nftables.Chain {
-	return &nftables.Chain{Name: name, Table: f.filterTable()}
-}
-
-// singles returns the family's addresses as prefixes of nothing but themselves,
-// each once.
-func (f family) singles(addrs []netip.Addr) []netip.Prefix {
-	var list []netip.Prefix
-	for _, addr := range addrs {
-		prefix := netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())
-		if addr.Unmap().Is4() == (f.table == nftables.TableFamilyIPv4) && !slices.Contains(list, prefix) {
-			list = append(list, prefix)
-		}
-	}
-	return list
 }

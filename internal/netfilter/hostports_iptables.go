@@ -380,12 +380,6 @@ func (f family) planRestoration(ctx context.Context, d *draft, all []OwnedPorts,
 	return restored, errors.Join(errs...)
 }
 
-// saved returns a table as iptables-save prints it.
-func (f family) saved(ctx context.Context, name string) (savedTable, error) {
-	output, err := f.run(ctx, "-save", "", "-t", name)
-	return parseTable(output), err
-}
-
 // fillChain fills the chain of a container, and then lets packets into it.
 func (f family) fillChain(d *draft, owner plugin.Owner, all []HostPorts) {
 	chain := containerChain(owner, "DN-")

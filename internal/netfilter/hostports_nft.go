@@ -95,8 +95,6 @@ func (f family) portTable() portTable {
 	return portTable{&registry{table: nftables.Table{Family: f.table, Name: portMapTable}}, f}
 }
 
-func (f family) isIPv4() bool { return f.table == nftables.TableFamilyIPv4 }
-
 // mapped is what an element of the table stands for.
 type mapped struct {
 	entry

@@ -26,6 +26,15 @@ import (
 // What iptables-nft has written is nf_tables rules, and is read and removed as
 // such: no program is needed, nor started.
 
+// filterTable returns the table of the family that iptables-nft calls filter.
+func (f family) filterTable() *nftables.Table {
+	return &nftables.Table{Family: f.table, Name: "filter"}
+}
+
+func (f family) filterChain(name string) *nftables.Chain {
+	return &nftables.Chain{Name: name, Table: f.filterTable()}
+}
+
 // natTable returns the table of the family that iptables-nft calls nat.
 func (f family) natTable() *nftables.Table {
 	return &nftables.Table{Family: f.table, Name: "nat"}

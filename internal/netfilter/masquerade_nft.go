@@ -33,25 +33,6 @@ func (nftBackend) Name() string { return NFTables }
 // its own.
 const masqueradeTable = "cni_masquerade"
 
-// family is what there is to know to masquerade IPv4 or IPv6.
-type family struct {
-	table     nftables.TableFamily
-	address   nftables.SetDatatype
-	saddr     uint32 // offset of the source address in the network header
-	daddr     uint32
-	multicast netip.Prefix
-	variant   string // of the iptables programs: "", "-legacy" or "-nft"
-}
-
-// families returns both. The tables are of the families ip and ip6, not inet,
-// in which NAT needs Linux 5.2.
-func families() []family {
-	return []family{
-		{table: nftables.TableFamilyIPv4, address: nftables.TypeIPAddr, saddr: 12, daddr: 16, multicast: netip.MustParsePrefix("224.0.0.0/4")},
-		{table: nftables.TableFamilyIPv6, address: nftables.TypeIP6Addr, saddr: 8, daddr: 24, multicast: netip.MustParsePrefix("ff00::/8")},
-	}
-}
-
 // registry returns the table that masquerades the family's addresses. Subjects
 // are source addresses, their companions subnets: a packet to a subnet of its
 // source's keeps its source, and so does a multicast packet.
@@ -136,53 +117,6 @@ func (f family) secondRegister() uint32 {
 		return unix.NFT_REG32_01
 	}
 	return unix.NFT_REG_2
-}
-
-// prefixes returns the family's addresses with their prefix lengths, each once.
-func (f family) prefixes(addrs []*net.IPNet) []netip.Prefix {
-	var list []netip.Prefix
-	seen := map[netip.Addr]bool{}
-	for _, ipn := range addrs {
-		addr, ok := netip.AddrFromSlice(ipn.IP)
-		addr = addr.Unmap()
-		if !ok || addr.Is4() != (f.table == nftables.TableFamilyIPv4) || seen[addr] {
-			continue
-		}
-		seen[addr] = true
-		ones, bits := ipn.Mask.Size()
-		list = append(list, netip.PrefixFrom(addr, ones-bits+addr.BitLen()))
-	}
-	return list
-}
-
-// load loads the address at an offset of the network header.
-func (f family) load(offset, register uint32) expr.Any {
-	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: f.address.Bytes}
-}
-
-// isTo loads the leading bits of the destination.
-func (f family) isTo(register uint32, bits int) []expr.Any {
-	return f.prefixOf(f.daddr, register, bits)
-}
-
-// prefixOf loads the leading bits of the address at an offset.
-func (f family) prefixOf(offset, register uint32, bits int) []expr.Any {
-	size := f.address.Bytes
-	load := f.load(offset, register)
-	if bits == int(size)*8 {
-		return []expr.Any{load}
-	}
-	mask := net.CIDRMask(bits, int(size)*8)
-	return []expr.Any{load, &expr.Bitwise{SourceRegister: register, DestRegister: register, Len: size, Mask: mask, Xor: make([]byte, size)}}
-}
-
-func equals(data []byte) expr.Any {
-	return &expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: data}
-}
-
-// lookup looks up what begins in register 1.
-func lookup(set string) expr.Any {
-	return &expr.Lookup{SourceRegister: unix.NFT_REG_1, SetName: set}
 }
 
 // Masquerade is one transaction for both families.

@@ -210,8 +210,6 @@ func guardedByUpstream(c *conn, owner plugin.Owner, p pair) (bool, error) {
 		}), nil
 }
 
-func jumpTo(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictJump, Chain: chain} }
-
 // removeOldSpoofCheck removes two chains of the attachment in the table
 // "bridge nat" and the rules of PREROUTING that lead to them. Their names do
 // not tell the network, for which reason GC leaves them alone.
