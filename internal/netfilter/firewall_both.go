@@ -44,7 +44,11 @@ func (p Passage) isolateInIPTables(ctx context.Context) error {
 			if len(f.singles(p.Addrs)) == 0 {
 				continue
 			}
-			if err := f.change(ctx, func(d *draft) { d.setIngress(p.Ingress) }); err != nil {
+			err := f.changeLocked(ctx, "filter", filterTries, func(d *draft) error {
+				d.setIngress(p.Ingress)
+				return nil
+			})
+			if err != nil {
 				return err
 			}
 		}
@@ -69,7 +73,7 @@ func (p Passage) isolationDifferences(ctx context.Context) ([]string, error) {
 		if p.Ingress.Policy == "" || len(f.singles(p.Addrs)) == 0 {
 			continue
 		}
-		d, err := f.draftFilter(ctx)
+		d, err := f.draft(ctx, "filter")
 		if err != nil {
 			return nil, err
 		}

@@ -98,12 +98,15 @@ func portsOf(rule *nftables.Rule) []string {
 }
 
 // gcIngressInLegacy starts iptables-legacy only if the kernel's legacy table has
-// the chains.
+// the chains. It is for who has the lock.
 func (f family) gcIngressInLegacy(ctx context.Context) error {
 	if !f.legacyMentions("filter", isolationFirst) {
 		return nil
 	}
-	return f.changeLegacy(ctx, (*draft).gcIngress)
+	return unlessAbsent(f.legacy().changeLocked(ctx, "filter", filterTries, func(d *draft) error {
+		d.gcIngress()
+		return nil
+	}))
 }
 
 // gcIngress plans to remove the policies of bridges that are gone.

@@ -111,16 +111,16 @@ func (iptablesGate) Open(ctx context.Context, owner plugin.Owner, p Passage) err
 			if len(addrs) == 0 || f.openDirectly(ctx, owner, p, addrs) {
 				continue
 			}
-			var flushed error
-			err := f.change(ctx, func(d *draft) {
+			err := f.changeLocked(ctx, "filter", filterTries, func(d *draft) error {
 				if len(d.table[cniForward]) == 0 {
-					flushed = stopAtFlush(ctx)
+					if err := stopAtFlush(ctx); err != nil {
+						return err
+					}
 				}
-				if flushed == nil {
-					d.open(owner, p, addrs)
-				}
+				d.open(owner, p, addrs)
+				return nil
 			})
-			if err = cmp.Or(flushed, err); err != nil {
+			if err != nil {
 				return err
 			}
 		}
@@ -159,7 +159,7 @@ func (f family) restorePassages(ctx context.Context, all []OwnedPassage, touched
 	if len(all) == 0 {
 		return nil
 	}
-	return f.change(ctx, func(d *draft) {
+	return f.changeLocked(ctx, "filter", filterTries, func(d *draft) error {
 		for _, o := range all {
 			if !o.Current() {
 				continue
@@ -169,38 +169,12 @@ func (f family) restorePassages(ctx context.Context, all []OwnedPassage, touched
 				touched[o.Owner] = true
 			}
 		}
+		return nil
 	})
 }
 
-// changeAttempts bounds how often a change is planned anew because others, who
-// do not care about our lock, have changed the same rules meanwhile.
-const changeAttempts = 5
-
-// change changes the table filter as plan says.
-func (f family) change(ctx context.Context, plan func(*draft)) error {
-	var errs []error
-	for range changeAttempts {
-		d, err := f.draftFilter(ctx)
-		if err != nil {
-			return err
-		}
-		plan(d)
-		input := d.input("filter")
-		if input == "" {
-			return nil
-		}
-		if err = f.restore(ctx, input); err == nil {
-			return nil
-		}
-		errs = append(errs, err)
-	}
-	return errs[len(errs)-1]
-}
-
-func (f family) draftFilter(ctx context.Context) (*draft, error) {
-	table, err := f.saved(ctx, "filter")
-	return &draft{table: table}, err
-}
+// filterTries bounds how often a change of table filter is planned.
+const filterTries = 5
 
 // open plans all that Open does.
 func (d *draft) open(owner plugin.Owner, p Passage, addrs []netip.Prefix) {
@@ -314,7 +288,7 @@ func (iptablesGate) Check(ctx context.Context, owner plugin.Owner, p Passage) ([
 		if len(addrs) == 0 {
 			continue
 		}
-		d, err := f.draftFilter(ctx)
+		d, err := f.draft(ctx, "filter")
 		if err != nil {
 			return nil, err
 		}
@@ -376,29 +350,24 @@ func (f family) closeInLegacy(ctx context.Context, record string, known []netip.
 	if !f.legacyMentions("filter", record) && (len(known) == 0 || !f.legacyMentions("filter", cniForward)) {
 		return nil
 	}
-	return f.changeLegacy(ctx, func(d *draft) { d.close(record, known) })
+	return unlessAbsent(f.legacy().change(ctx, "filter", filterTries, func(d *draft) error {
+		d.close(record, known)
+		return nil
+	}))
 }
 
 func (f family) gcPassagesInLegacy(ctx context.Context, attachments plugin.Attachments) error {
 	if !f.legacyMentions("filter", passageRecords(attachments.Network())) {
 		return nil
 	}
-	return f.changeLegacy(ctx, func(d *draft) {
+	return unlessAbsent(f.legacy().change(ctx, "filter", filterTries, func(d *draft) error {
 		for _, record := range slices.Sorted(maps.Keys(d.table)) {
 			if staleRecord(record, attachments) {
 				d.close(record, nil)
 			}
 		}
-	})
-}
-
-// changeLegacy is change by the legacy programs. Without them, what the kernel
-// has stays, and nobody could wait for more.
-func (f family) changeLegacy(ctx context.Context, plan func(*draft)) error {
-	if err := f.legacy().change(ctx, plan); !absent(err) {
-		return err
-	}
-	return nil
+		return nil
+	}))
 }
 
 // staleRecord tells whether a chain is the record of an attachment of the

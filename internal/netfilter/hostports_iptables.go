@@ -255,7 +255,7 @@ func (iptablesBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports H
 		if err := f.freeOfOtherVariant(ctx, owner, ports, holders); err != nil {
 			return err
 		}
-		err := f.changeTable(ctx, "nat", func(d *draft) error {
+		err := f.change(ctx, "nat", once, func(d *draft) error {
 			if len(d.table[dnatChain]) == 0 {
 				if err := stopAtFlush(ctx); err != nil {
 					return err
@@ -268,21 +268,6 @@ func (iptablesBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports H
 		}
 	}
 	return nil
-}
-
-// changeTable changes a table as plan says, unless that fails.
-func (f family) changeTable(ctx context.Context, name string, plan func(*draft) error) error {
-	return locked(ctx, func() error {
-		table, err := f.saved(ctx, name)
-		if err != nil {
-			return err
-		}
-		d := &draft{table: table}
-		if err := plan(d); err != nil || len(d.lines) == 0 {
-			return err
-		}
-		return f.restore(ctx, d.input(name))
-	})
 }
 
 // planPorts plans the chain of a container for all of its attachments, or says who
@@ -355,7 +340,7 @@ func (f family) restorePorts(ctx context.Context, all []OwnedPorts, holders Hold
 	if len(all) == 0 {
 		return nil, nil, nil
 	}
-	err = f.changeTable(ctx, "nat", func(d *draft) error {
+	err = f.change(ctx, "nat", once, func(d *draft) error {
 		restored, problems = f.planRestoration(ctx, d, all, holders)
 		return nil
 	})

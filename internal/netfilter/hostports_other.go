@@ -98,23 +98,18 @@ func (f family) mappingElsewhere(ctx context.Context, chains string) ([]family, 
 // freeInIPTables removes the chains of containers that are gone and have one of
 // the ports, or says who has one. Without iptables nobody can tell.
 func (f family) freeInIPTables(ctx context.Context, owner plugin.Owner, ports HostPorts, holders Holders) error {
-	return locked(ctx, func() error {
-		table, err := f.saved(ctx, "nat")
-		if absent(err) {
-			return nil
-		}
+	if absent(f.installed("-save")) {
+		return nil
+	}
+	return f.change(ctx, "nat", once, func(d *draft) error {
+		evicted, err := f.heldIn(d.table, owner, ports, holders)
 		if err != nil {
 			return err
 		}
-		evicted, err := f.heldIn(table, owner, ports, holders)
-		if err != nil || len(evicted) == 0 {
-			return err
-		}
-		d := &draft{table: table}
 		for _, chain := range evicted {
 			d.dropChain(dnatChain, chain)
 		}
-		return f.restore(ctx, d.input("nat"))
+		return nil
 	})
 }
 

@@ -101,7 +101,7 @@ func (f family) removeNFTChain(ctx context.Context, c *conn, owner plugin.Owner,
 
 // leaveSiblings leaves in a container's chain what its other attachments have.
 func (f family) leaveSiblings(ctx context.Context, owner plugin.Owner, holders Holders) error {
-	return f.changeTable(ctx, "nat", func(d *draft) error {
+	return f.change(ctx, "nat", once, func(d *draft) error {
 		f.planWithout(d, owner, holders)
 		return nil
 	})
@@ -143,22 +143,15 @@ func (f family) removeLegacyChain(ctx context.Context, owner plugin.Owner, c con
 // dropLegacyChains removes the chains that selected returns, to which parent
 // jumps.
 func (f family) dropLegacyChains(ctx context.Context, selected func(savedTable) []string, parent string) error {
-	legacy := f.legacy()
-	table, err := legacy.saved(ctx, "nat")
-	if absent(err) {
+	if absent(f.legacy().installed("-save")) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	d := &draft{table: table}
-	for _, chain := range selected(table) {
-		d.dropChain(parent, chain)
-	}
-	if len(d.lines) == 0 {
+	return f.legacy().change(ctx, "nat", once, func(d *draft) error {
+		for _, chain := range selected(d.table) {
+			d.dropChain(parent, chain)
+		}
 		return nil
-	}
-	return legacy.restore(ctx, d.input("nat"))
+	})
 }
 
 // GCPorts removes what attachments of the network that are not valid any more

@@ -11,6 +11,49 @@ import (
 	"strings"
 )
 
+// change changes a table as plan says, unless that fails. The lock keeps off others
+// of ours. It is planned tries times at most: those who do not care about the lock may
+// have changed the same rules between our reading and our writing.
+func (f family) change(ctx context.Context, table string, tries int, plan func(*draft) error) error {
+	return locked(ctx, func() error { return f.changeLocked(ctx, table, tries, plan) })
+}
+
+// once is for a change that is not planned anew.
+const once = 1
+
+// changeLocked is change for who has the lock.
+func (f family) changeLocked(ctx context.Context, table string, tries int, plan func(*draft) error) error {
+	var err error
+	for range tries {
+		var d *draft
+		if d, err = f.draft(ctx, table); err != nil {
+			return err
+		}
+		if err = plan(d); err != nil || len(d.lines) == 0 {
+			return err
+		}
+		if err = f.restore(ctx, d.input(table)); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// draft returns a change of a table that changes nothing yet.
+func (f family) draft(ctx context.Context, table string) (*draft, error) {
+	saved, err := f.saved(ctx, table)
+	return &draft{table: saved}, err
+}
+
+// unlessAbsent is for what only the legacy programs can remove. Without them, what
+// the kernel has stays, and nobody could wait for more.
+func unlessAbsent(err error) error {
+	if absent(err) {
+		return nil
+	}
+	return err
+}
+
 // saved returns a table as iptables-save prints it.
 func (f family) saved(ctx context.Context, name string) (savedTable, error) {
 	output, err := f.run(ctx, "-save", "", "-t", name)
