@@ -7,7 +7,6 @@ package netfilter
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -109,7 +108,7 @@ func (g nftGate) Open(ctx context.Context, owner plugin.Owner, p Passage) error 
 		p.Ingress.routedOnly = true
 		err = g.open(ctx, owner, p)
 	}
-	return explainGate(err)
+	return orMissing(err, errNoNFTFirewall)
 }
 
 func (nftGate) open(ctx context.Context, owner plugin.Owner, p Passage) error {
@@ -130,18 +129,6 @@ func (nftGate) open(ctx context.Context, owner plugin.Owner, p Passage) error {
 		return write()
 	}
 	return locked(ctx, write) // gcIngress must not take away what we find there
-}
-
-func isUnsupported(err error) bool {
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP)
-}
-
-// explainGate says what the kernel may be missing.
-func explainGate(err error) error {
-	if isUnsupported(err) {
-		return fmt.Errorf("%w: %w", errNoNFTFirewall, err)
-	}
-	return err
 }
 
 var errNoNFTFirewall = errors.New("nftables cannot filter as it has to: load the module nft_ct (CONFIG_NFT_CT) and," +
@@ -174,22 +161,11 @@ func (g nftGate) Restore(ctx context.Context, all []OwnedPassage) ([]plugin.Owne
 	return RestoreEach(ctx, g, all)
 }
 
-// Available writes all tables and deletes them again in the same transaction:
-// the kernel loads and checks everything and keeps nothing.
+// Available probes all tables.
 func (nftGate) Available(ctx context.Context, policy string) error {
 	tables := []*registry{families()[0].passing(), families()[1].passing(), isolation()}
 	if policy == IngressIsolated && !seesBridged() {
 		tables = append(tables, bridgedIsolation())
 	}
-	return explainGate(withConn(ctx, func(c *conn) error {
-		for _, r := range tables {
-			r.table.Name += "_probe"
-			c.AddTable(&r.table)
-			if err := r.queueWholeBase(c, r.always); err != nil {
-				return err
-			}
-			c.DelTable(&r.table)
-		}
-		return c.commit()
-	}))
+	return probe(ctx, errNoNFTFirewall, tables, wholeBase)
 }

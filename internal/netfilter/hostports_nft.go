@@ -507,24 +507,16 @@ func (b nftBackend) RestorePorts(ctx context.Context, all []OwnedPorts, holders 
 	return restoreEach(ctx, b, all, holders)
 }
 
-// CanMapPorts writes a table that maps a port and deletes it again in the same
-// transaction: the kernel loads and checks everything and keeps nothing.
+// CanMapPorts probes a table that maps a port.
 func (nftBackend) CanMapPorts(ctx context.Context) error {
-	return withConn(ctx, func(c *conn) error {
-		t := families()[0].portTable()
-		t.registry.table.Name = "cni_portmap_probe"
-		c.AddTable(&t.registry.table)
+	t := families()[0].portTable()
+	return probe(ctx, errNoNFTPortMap, []*registry{t.registry}, func(c *conn, _ *registry) error {
 		for _, chain := range t.sharedChains(nil, nil) {
 			if err := t.queueChain(c, chain, nil); err != nil {
 				return err
 			}
 		}
-		c.DelTable(&t.registry.table)
-		err := c.commit()
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
-			return errors.Join(errNoNFTPortMap, err)
-		}
-		return err
+		return nil
 	})
 }
 

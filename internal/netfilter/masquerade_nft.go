@@ -188,23 +188,9 @@ func (nftBackend) LostMasquerade(ctx context.Context, owner plugin.Owner, addrs 
 	return lost, err
 }
 
-// Available writes a table that masquerades and deletes it again in the same
-// transaction: the kernel loads and checks everything and keeps nothing.
+// Available probes a table that masquerades.
 func (nftBackend) Available(ctx context.Context) error {
-	return withConn(ctx, func(c *conn) error {
-		r := families()[0].registry()
-		r.table.Name = "cni_masquerade_probe"
-		c.AddTable(&r.table)
-		if err := r.queueWholeBase(c, nil); err != nil {
-			return err
-		}
-		c.DelTable(&r.table)
-		err := c.commit()
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
-			return errors.Join(errNoNFTMasquerade, err)
-		}
-		return err
-	})
+	return probe(ctx, errNoNFTMasquerade, []*registry{families()[0].registry()}, wholeBase)
 }
 
 var errNoNFTMasquerade = errors.New("nftables cannot masquerade: load the modules nft_chain_nat and nft_masq (CONFIG_NFT_NAT, CONFIG_NFT_MASQ)")

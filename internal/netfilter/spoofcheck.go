@@ -120,7 +120,7 @@ func GuardMAC(ctx context.Context, owner plugin.Owner, hostLink string, mac net.
 		}
 		return c.commit()
 	})
-	if errors.Is(err, errNoNFTables) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+	if errors.Is(err, errNoNFTables) || isUnsupported(err) {
 		return fmt.Errorf("%s: %w: %w", r, errNoSpoofCheck, err)
 	}
 	return r.wrap(err)
