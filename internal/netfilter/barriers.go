@@ -46,22 +46,22 @@ func (b Barrier) Meets(addr netip.Addr) bool {
 	return true
 }
 
-// OfIPTables tells whether the chain is the FORWARD of iptables, and whether it is
-// that of the programs which the backend iptables starts: a host can have rules
-// of the other variant, too, nft or legacy.
-func (b Barrier) OfIPTables() (is, used bool) {
+// UsedByIPTables tells whether the chain is the FORWARD of the programs which the
+// backend iptables starts: a host can have rules of the other variant, too, nft or
+// legacy.
+func (b Barrier) UsedByIPTables() bool {
 	if b.Chain != forwardChain {
-		return false, false
+		return false
 	}
 	for _, f := range families() {
 		switch b.Table {
 		case familyName(f.table) + " filter":
-			return true, f.isNFT()
+			return f.isNFT()
 		case f.program("-legacy") + " filter":
-			return true, !f.isNFT()
+			return !f.isNFT()
 		}
 	}
-	return false, false
+	return false
 }
 
 // UsualBarriers looks at the chains that most hosts have, by their names: those

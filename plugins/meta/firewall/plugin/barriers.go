@@ -69,12 +69,11 @@ func barriers(ctx context.Context, gate netfilter.Gate, addrs []netip.Addr) []ne
 // lets pass what has to.
 func withoutOwn(gate netfilter.Gate, found []netfilter.Barrier) []netfilter.Barrier {
 	return slices.DeleteFunc(found, func(b netfilter.Barrier) bool {
-		_, used := b.OfIPTables()
 		switch gate.Name() {
 		case netfilter.IPTables:
-			return used
+			return b.UsedByIPTables()
 		case firewalld:
-			return used || b.Table == "inet firewalld"
+			return b.UsedByIPTables() || b.Table == "inet firewalld"
 		}
 		return false
 	})
@@ -82,7 +81,7 @@ func withoutOwn(gate netfilter.Gate, found []netfilter.Barrier) []netfilter.Barr
 
 // explain says what a barrier is, and what to do about it.
 func explain(b netfilter.Barrier) string {
-	if _, used := b.OfIPTables(); used {
+	if b.UsedByIPTables() {
 		return b.String() + ": accept the traffic of containers there, or use the backend iptables"
 	}
 	return b.String() + ": accept the traffic of containers there"
