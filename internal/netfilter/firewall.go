@@ -60,21 +60,14 @@ type OwnedPassage struct {
 	Current func() bool
 }
 
-// RestoreEach restores one attachment after the other.
-func RestoreEach(ctx context.Context, gate Gate, all []OwnedPassage) (restored []plugin.Owner, err error) {
-	var errs []error
-	for _, o := range all {
-		differences, err := gate.Check(ctx, o.Owner, o.Passage)
-		if err == nil && len(differences) > 0 && o.Current() {
-			if err = gate.Open(ctx, o.Owner, o.Passage); err == nil {
-				restored = append(restored, o.Owner)
-			}
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", o.Owner.Comment(), err))
-		}
-	}
-	return restored, errors.Join(errs...)
+func (o OwnedPassage) owner() plugin.Owner { return o.Owner }
+func (o OwnedPassage) current() bool       { return o.Current() }
+
+// openEach restores one attachment after the other.
+func openEach(ctx context.Context, gate Gate, all []OwnedPassage) (restored []plugin.Owner, err error) {
+	return restoreEach(all,
+		func(o OwnedPassage) ([]string, error) { return gate.Check(ctx, o.Owner, o.Passage) },
+		func(o OwnedPassage) error { return gate.Open(ctx, o.Owner, o.Passage) })
 }
 
 // Ingress says which forwarded traffic reaches the containers of a bridge. The

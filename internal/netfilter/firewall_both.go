@@ -85,7 +85,7 @@ func (p Passage) isolationDifferences(ctx context.Context) ([]string, error) {
 
 // Restore implements Gate.
 func (g bothGate) Restore(ctx context.Context, all []OwnedPassage) ([]plugin.Owner, error) {
-	return RestoreEach(ctx, g, all)
+	return openEach(ctx, g, all)
 }
 
 // Available implements Gate.

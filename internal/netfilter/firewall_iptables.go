@@ -142,7 +142,7 @@ func (g iptablesGate) Restore(ctx context.Context, all []OwnedPassage) (restored
 		return nil
 	})
 	if err != nil {
-		return RestoreEach(ctx, g, all)
+		return openEach(ctx, g, all)
 	}
 	for _, o := range all {
 		if touched[o.Owner] {

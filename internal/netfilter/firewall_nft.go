@@ -158,7 +158,7 @@ func (nftGate) Check(ctx context.Context, owner plugin.Owner, p Passage) ([]stri
 
 // Restore is a transaction for each attachment.
 func (g nftGate) Restore(ctx context.Context, all []OwnedPassage) ([]plugin.Owner, error) {
-	return RestoreEach(ctx, g, all)
+	return openEach(ctx, g, all)
 }
 
 // Available probes all tables.

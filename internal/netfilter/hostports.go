@@ -6,7 +6,6 @@ package netfilter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -154,26 +153,14 @@ type OwnedPorts struct {
 	Current func() bool
 }
 
-func (o OwnedPorts) wrap(err error) error {
-	if err != nil {
-		return fmt.Errorf("%s: %w", o.Owner.Comment(), err)
-	}
-	return nil
-}
+func (o OwnedPorts) owner() plugin.Owner { return o.Owner }
+func (o OwnedPorts) current() bool       { return o.Current() }
 
-// restoreEach restores one attachment after the other.
-func restoreEach(ctx context.Context, mapper PortMapper, all []OwnedPorts, holders Holders) (restored []plugin.Owner, err error) {
-	var errs []error
-	for _, o := range all {
-		differences, err := mapper.CheckPorts(ctx, o.Owner, o.Ports, holders)
-		if err == nil && len(differences) > 0 && o.Current() {
-			if err = mapper.MapPorts(ctx, o.Owner, o.Ports, holders); err == nil {
-				restored = append(restored, o.Owner)
-			}
-		}
-		errs = append(errs, o.wrap(err))
-	}
-	return restored, errors.Join(errs...)
+// mapEach restores one attachment after the other.
+func mapEach(ctx context.Context, mapper PortMapper, all []OwnedPorts, holders Holders) (restored []plugin.Owner, err error) {
+	return restoreEach(all,
+		func(o OwnedPorts) ([]string, error) { return mapper.CheckPorts(ctx, o.Owner, o.Ports, holders) },
+		func(o OwnedPorts) error { return mapper.MapPorts(ctx, o.Owner, o.Ports, holders) })
 }
 
 // SelectPortMapper returns the backend of that name, as Select does.

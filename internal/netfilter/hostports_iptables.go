@@ -315,7 +315,7 @@ func (b iptablesBackend) RestorePorts(ctx context.Context, all []OwnedPorts, hol
 	for _, f := range families() {
 		owners, problems, err := f.restorePorts(ctx, all, holders)
 		if err != nil {
-			return restoreEach(ctx, b, all, holders)
+			return mapEach(ctx, b, all, holders)
 		}
 		errs = append(errs, problems)
 		for _, owner := range owners {
@@ -360,7 +360,7 @@ func (f family) planRestoration(ctx context.Context, d *draft, all []OwnedPorts,
 		if err == nil {
 			restored = append(restored, o.Owner)
 		}
-		errs = append(errs, o.wrap(err))
+		errs = append(errs, wrapFor(o, err))
 	}
 	return restored, errors.Join(errs...)
 }

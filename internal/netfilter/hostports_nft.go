@@ -504,7 +504,7 @@ func (e mapped) describe() string {
 
 // RestorePorts is a transaction for each attachment.
 func (b nftBackend) RestorePorts(ctx context.Context, all []OwnedPorts, holders Holders) ([]plugin.Owner, error) {
-	return restoreEach(ctx, b, all, holders)
+	return mapEach(ctx, b, all, holders)
 }
 
 // CanMapPorts probes a table that maps a port.
