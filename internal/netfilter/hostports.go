@@ -164,13 +164,7 @@ func mapEach(ctx context.Context, mapper PortMapper, all []OwnedPorts, holders H
 }
 
 // SelectPortMapper returns the backend of that name, as Select does.
-func SelectPortMapper(name string) (PortMapper, error) {
-	backend, err := Select(name)
-	if err != nil {
-		return nil, err
-	}
-	return backend.(PortMapper), nil
-}
+func SelectPortMapper(name string) (PortMapper, error) { return selectBackend(name) }
 
 // errHeld says who has a port.
 func errHeld(what fmt.Stringer, container, network string) error {

@@ -55,7 +55,15 @@ type Backend interface {
 
 // Select returns the backend of that name. An empty name stands for nftables
 // where the kernel has it, otherwise iptables.
-func Select(name string) (Backend, error) {
+func Select(name string) (Backend, error) { return selectBackend(name) }
+
+// wholeBackend is what each backend is.
+type wholeBackend interface {
+	Backend
+	PortMapper
+}
+
+func selectBackend(name string) (wholeBackend, error) {
 	switch name {
 	case NFTables:
 		return nftBackend{}, nil
