@@ -53,13 +53,16 @@ func Protocols() map[string]byte { return map[string]byte{"tcp": 6, "udp": 17, "
 func (m PortMapping) String() string {
 	port := fmt.Sprintf("%d/%s", m.HostPort, m.Protocol)
 	switch {
-	case !m.HostIP.IsValid() || m.HostIP.IsUnspecified():
+	case !m.Specific():
 		return port
 	case m.HostIP.Is6():
 		return fmt.Sprintf("[%s]:%s", m.HostIP, port)
 	}
 	return m.HostIP.String() + ":" + port
 }
+
+// Specific tells whether the mapping is about one address of the host.
+func (m PortMapping) Specific() bool { return m.HostIP.IsValid() && !m.HostIP.IsUnspecified() }
 
 // Applies tells whether the mapping has a meaning for a container's address: a
 // host's address, also the unspecified one, stands for its family.
@@ -73,7 +76,7 @@ func (m PortMapping) Collides(other PortMapping) bool {
 	if m.Protocol != other.Protocol || m.HostPort != other.HostPort {
 		return false
 	}
-	if specific(m.HostIP) || specific(other.HostIP) {
+	if m.Specific() || other.Specific() {
 		return m.HostIP == other.HostIP
 	}
 	return !m.HostIP.IsValid() || other.Applies(m.HostIP)

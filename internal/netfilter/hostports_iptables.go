@@ -127,7 +127,7 @@ func (f family) portRules(ports HostPorts) []portRule {
 	var rules []portRule
 	for _, m := range mappings {
 		base := portRule{proto: m.Protocol, port: m.HostPort}
-		if specific(m.HostIP) {
+		if m.Specific() {
 			base.hostIP = netip.PrefixFrom(m.HostIP, m.HostIP.BitLen())
 		}
 		for _, source := range ports.markedSources(container) {
@@ -438,7 +438,7 @@ func (f family) overtaking(table savedTable, chain string, ports HostPorts) (ahe
 // only.
 func (h HostPorts) onlySpecific(m PortMapping) bool {
 	return !slices.ContainsFunc(h.Mappings, func(other PortMapping) bool {
-		return !specific(other.HostIP) && other.Protocol == m.Protocol && other.HostPort == m.HostPort
+		return !other.Specific() && other.Protocol == m.Protocol && other.HostPort == m.HostPort
 	})
 }
 
@@ -520,7 +520,7 @@ func sharedPort(rules []ruleWords, mappings []PortMapping) (PortMapping, netip.A
 	for _, words := range rules {
 		rule := parsePortRule(words)
 		for _, m := range mappings {
-			sameAddress := rule.hostIP.IsValid() == specific(m.HostIP) && (!specific(m.HostIP) || rule.hostIP.Addr() == m.HostIP)
+			sameAddress := rule.hostIP.IsValid() == m.Specific() && (!m.Specific() || rule.hostIP.Addr() == m.HostIP)
 			if rule.target == "DNAT" && rule.proto == m.Protocol && rule.port == m.HostPort && sameAddress {
 				return m, rule.leadsTo, true
 			}

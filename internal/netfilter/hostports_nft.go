@@ -114,15 +114,13 @@ func port(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }
 func (t portTable) mapEntry(class string, m PortMapping, container netip.Addr) entry {
 	e := entry{value: concat(container.AsSlice(), port(m.ContainerPort))}
 	proto := []byte{Protocols()[m.Protocol]}
-	if specific(m.HostIP) {
+	if m.Specific() {
 		e.item = item{addressesMap + class, concat(m.HostIP.AsSlice(), proto, port(m.HostPort))}
 	} else {
 		e.item = item{portsMap + class, concat(proto, port(m.HostPort))}
 	}
 	return e
 }
-
-func specific(hostIP netip.Addr) bool { return hostIP.IsValid() && !hostIP.IsUnspecified() }
 
 func sourceEntry(source netip.Prefix, container netip.Addr, proto byte, containerPort uint16) entry {
 	key := concat(container.AsSlice(), []byte{proto}, port(containerPort), source.Addr().AsSlice())

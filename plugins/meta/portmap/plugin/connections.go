@@ -120,7 +120,7 @@ func precedence(ports netfilter.HostPorts, c connection) int {
 		case m.Protocol != c.port.protocol || m.HostPort != c.port.number:
 		case m.HostIP == c.host:
 			highest = 2
-		case m.Applies(c.host) && !specific(m):
+		case m.Applies(c.host) && !m.Specific():
 			highest = max(highest, 1)
 		}
 	}
@@ -133,9 +133,6 @@ func precedence(ports netfilter.HostPorts, c connection) int {
 	}
 	return highest
 }
-
-// specific tells whether a mapping is about one address of the host.
-func specific(m netfilter.PortMapping) bool { return m.HostIP.IsValid() && !m.HostIP.IsUnspecified() }
 
 // connectionsTo returns what tells the connections to mapped ports from others.
 func connectionsTo(ports netfilter.HostPorts, meant func(connection) bool) []conntrack.Filter {
@@ -183,7 +180,7 @@ func byPort(ports netfilter.HostPorts) map[hostPort][]netfilter.PortMapping {
 func isMapped(addr netip.Addr, mappings []netfilter.PortMapping) bool {
 	local := sync.OnceValue(func() bool { return netlinksafe.IsLocal(addr) })
 	return slices.ContainsFunc(mappings, func(m netfilter.PortMapping) bool {
-		if specific(m) {
+		if m.Specific() {
 			return m.HostIP == addr
 		}
 		return m.Applies(addr) && local()

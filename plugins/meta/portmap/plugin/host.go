@@ -149,5 +149,5 @@ func deviceTo(ports netfilter.HostPorts, loopback netip.Addr) (netlink.Link, err
 
 // serves tells whether a mapping can be used by way of a loopback address.
 func serves(m netfilter.PortMapping, loopback netip.Addr) bool {
-	return m.Applies(loopback) && (!m.HostIP.IsValid() || m.HostIP.IsUnspecified() || m.HostIP.IsLoopback())
+	return m.Applies(loopback) && (!m.Specific() || m.HostIP.IsLoopback())
 }
