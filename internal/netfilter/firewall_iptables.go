@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/rulename"
 )
 
 // iptablesGate opens with the iptables programs, legacy or nft, whichever the
@@ -56,16 +57,13 @@ func ReservedChain(name string) bool {
 }
 
 func passageRecord(owner plugin.Owner) string {
-	return owner.Name(passageRecords(owner.Network), maxChainName)
+	return owner.Name(passageRecords(owner.Network), rulename.MaxChain)
 }
 
 // passageRecords returns how the names of the records of a network begin.
 func passageRecords(network string) string {
 	return plugin.Owner{Network: network}.Name(recordsPrefix, len(recordsPrefix)+8)
 }
-
-// maxChainName is the longest name of a chain of iptables.
-const maxChainName = 28
 
 func forwardJump() ruleWords {
 	return words("-j " + cniForward).commented("CNI firewall plugin rules")
@@ -373,6 +371,6 @@ func (f family) gcPassagesInLegacy(ctx context.Context, attachments plugin.Attac
 // staleRecord tells whether a chain is the record of an attachment of the
 // network that is not valid any more.
 func staleRecord(chain string, attachments plugin.Attachments) bool {
-	return len(chain) == maxChainName && strings.HasPrefix(chain, passageRecords(attachments.Network())) &&
+	return len(chain) == rulename.MaxChain && strings.HasPrefix(chain, passageRecords(attachments.Network())) &&
 		!slices.ContainsFunc(attachments.Owners(), func(owner plugin.Owner) bool { return passageRecord(owner) == chain })
 }

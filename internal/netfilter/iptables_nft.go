@@ -217,10 +217,9 @@ func (f family) staleNFT(c *conn, attachments plugin.Attachments) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	likely := len(rulename.Chain("", "", ""))
 	var stale []string
 	for _, chain := range chains {
-		if chain.Table.Name != "nat" || len(chain.Name) != likely || !strings.HasPrefix(chain.Name, "CNI-") {
+		if chain.Table.Name != "nat" || len(chain.Name) != rulename.MaxChain || !strings.HasPrefix(chain.Name, "CNI-") {
 			continue
 		}
 		state, err := f.readNFT(c, chain.Name)

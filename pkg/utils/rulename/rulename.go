@@ -14,15 +14,15 @@ import (
 // that Hash takes.
 const MaxHash = sha512.Size * 2
 
-const (
-	maxChain    = 28
-	chainPrefix = "CNI-"
-)
+// MaxChain is the length of the longest name that an iptables chain can have.
+const MaxChain = 28
+
+const chainPrefix = "CNI-"
 
 // Chain returns the name of an iptables chain: "CNI-", prefix and a hash of network
 // and container. It panics if the prefix leaves no room for the hash.
 func Chain(network, container, prefix string) string {
-	return Hash(maxChain, chainPrefix+prefix, network+container)
+	return Hash(MaxChain, chainPrefix+prefix, network+container)
 }
 
 // Comment returns the comment of the iptables rules of a container in a network.

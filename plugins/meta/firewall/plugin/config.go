@@ -11,6 +11,7 @@ import (
 
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/utils/rulename"
 )
 
 // Config is the configuration of the firewall plugin.
@@ -37,8 +38,8 @@ func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
 	if c.IngressPolicy != "" {
 		p.OneOf("ingressPolicy", c.IngressPolicy, netfilter.IngressPolicies()...)
 	}
-	validateName(p, "iptablesAdminChainName", c.AdminChain, 28) // of iptables
-	validateName(p, "firewalldZone", c.Zone, 17)                // of firewalld
+	validateName(p, "iptablesAdminChainName", c.AdminChain, rulename.MaxChain)
+	validateName(p, "firewalldZone", c.Zone, 17) // of firewalld
 	if netfilter.ReservedChain(c.AdminChain) {
 		p.Add("iptablesAdminChainName", "%q has a meaning of its own, choose another name", c.AdminChain)
 	}

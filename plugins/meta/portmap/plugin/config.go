@@ -14,6 +14,7 @@ import (
 
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/utils/rulename"
 )
 
 // Config is the configuration of the portmap plugin.
@@ -67,10 +68,9 @@ func (c *Config) validateMark(p *conf.Problems) {
 	if c.MarkMasqBit != nil {
 		p.Add("externalSetMarkChain", "excludes markMasqBit: the chain sets its own mark")
 	}
-	const longest = 28 // of an iptables chain
 	chain := *c.ExternalSetMarkChain
-	if chain == "" || len(chain) > longest || strings.HasPrefix(chain, "-") || strings.ContainsFunc(chain, unprintable) || strings.Contains(chain, " ") {
-		p.Add("externalSetMarkChain", "%q cannot be the name of an iptables chain, which has up to %d characters", chain, longest)
+	if chain == "" || len(chain) > rulename.MaxChain || strings.HasPrefix(chain, "-") || strings.ContainsFunc(chain, unprintable) || strings.Contains(chain, " ") {
+		p.Add("externalSetMarkChain", "%q cannot be the name of an iptables chain, which has up to %d characters", chain, rulename.MaxChain)
 	}
 }
 
