@@ -11,8 +11,6 @@ import (
 	"os"
 	"slices"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/utils/conntrack"
 )
@@ -27,7 +25,7 @@ func forgetUntranslated(restored []intended) {
 		addresses := was.addresses()
 		for _, address := range addresses {
 			filters = append(filters, conntrack.Filter{
-				Family: familyOf(address.IP), SrcIP: address.IP, Untranslated: true,
+				Family: conntrack.FamilyOf(address.IP), SrcIP: address.IP, Untranslated: true,
 				Matches: func(dst, _ net.IP) bool { return leavesHost(dst, addresses) },
 			})
 		}
@@ -35,13 +33,6 @@ func forgetUntranslated(restored []intended) {
 	if _, err := conntrack.Delete(filters...); err != nil {
 		fmt.Fprintf(os.Stderr, "masquerading: connections may go on without: %v\n", err)
 	}
-}
-
-func familyOf(ip net.IP) netlink.InetFamily {
-	if ip.To4() != nil {
-		return netlink.FAMILY_V4
-	}
-	return netlink.FAMILY_V6
 }
 
 // leavesHost tells whether what an attachment with these addresses sends to dst is

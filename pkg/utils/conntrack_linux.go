@@ -26,7 +26,7 @@ func DeleteConntrackEntriesForDstIP(dstIP string, protocol uint8) error {
 	if ip == nil {
 		return fmt.Errorf("delete connections to %q: not an IP address", dstIP)
 	}
-	_, err := conntrack.Delete(conntrack.Filter{Family: familyOf(ip), Protocol: protocol, DstIP: ip})
+	_, err := conntrack.Delete(conntrack.Filter{Family: conntrack.FamilyOf(ip), Protocol: protocol, DstIP: ip})
 	return err
 }
 
@@ -35,11 +35,4 @@ func DeleteConntrackEntriesForDstIP(dstIP string, protocol uint8) error {
 func DeleteConntrackEntriesForDstPort(port uint16, protocol uint8, family netlink.InetFamily) error {
 	_, err := conntrack.Delete(conntrack.Filter{Family: family, Protocol: protocol, DstPort: port})
 	return err
-}
-
-func familyOf(ip net.IP) netlink.InetFamily {
-	if ip.To4() != nil {
-		return netlink.FAMILY_V4
-	}
-	return netlink.FAMILY_V6
 }

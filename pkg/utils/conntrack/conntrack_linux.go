@@ -41,6 +41,14 @@ type Filter struct {
 	Matches func(dst, answering net.IP) bool
 }
 
+// FamilyOf returns the Family for an address.
+func FamilyOf(ip net.IP) netlink.InetFamily {
+	if ip.To4() != nil {
+		return netlink.FAMILY_V4
+	}
+	return netlink.FAMILY_V6
+}
+
 // Delete deletes the connections that any of the filters means and returns how
 // many there were. The kernel searches its whole table, which is that of all
 // network namespaces and takes milliseconds, once for each filter and family; or

@@ -12,8 +12,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -146,7 +144,7 @@ func connectionsTo(ports netfilter.HostPorts, meant func(connection) bool) []con
 				continue
 			}
 			filters = append(filters, conntrack.Filter{
-				Family: familyOf(container.Addr()), Protocol: netfilter.Protocols()[port.protocol], DstPort: port.number,
+				Family: conntrack.FamilyOf(container.Addr().AsSlice()), Protocol: netfilter.Protocols()[port.protocol], DstPort: port.number,
 				Matches: func(dst, answering net.IP) bool {
 					host, _ := netip.AddrFromSlice(dst)
 					from, _ := netip.AddrFromSlice(answering)
@@ -156,13 +154,6 @@ func connectionsTo(ports netfilter.HostPorts, meant func(connection) bool) []con
 		}
 	}
 	return filters
-}
-
-func familyOf(addr netip.Addr) netlink.InetFamily {
-	if addr.Is4() {
-		return netlink.FAMILY_V4
-	}
-	return netlink.FAMILY_V6
 }
 
 // byPort sorts mappings by what the kernel can search connections for.
