@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // Bench compares how long the plugins take with those of another build, by default Debian's containernetworking-plugins
 // 1.1.1. Both run alternately, from copies that are written in the same way, so that whatever else the machine does falls
 // on both, and medians are compared:

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // Netrun runs a command in a new network namespace that has joined every network of a configuration directory, or a
 // built-in one when there are none, and removes everything again. It is the engine of priv-net-run.sh:
 //

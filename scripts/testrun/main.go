@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // Testrun runs every test of this repository and ends with one summary: what ran where, what failed, and what was
 // skipped for which reason. It is the engine of test_linux.sh, which installs the tools and calls
 //
