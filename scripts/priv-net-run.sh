@@ -2,8 +2,9 @@
 # priv-net-run.sh COMMAND [ARG...]: run a command in a new network namespace that has joined a network.
 #
 # The networks are all configurations in $NETCONFPATH (default /etc/cni/net.d); without any, a bridge "cni0" with a
-# gateway, masquerade and, where the machine has IPv6, both families. Everything is removed afterwards, also after
-# Ctrl-C. The exit status is the command's.
+# gateway, masquerade and, where the machine has IPv6, both families. The attachments are removed afterwards, also after
+# Ctrl-C, and with the built-in network all that was made for it; the bridge of a configuration stays, as with every
+# runtime. The exit status is the command's.
 #
 #   CNI_PATH=DIR[:DIR...]  where the plugins are (default: bin/ of this checkout, built when older than the sources)
 #   DEBUG=1                print the plugins' results on stderr
