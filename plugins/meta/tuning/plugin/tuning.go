@@ -91,12 +91,21 @@ func checkTuning(_ context.Context, req *plugin.Request, c *Config) error {
 func status(_ context.Context, req *plugin.Request, c *Config) error {
 	parameters, err := c.parameters(ifNamePlaceholder)
 	if err == nil {
-		err = checkAllowed(parameters)
+		err = notAvailable(checkAllowed(parameters))
 	}
 	if len(c.wanted(req.Args)) > 0 {
 		err = errors.Join(err, wholefile.Writable(c.dataDir()))
 	}
 	return err
+}
+
+// notAvailable gives what an ADD would fail with the code of STATUS. To ADD a
+// parameter that is not allowed is a mistake in the configuration.
+func notAvailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return plugin.Errorf(plugin.ErrNotAvailable, "%w", err)
 }
 
 // gc removes the files of attachments that are no longer valid.

@@ -281,6 +281,10 @@ var _ = Describe("tuning", func() {
 		Expect(runShipped(rig, c, text, list(`^net.ipv4.conf`))).To(And(ContainSubstring(`"code": 7`),
 			ContainSubstring("sysctl.net.ipv4.ip_forward: not allowed by /etc/cni/tuning/allowlist.conf"), Not(ContainSubstring("log_martians: not"))))
 		Expect(parameter("net/ipv4/conf/eth0/log_martians")).To(Equal("0"))
+		const status = "; export CNI_COMMAND=STATUS"
+		Expect(runShipped(rig, c, text, list(`^net.ipv4.conf`)+status)).To(And(ContainSubstring(`"code": 50`), ContainSubstring("sysctl.net.ipv4.ip_forward: not allowed by")))
+		Expect(runShipped(rig, c, text, list(`net.ipv4.(`)+status)).To(And(ContainSubstring(`"code": 50`), ContainSubstring("allowlist.conf: line 1: error parsing regexp")))
+		Expect(runShipped(rig, c, text, list(`ip_forward\n\n^net.ipv4.conf.IFNAME`)+status)).To(BeEmpty())
 		Expect(runShipped(rig, c, text, list(`ip_forward\n\n^net.ipv4.conf.IFNAME`))).To(ContainSubstring(`"cniVersion"`))
 		Expect(parameter("net/ipv4/conf/eth0/log_martians")).To(Equal("1"))
 	})
