@@ -132,6 +132,15 @@ var _ = Describe("the plan", func() {
 		Expect(ports.MarkBit).To(BeEquivalentTo(13))
 	})
 
+	It("leads to a link-local address of IPv4 if there is no other, and to none of IPv6", func() {
+		containers := func(pairs ...string) string {
+			return fmt.Sprint(of(ips(pairs...), mappings(mapping(8080, 80, "tcp"))).Containers)
+		}
+		Expect(containers("fe80::5/64", "eth0", "169.254.7.5/16", "eth0", "fd00::2/64", "eth0", "10.0.0.2/24", "eth0")).To(Equal("[10.0.0.2/24 fd00::2/64]"))
+		Expect(containers("fe80::5/64", "eth0", "169.254.7.5/16", "eth0", "169.254.7.6/16", "eth0", "10.0.0.2/24", "eth1")).To(Equal("[169.254.7.5/16]"))
+		Expect(of(ips("fe80::5/64", "eth0"), mappings(mapping(8080, 80, "tcp"))).Mappings).To(BeEmpty())
+	})
+
 	It("takes a host's address for one of its family", func() {
 		prev := ips("10.0.0.2/24", "eth0", "fd00::2/64", "eth0")
 		Expect(fmt.Sprint(of(prev, mappings(mapping(1, 1, "tcp", `,"hostIP":"0.0.0.0"`))).Containers)).To(Equal("[10.0.0.2/24]"))

@@ -28,7 +28,7 @@ func plan(req *plugin.Request, c *Config) netfilter.HostPorts {
 	if c.ExternalSetMarkChain != nil {
 		ports.ExternalSetMarkChain = *c.ExternalSetMarkChain
 	}
-	addresses := containerAddresses(req)
+	addresses := targets(containerAddresses(req))
 	for _, configured := range c.RuntimeConfig.PortMappings {
 		m := configured.mapping()
 		applies := slices.ContainsFunc(addresses, func(to netip.Prefix) bool { return m.Applies(to.Addr()) })
@@ -44,20 +44,35 @@ func plan(req *plugin.Request, c *Config) netfilter.HostPorts {
 	return ports
 }
 
-// containerAddresses returns the first address of each family that prevResult
-// has for the container's interface, or for none in particular.
+// targets picks the address of each family that ports lead to: the first. One of
+// IPv4 that is link-local comes after the others. One of IPv6 is none: the kernel
+// looks for the way to it on the link that a packet has come in by, be it another
+// host's or the host's own, and that is not the container's.
+func targets(addresses []netip.Prefix) []netip.Prefix {
+	first := func(suits func(netip.Addr) bool) []netip.Prefix {
+		i := slices.IndexFunc(addresses, func(p netip.Prefix) bool { return suits(p.Addr()) })
+		if i < 0 {
+			return nil
+		}
+		return addresses[i : i+1]
+	}
+	v4 := first(func(a netip.Addr) bool { return a.Is4() && !a.IsLinkLocalUnicast() })
+	if v4 == nil {
+		v4 = first(netip.Addr.Is4)
+	}
+	return slices.Concat(v4, first(func(a netip.Addr) bool { return a.Is6() && !a.IsLinkLocalUnicast() }))
+}
+
+// containerAddresses returns the addresses that prevResult has for the container's
+// interface, or for none in particular. Upstream's rules, and those of older
+// versions, may lead to any of them.
 func containerAddresses(req *plugin.Request) []netip.Prefix {
 	if req.Prev == nil {
 		return nil
 	}
 	var addresses []netip.Prefix
 	for _, ip := range req.Prev.IPs {
-		if !isContainers(req, ip) {
-			continue
-		}
-		prefix, ok := prefixOf(ip)
-		taken := slices.ContainsFunc(addresses, func(other netip.Prefix) bool { return other.Addr().Is4() == prefix.Addr().Is4() })
-		if ok && !taken {
+		if prefix, ok := prefixOf(ip); ok && isContainers(req, ip) {
 			addresses = append(addresses, prefix)
 		}
 	}
