@@ -45,7 +45,7 @@ func compare(report *check.Report, req *plugin.Request, c *Config, l netlink.Lin
 	if err != nil {
 		return err
 	}
-	v := comparison{report, req.IfName, rules, func(table int) []netlink.Route { return linkroutes.Of(all, l.Attrs().Index, table) }}
+	v := comparison{report, req.IfName, ownAddresses(req), rules, func(table int) []netlink.Route { return linkroutes.Of(all, l.Attrs().Index, table) }}
 	for _, ip := range ownAddresses(req) {
 		table := v.rule(ip, c)
 		if table != 0 && c.Table == nil {
@@ -71,6 +71,7 @@ func hints(req *plugin.Request, c *Config) []*current.IPConfig {
 type comparison struct {
 	*check.Report
 	ifName string
+	ips    []*current.IPConfig
 	rules  []netlink.Rule
 	table  func(table int) []netlink.Route // through the interface
 }
@@ -126,12 +127,15 @@ func (v comparison) hint(ip *current.IPConfig) {
 
 // mainTable looks for the hints, and for a default route that would have packets
 // leave by the interface whatever address they come from. One that the kernel
-// has learnt from a router comes back by itself.
+// has learnt from a router comes back by itself, and one of a family that no
+// address is of has stayed.
 func (v comparison) mainTable(hints []*current.IPConfig) {
 	for _, ip := range hints {
 		v.hint(ip)
 	}
-	if v.has(unix.RT_TABLE_MAIN, func(r *netlink.Route) bool { return linkroutes.IsDefault(*r) && r.Protocol != unix.RTPROT_RA }) {
+	if v.has(unix.RT_TABLE_MAIN, func(r *netlink.Route) bool {
+		return linkroutes.IsDefault(*r) && r.Protocol != unix.RTPROT_RA && isOfFamily(r, v.ips...)
+	}) {
 		v.Addf("a default route through %s is in the main table", v.ifName)
 	}
 }

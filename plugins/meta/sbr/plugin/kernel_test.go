@@ -315,6 +315,24 @@ var _ = Describe("the kernel", func() {
 		Expect(t.rules(6)).To(BeEmpty())
 	})
 
+	DescribeTable("keeps its routes of a family that no address has in the main table",
+		func(other int, address, reached string) {
+			testrig.IP(t.c.Netns, "route add default via 10.2.0.1 metric 50")
+			testrig.IP(t.c.Netns, "route add default via fd00:2::1 metric 50")
+			before, others := t.snapshot(), t.table(other, "main")
+			for _, hints := range []string{"false", "true"} {
+				result := t.Add(t.c, `{"cniVersion":"1.1.0","addSourceHints":`+hints+`,`+t.prev(address)+"}")
+				Expect(t.table(other, "main")).To(Equal(others))
+				Expect(testrig.Reach(t.c.Netns, t.second, reached)).NotTo(BeEmpty())
+				Expect(t.Check(t.c, `{"addSourceHints":`+hints+`}`, result)).To(Succeed())
+				t.Del(t.c, "{}")
+				Expect(t.snapshot()).To(Equal(before))
+			}
+		},
+		Entry("IPv6", 6, `{"address":"10.2.0.5/24","gateway":"10.2.0.1","interface":1}`, "fd00:2::1"),
+		Entry("IPv4", 4, `{"address":"fd00:2::5/64","gateway":"fd00:2::1","interface":1}`, "10.2.0.1"),
+	)
+
 	It("keeps the rules of the interface that has the address now when a DEL comes late", func() {
 		t.Add(t.c, t.config(""))
 		t.Del(t.c, t.config(""))

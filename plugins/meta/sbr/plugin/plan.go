@@ -6,6 +6,7 @@ package sbr
 
 import (
 	"net"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -55,8 +56,9 @@ type replacement struct {
 
 // plan gives each address a table, unless the configuration names one, with
 // those of the interface's routes that are for its subnet, or for no subnet in
-// particular. The main table loses them; that of a VRF is for this interface and
-// its like, and keeps them.
+// particular. The main table loses them, but those of a family that no address is
+// of: no rule would lead to them. That of a VRF is for this interface and its like,
+// and keeps them all.
 func (s *state) plan(ips []*current.IPConfig, c *Config) plan {
 	var p plan
 	if c.Table != nil {
@@ -73,11 +75,26 @@ func (s *state) plan(ips []*current.IPConfig, c *Config) plan {
 	if s.inVRF {
 		return p
 	}
-	p.remove = s.routes
+	p.remove = s.routesOf(ips...)
 	if c.AddSourceHints {
 		s.keepSubnets(&p, ips)
 	}
 	return p
+}
+
+// routesOf returns the interface's routes of the families of addresses.
+func (s *state) routesOf(ips ...*current.IPConfig) (routes []netlink.Route) {
+	for _, route := range s.routes {
+		if isOfFamily(&route, ips...) {
+			routes = append(routes, route)
+		}
+	}
+	return routes
+}
+
+// isOfFamily tells whether a route is of the family of any of the addresses.
+func isOfFamily(route *netlink.Route, ips ...*current.IPConfig) bool {
+	return slices.ContainsFunc(ips, func(ip *current.IPConfig) bool { return isIPv4(ip.Address.IP) != isIPv6(route) })
 }
 
 // tableOf returns the table of an address: the one that it has from an earlier
@@ -114,7 +131,7 @@ func (s *state) fill(p *plan, table int, ip *current.IPConfig, gateway net.IP) {
 	if gateway != nil {
 		first = &netlink.Route{LinkIndex: s.link, Gw: gateway, Table: table, Protocol: ownTable}
 	}
-	for _, route := range s.routes {
+	for _, route := range s.routesOf(ip) {
 		switch {
 		case first != nil && isRival(&route, gateway) && route.Gw.Equal(gateway):
 			moved := linkroutes.InTable(route, table) // has an MTU or the like, perhaps
@@ -201,7 +218,7 @@ func (s *state) keepSubnets(p *plan, ips []*current.IPConfig) {
 		})
 	}
 	p.remove = nil
-	for _, route := range s.routes {
+	for _, route := range s.routesOf(ips...) {
 		if route.Scope != netlink.SCOPE_LINK {
 			p.remove = append(p.remove, route)
 		}

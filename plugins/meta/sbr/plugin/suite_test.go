@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -123,16 +124,30 @@ var _ = Describe("the plan", func() {
 	It("gives each address a table with its own routes and those of nobody", func() {
 		routes := []netlink.Route{
 			through("10.1.0.0/24", "", "10.1.0.5"), through("10.2.0.0/24", "", "10.2.0.5"), through("203.0.113.0/24", "", ""),
-			through("fd00:1::/64", "", ""), through("192.0.2.0/24", "10.1.0.9", ""), through("198.51.100.0/24", "10.9.0.1", ""),
+			through("192.0.2.0/24", "10.1.0.9", ""), through("198.51.100.0/24", "10.9.0.1", ""),
 		}
-		p := found(routes...).plan([]*current.IPConfig{one(), two()}, &Config{})
+		p := found(append(routes, through("fd00:1::/64", "", ""))...).plan([]*current.IPConfig{one(), two()}, &Config{})
 		Expect(ruleTexts(p.rules)).To(Equal([]string{"from 10.1.0.5/32 table 100", "from 10.2.0.5/32 table 101"}))
 		Expect(texts(p.copies)).To(Equal([]string{
-			"10.1.0.0/24 in table 100 src 10.1.0.5", "203.0.113.0/24 in table 100", "fd00:1::/64 in table 100", "192.0.2.0/24 via 10.1.0.9 in table 100",
-			"10.2.0.0/24 in table 101 src 10.2.0.5", "203.0.113.0/24 in table 101", "fd00:1::/64 in table 101",
+			"10.1.0.0/24 in table 100 src 10.1.0.5", "203.0.113.0/24 in table 100", "192.0.2.0/24 via 10.1.0.9 in table 100",
+			"10.2.0.0/24 in table 101 src 10.2.0.5", "203.0.113.0/24 in table 101",
 		}))
 		Expect(setTexts(p)).To(Equal([]string{"default via 10.1.0.1 in table 100", "default via 10.2.0.1 in table 101"}))
 		Expect(texts(p.remove)).To(Equal(texts(routes)))
+	})
+
+	It("leaves alone routes of a family that no address has", func() {
+		routes := []netlink.Route{
+			through("10.1.0.0/24", "", "10.1.0.5"), through("0.0.0.0/0", "10.1.0.1", ""), through("203.0.113.0/24", "", ""),
+			through("fd00:1::/64", "", ""), through("::/0", "fd00:1::1", ""),
+		}
+		for _, hints := range []bool{false, true} {
+			p := found(routes...).plan([]*current.IPConfig{one()}, &Config{AddSourceHints: hints})
+			Expect(texts(slices.Concat(p.copies, p.remove))).NotTo(ContainElement(Or(ContainSubstring("::/0"), ContainSubstring("fd00"), ContainSubstring("default via fd00"))))
+			p = found(routes...).plan([]*current.IPConfig{six()}, &Config{AddSourceHints: hints})
+			Expect(texts(p.copies)).To(Equal([]string{"fd00:1::/64 in table 100"}))
+			Expect(texts(p.remove)).To(Equal([]string{"fd00:1::/64 in table 254", "default via fd00:1::1 in table 254"}))
+		}
 	})
 
 	It("takes tables that nobody uses", func() {
