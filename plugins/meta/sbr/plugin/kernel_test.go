@@ -315,6 +315,29 @@ var _ = Describe("the kernel", func() {
 		Expect(t.rules(6)).To(BeEmpty())
 	})
 
+	It("keeps the rules of another interface that is down, and has no IPv6 address then", func() {
+		testrig.Join(testrig.End{Netns: t.second, Name: "third"}, testrig.End{Netns: t.c.Netns, Name: "net2", Addresses: []string{"10.3.0.5/24", "fd00:3::5/64"}})
+		other := *t.c
+		other.IfName = "net2"
+		t.Add(&other, `{"prevResult":{"ips":[{"address":"10.3.0.5/24"},{"address":"fd00:3::5/64"}]}}`)
+		testrig.IP(t.c.Netns, "link set net2 down")
+		Expect(testrig.IP(t.c.Netns, "address show dev net2")).NotTo(ContainSubstring("fd00:3::5"))
+		before := t.snapshot()
+		t.Add(t.c, t.config(""))
+		t.Del(t.c, t.config(""))
+		Expect(t.snapshot()).To(Equal(before))
+	})
+
+	It("keeps a rule whose table leads through another interface, when its own is gone", func() {
+		t.Add(t.c, t.config(""))
+		testrig.IP(t.c.Netns, "rule add from 10.3.0.5 lookup 300 protocol 67")
+		testrig.IP(t.c.Netns, "route add 198.51.100.0/24 dev eth0 table 300")
+		testrig.IP(t.c.Netns, "link del net1")
+		t.Del(t.c, "{}")
+		Expect(t.rules(4)).To(ConsistOf(ContainSubstring("from 10.3.0.5 lookup 300 ")))
+		Expect(t.rules(6)).To(BeEmpty())
+	})
+
 	DescribeTable("keeps its routes of a family that no address has in the main table",
 		func(other int, address, reached string) {
 			testrig.IP(t.c.Netns, "route add default via 10.2.0.1 metric 50")

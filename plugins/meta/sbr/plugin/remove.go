@@ -46,7 +46,7 @@ func remove(req *plugin.Request, c *Config) error {
 
 // ownRules returns the rules of the interface's addresses, and of those of
 // prevResult that no other interface has meanwhile. If it is gone, there are those
-// of rules whose address nobody has, too.
+// that nobody can have any more, too.
 func ownRules(req *plugin.Request, index int, c *Config) ([]netlink.Rule, error) {
 	rules, err := listRules()
 	if err != nil {
@@ -56,31 +56,46 @@ func ownRules(req *plugin.Request, index int, c *Config) ([]netlink.Rule, error)
 	if err != nil {
 		return nil, fmt.Errorf("list the addresses: %w", err)
 	}
-	var own, anybodys []net.IP
+	isLeft := func(*netlink.Rule) bool { return false }
+	if index == 0 {
+		routes, err := linkroutes.All()
+		if err != nil {
+			return nil, err
+		}
+		isLeft = func(rule *netlink.Rule) bool { return isLeftOver(rule, addresses, routes) }
+	}
+	var own []net.IP
 	for _, ip := range ownAddresses(req) {
 		if !slices.ContainsFunc(addresses, func(a netlink.Addr) bool { return a.LinkIndex != index && a.IP.Equal(ip.Address.IP) }) {
 			own = append(own, ip.Address.IP)
 		}
 	}
 	for _, address := range addresses {
-		anybodys = append(anybodys, address.IP)
 		if address.LinkIndex == index {
 			own = append(own, address.IP)
 		}
 	}
-	return pick(rules, own, anybodys, c), nil
+	return pick(rules, own, isLeft, c), nil
 }
 
-// pick picks the rules from an address of own, and those of ours from one that
-// nobody has. Rules that do not say that they are ours could be upstream's, if
-// there are no others, or somebody's.
-func pick(rules []netlink.Rule, own, anybodys []net.IP, c *Config) []netlink.Rule {
+// isLeftOver tells whether a rule may be that of an interface that is gone: nobody
+// has the address, and the table leads nowhere. One that is down has no addresses
+// of IPv6, either, and no routes: while the own interface is there nobody knows.
+func isLeftOver(rule *netlink.Rule, addresses []netlink.Addr, routes []netlink.Route) bool {
+	return !slices.ContainsFunc(addresses, func(a netlink.Addr) bool { return isFrom(rule, a.IP) }) &&
+		!slices.ContainsFunc(routes, func(r netlink.Route) bool { return r.Table == rule.Table && (r.LinkIndex != 0 || len(r.MultiPath) > 0) })
+}
+
+// pick picks the rules from an address of own, and those of ours that are left.
+// Rules that do not say that they are ours could be upstream's, if there are no
+// others, or somebody's.
+func pick(rules []netlink.Rule, own []net.IP, isLeft func(*netlink.Rule) bool, c *Config) []netlink.Rule {
 	var ours, upstreams []netlink.Rule
 	for _, rule := range rules {
 		marked := rule.Protocol != unspecified
 		switch {
 		case !isOwn(&rule) || rule.Src == nil:
-		case marked && (isFromAny(&rule, own) || !isFromAny(&rule, anybodys)):
+		case marked && (isFromAny(&rule, own) || isLeft(&rule)):
 			ours = append(ours, rule)
 		case !marked && isFromAny(&rule, own) && (c.Table == nil || rule.Table == *c.Table):
 			upstreams = append(upstreams, rule)
