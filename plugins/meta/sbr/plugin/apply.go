@@ -51,7 +51,23 @@ func look(ifName string) (*state, error) {
 	index := l.Attrs().Index
 	routes := slices.DeleteFunc(linkroutes.Of(all, index, table), func(r netlink.Route) bool { return isAdded(r) || linkroutes.IsKernels(r) })
 	linkroutes.NearestFirst(routes)
-	return &state{link: index, inVRF: vrf != nil, routes: routes, rules: rules, used: used, all: all}, nil
+	orphans, err := unruled(all, rules, index)
+	if err != nil {
+		return nil, err
+	}
+	return &state{link: index, inVRF: vrf != nil, routes: routes, rules: rules, used: used, all: all, orphans: orphans}, nil
+}
+
+// unruled picks, of all routes, those of a link in tables that could be ours, but
+// that no rule leads to, and that are no VRF's.
+func unruled(all []netlink.Route, rules []netlink.Rule, linkIndex int) ([]netlink.Route, error) {
+	named, err := linkroutes.TablesInUse(nil, rules)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(linkroutes.ThroughInOthers(all, linkIndex, unix.RT_TABLE_MAIN), func(r netlink.Route) bool {
+		return r.Table < firstTable || named[r.Table]
+	}), nil
 }
 
 // isAdded tells whether a route was not there before ADD.

@@ -338,6 +338,50 @@ var _ = Describe("the kernel", func() {
 		Expect(t.rules(6)).To(BeEmpty())
 	})
 
+	It("gets a rule back that somebody has removed, by a repeated ADD", func() {
+		testrig.IP(t.c.Netns, "address add 10.2.0.6/24 dev net1")
+		testrig.IP(t.c.Netns, "address add 10.4.0.5/24 dev net1")
+		before := t.snapshot()
+		c := `{"cniVersion":"1.1.0",` + t.prev(bothFamilies+`,{"address":"10.2.0.6/24","gateway":"10.2.0.1","interface":1},{"address":"10.4.0.5/24","gateway":"10.4.0.1","interface":1}`) + "}"
+		result := t.Add(t.c, c)
+		once := t.snapshot()
+		for _, removed := range []string{"-4 rule del from 10.2.0.5", "-4 rule del from 10.4.0.5", "-4 rule flush protocol 67", "-6 rule flush protocol 67"} {
+			testrig.IP(t.c.Netns, "%s", removed)
+			Expect(t.Check(t.c, "{}", result)).To(MatchError(ContainSubstring("to a table of its own is missing")), removed)
+			t.Add(t.c, c)
+			Expect(t.Check(t.c, "{}", result)).To(Succeed(), removed)
+		}
+		testrig.IP(t.c.Netns, "-4 rule flush protocol 67")
+		testrig.IP(t.c.Netns, "-6 rule flush protocol 67")
+		t.Add(t.c, c)
+		Expect(t.snapshot()).To(Equal(once))
+		t.Del(t.c, c)
+		Expect(t.snapshot()).To(Equal(before))
+	})
+
+	DescribeTable("has its routes back after DEL also where somebody has removed the rules",
+		func(del func() string) {
+			t.Add(t.c, t.config(""))
+			testrig.IP(t.c.Netns, "-4 rule flush protocol 67")
+			testrig.IP(t.c.Netns, "-6 rule flush protocol 67")
+			t.Del(t.c, del())
+			Expect(t.snapshot()).To(Equal(before))
+		},
+		Entry("with prevResult", func() string { return t.config("") }),
+		Entry("without", func() string { return "{}" }),
+	)
+
+	It("keeps tables of others, to which no rule leads", func() {
+		testrig.IP(t.c.Netns, "route add 10.2.0.0/24 dev net1 src 10.2.0.5 table 5000")
+		testrig.IP(t.c.Netns, "route add default via 10.2.0.1 table 5001")
+		testrig.IP(t.c.Netns, "route add 10.1.0.0/24 dev eth0 src 10.1.0.5 table 5002")
+		before := t.snapshot()
+		t.Add(t.c, t.config(`,"table":5000`))
+		testrig.IP(t.c.Netns, "-4 rule flush protocol 68")
+		t.Del(t.c, t.config(`,"table":5000`))
+		Expect(t.snapshot()).To(Equal(before))
+	})
+
 	DescribeTable("keeps its routes of a family that no address has in the main table",
 		func(other int, address, reached string) {
 			testrig.IP(t.c.Netns, "route add default via 10.2.0.1 metric 50")

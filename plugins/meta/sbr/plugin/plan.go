@@ -38,6 +38,8 @@ type state struct {
 	rules  []netlink.Rule
 	used   map[int]bool    // tables
 	all    []netlink.Route // of all interfaces and tables
+
+	orphans []netlink.Route // its own where no rule leads
 }
 
 // plan is what has to be done, in this order.
@@ -68,7 +70,7 @@ func (s *state) plan(ips []*current.IPConfig, c *Config) plan {
 		return p
 	}
 	for _, ip := range ips {
-		table, missing := s.tableOf(ip)
+		table, missing := s.tableOf(ip, c.gatewayOf(ip))
 		p.rules = append(p.rules, missing...)
 		s.fill(&p, table, ip, c.gatewayOf(ip))
 	}
@@ -98,16 +100,47 @@ func isOfFamily(route *netlink.Route, ips ...*current.IPConfig) bool {
 }
 
 // tableOf returns the table of an address: the one that it has from an earlier
-// ADD, or one that nobody uses, with the rule that is missing.
-func (s *state) tableOf(ip *current.IPConfig) (table int, missing []netlink.Rule) {
+// ADD, or one that nobody uses, with the rule that is missing. Somebody may have
+// removed the rule of the former.
+func (s *state) tableOf(ip *current.IPConfig, gateway net.IP) (table int, missing []netlink.Rule) {
 	for _, rule := range s.rules {
 		if isOwn(&rule) && isFrom(&rule, ip.Address.IP) && rule.Protocol == ownTable {
 			return rule.Table, nil
 		}
 	}
-	table = linkroutes.FreeTable(s.used, firstTable)
-	s.used[table] = true
+	if table = orphaned(s.orphans, ip, gateway); table != 0 {
+		s.orphans = slices.DeleteFunc(s.orphans, func(r netlink.Route) bool { return r.Table == table })
+	} else {
+		table = linkroutes.FreeTable(s.used, firstTable)
+		s.used[table] = true
+	}
 	return table, s.missingRule(ip, table, ownTable)
+}
+
+// orphaned returns the first table of routes that is an address's, or else 0. The
+// route to its neighbours tells that best, by its source or by the protocol: who
+// says that the kernel has made it comes from the main table. Otherwise, a route
+// that we have added tells.
+func orphaned(routes []netlink.Route, ip *current.IPConfig, gateway net.IP) int {
+	isNeighbours := func(r *netlink.Route) bool {
+		isSubnets := r.Dst != nil && r.Dst.IP.Equal(ip.Address.IP.Mask(ip.Address.Mask)) && slices.Equal(r.Dst.Mask, ip.Address.Mask)
+		return r.Gw == nil && (r.Src.Equal(ip.Address.IP) || r.Protocol == unix.RTPROT_KERNEL && isSubnets)
+	}
+	isOurs := func(r *netlink.Route) bool {
+		return isAdded(*r) && r.Gw != nil && (r.Gw.Equal(gateway) || ip.Address.Contains(r.Gw))
+	}
+	for _, tells := range []func(*netlink.Route) bool{isNeighbours, isOurs} {
+		first := 0
+		for _, route := range routes {
+			if isOfFamily(&route, ip) && tells(&route) && (first == 0 || route.Table < first) {
+				first = route.Table
+			}
+		}
+		if first != 0 {
+			return first
+		}
+	}
+	return 0
 }
 
 // missingRule returns the rule for an address, unless there is one.

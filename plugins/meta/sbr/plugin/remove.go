@@ -7,11 +7,12 @@ package sbr
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/linkroutes"
 	"github.com/containernetworking/plugins/pkg/link"
@@ -20,7 +21,8 @@ import (
 )
 
 // remove puts the routes back into the main table and removes the rules, each
-// as the last of what belongs to it.
+// as the last of what belongs to it. The routes come back also from tables whose
+// rule somebody has removed.
 func remove(req *plugin.Request, c *Config) error {
 	index := 0
 	l, err := link.Find(req.IfName)
@@ -30,25 +32,39 @@ func remove(req *plugin.Request, c *Config) error {
 	case !link.IsNotFound(err):
 		return err
 	}
-	rules, err := ownRules(req, index, c)
+	found, err := findRest(req, index)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, rule := range rules {
+	for _, rule := range found.pick(c) {
 		if index != 0 && rule.Protocol == ownTable {
 			errs = append(errs, restore(l, rule.Table))
 		}
 		errs = append(errs, deleteRule(rule))
 	}
+	for _, table := range found.orphanedTables(c) {
+		errs = append(errs, restore(l, table))
+	}
 	return errors.Join(errs...)
 }
 
-// ownRules returns the rules of the interface's addresses, and of those of
-// prevResult that no other interface has meanwhile. If it is gone, there are those
-// that nobody can have any more, too.
-func ownRules(req *plugin.Request, index int, c *Config) ([]netlink.Rule, error) {
+// rest is what there is in the container that ADD may have made.
+type rest struct {
+	rules   []netlink.Rule
+	own     []*current.IPConfig           // the addresses of the interface
+	isLeft  func(rule *netlink.Rule) bool // nobody can have the rule any more
+	orphans []netlink.Route               // of the interface, where no rule leads
+}
+
+// findRest looks for it. The interface's are the addresses that it has, and those
+// of prevResult that no other one has meanwhile.
+func findRest(req *plugin.Request, index int) (*rest, error) {
 	rules, err := listRules()
+	if err != nil {
+		return nil, err
+	}
+	routes, err := linkroutes.All()
 	if err != nil {
 		return nil, err
 	}
@@ -56,26 +72,23 @@ func ownRules(req *plugin.Request, index int, c *Config) ([]netlink.Rule, error)
 	if err != nil {
 		return nil, fmt.Errorf("list the addresses: %w", err)
 	}
-	isLeft := func(*netlink.Rule) bool { return false }
-	if index == 0 {
-		routes, err := linkroutes.All()
-		if err != nil {
-			return nil, err
-		}
-		isLeft = func(rule *netlink.Rule) bool { return isLeftOver(rule, addresses, routes) }
-	}
-	var own []net.IP
+	r := &rest{rules: rules, isLeft: func(*netlink.Rule) bool { return false }}
 	for _, ip := range ownAddresses(req) {
 		if !slices.ContainsFunc(addresses, func(a netlink.Addr) bool { return a.LinkIndex != index && a.IP.Equal(ip.Address.IP) }) {
-			own = append(own, ip.Address.IP)
+			r.own = append(r.own, ip)
 		}
+	}
+	if index == 0 {
+		r.isLeft = func(rule *netlink.Rule) bool { return isLeftOver(rule, addresses, routes) }
+		return r, nil
 	}
 	for _, address := range addresses {
 		if address.LinkIndex == index {
-			own = append(own, address.IP)
+			r.own = append(r.own, &current.IPConfig{Address: *address.IPNet})
 		}
 	}
-	return pick(rules, own, isLeft, c), nil
+	r.orphans, err = unruled(routes, rules, index)
+	return r, err
 }
 
 // isLeftOver tells whether a rule may be that of an interface that is gone: nobody
@@ -86,18 +99,19 @@ func isLeftOver(rule *netlink.Rule, addresses []netlink.Addr, routes []netlink.R
 		!slices.ContainsFunc(routes, func(r netlink.Route) bool { return r.Table == rule.Table && (r.LinkIndex != 0 || len(r.MultiPath) > 0) })
 }
 
-// pick picks the rules from an address of own, and those of ours that are left.
-// Rules that do not say that they are ours could be upstream's, if there are no
-// others, or somebody's.
-func pick(rules []netlink.Rule, own []net.IP, isLeft func(*netlink.Rule) bool, c *Config) []netlink.Rule {
+// pick picks the rules from an address of the interface, and those of ours that
+// are left. Rules that do not say that they are ours could be upstream's, if there
+// are no others, or somebody's.
+func (r *rest) pick(c *Config) []netlink.Rule {
 	var ours, upstreams []netlink.Rule
-	for _, rule := range rules {
+	for _, rule := range r.rules {
 		marked := rule.Protocol != unspecified
+		isOwners := slices.ContainsFunc(r.own, func(ip *current.IPConfig) bool { return isFrom(&rule, ip.Address.IP) })
 		switch {
 		case !isOwn(&rule) || rule.Src == nil:
-		case marked && (isFromAny(&rule, own) || isLeft(&rule)):
+		case marked && (isOwners || r.isLeft(&rule)):
 			ours = append(ours, rule)
-		case !marked && isFromAny(&rule, own) && (c.Table == nil || rule.Table == *c.Table):
+		case !marked && isOwners && (c.Table == nil || rule.Table == *c.Table):
 			upstreams = append(upstreams, rule)
 		}
 	}
@@ -107,8 +121,17 @@ func pick(rules []netlink.Rule, own []net.IP, isLeft func(*netlink.Rule) bool, c
 	return upstreams
 }
 
-func isFromAny(rule *netlink.Rule, ips []net.IP) bool {
-	return slices.ContainsFunc(ips, func(ip net.IP) bool { return isFrom(rule, ip) })
+// orphanedTables returns the tables of the addresses that no rule leads to. The one
+// of the configuration is filled by somebody else.
+func (r *rest) orphanedTables(c *Config) (tables []int) {
+	routes := slices.DeleteFunc(slices.Clone(r.orphans), func(route netlink.Route) bool { return c.Table != nil && route.Table == *c.Table })
+	for _, ip := range r.own {
+		for table := orphaned(routes, ip, c.gatewayOf(ip)); table != 0; table = orphaned(routes, ip, c.gatewayOf(ip)) {
+			tables = append(tables, table)
+			routes = slices.DeleteFunc(routes, func(route netlink.Route) bool { return route.Table == table })
+		}
+	}
+	return tables
 }
 
 // restore moves what is in a table of ours back to the main table, and removes
