@@ -74,6 +74,10 @@ type Suite struct {
 	// An IPAM plugin may be, too, to have an interface to look at; it is not
 	// chained for all that.
 	Chained bool
+	// OneInterface is part of the error of an ADD for a second interface of the same
+	// container, in a suite with which that cannot work. It has to leave the first
+	// one alone all the same.
+	OneInterface string
 	// IgnoresIfName is as in the plugin's Definition.
 	IgnoresIfName bool
 	// Enters is set for an IPAM plugin that has something to do in the network

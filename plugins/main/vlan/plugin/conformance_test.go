@@ -17,13 +17,14 @@ var _ = conformance.Run(inContainer())
 // container's.
 func inContainer() conformance.Suite {
 	return conformance.OnInnerMaster(conformance.Suite{
-		Name:   "on a link of the container",
-		Plugin: Plugin,
-		Dir:    "plugins/main/vlan",
-		IPAM:   plugin.OptionalIPAM,
-		Brief:  true,
-		Needs:  []string{"vlan"},
-		Typo:   [2]string{"vlanIdd", "vlanId"},
+		Name:         "on a link of the container",
+		Plugin:       Plugin,
+		Dir:          "plugins/main/vlan",
+		IPAM:         plugin.OptionalIPAM,
+		Brief:        true,
+		Needs:        []string{"vlan"},
+		OneInterface: "somebody else has this VLAN of the master", // and there is one master
+		Typo:         [2]string{"vlanIdd", "vlanId"},
 		Config: func(*conformance.Host) conformance.Object {
 			return conformance.Object{"master": conformance.MasterName, "linkInContainer": true, "vlanId": 100, "mtu": 1400}
 		},
