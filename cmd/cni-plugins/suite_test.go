@@ -131,8 +131,8 @@ var _ = Describe("the executable", Ordered, func() {
 		Expect(execfile.Copy(executable, filepath.Join(dir, "static"))).To(Succeed())
 		config := `{"cniVersion":"1.1.0","name":"n","type":"ptp","ipam":{"type":"static","addresses":[{"address":"10.1.2.3/24","gateway":"10.1.2.1"}]}}`
 		attach := func() (string, error) {
-			c := &testrig.Container{ID: "c1", IfName: "eth0", Path: namespace().Path()}
-			return runPlugin(namespace(), dir, "ptp", "ADD", c, config)
+			c := &testrig.Container{ID: "c1", IfName: "eth0", Path: testutils.TempNS(GinkgoT()).Path()}
+			return runPlugin(testutils.TempNS(GinkgoT()), dir, "ptp", "ADD", c, config)
 		}
 
 		Expect(os.Chmod(filepath.Join(dir, "static"), 0o644)).To(Succeed()) // nobody can start it
@@ -151,7 +151,7 @@ var _ = Describe("the executable", Ordered, func() {
 
 	It("takes nothing back from where not all processes are seen", func() {
 		testutils.Need(GinkgoT(), "root", "initial-pid-namespace")
-		ref, err := ns.OpenRef(namespace().Path())
+		ref, err := ns.OpenRef(testutils.TempNS(GinkgoT()).Path())
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(ref.Close)
 		kept, err := intent.New(&plugin.Request{Network: "unseen", ContainerID: "c1", IfName: "eth0", Netns: ref}, "ports")
@@ -213,7 +213,7 @@ var _ = Describe("the executable", Ordered, func() {
 		dir := GinkgoT().TempDir()
 		Expect(exec.Command(executable, "install", dir).Run()).To(Succeed())
 		Expect(os.WriteFile(filepath.Join(dir, "c1"), []byte(`{"cniVersion": "1.0.0", "name": "n", "type": "bridge", "bridge": "none"}`), 0o600)).To(Succeed())
-		Expect(namespace().Do(func(ns.NetNS) error {
+		Expect(testutils.TempNS(GinkgoT()).Do(func(ns.NetNS) error {
 			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "peer"})).To(Succeed())
 			flannel := exec.Command(filepath.Join(dir, "flannel"))
 			flannel.Env = []string{"CNI_COMMAND=DEL", "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0", "CNI_NETNS=/proc/self/ns/net", "CNI_PATH=" + dir}
@@ -237,7 +237,7 @@ var _ = Describe("the executable", Ordered, func() {
 			Expect(os.WriteFile(file, []byte(`{"cniVersion":"0.4.0","name":"pods","plugins":[
 				{"type":"bridge","bridge":"cnitest0","ipam":`+ipam+`},{"type":"old"},{"type":"bandwidth","ingressRate":9007199254740993,"ingressBurst":80000}`+more+`]}`), 0o600)).To(Succeed())
 			var stdout, stderr bytes.Buffer
-			Expect(namespace().Do(func(ns.NetNS) error {
+			Expect(testutils.TempNS(GinkgoT()).Do(func(ns.NetNS) error {
 				cmd := exec.Command(executable, "status", file)
 				cmd.Env, cmd.Stdout, cmd.Stderr = []string{"CNI_PATH=" + dir}, &stdout, &stderr
 				_ = cmd.Run()
@@ -272,7 +272,7 @@ var _ = Describe("heal", func() {
 	It("puts back what somebody has flushed, and says so", func() {
 		testutils.Need(GinkgoT(), "root", "nftables-bridge", "nft-tool")
 		GinkgoT().Setenv("CNI_PATH", testrig.BuildIPAM())
-		host, container := namespace(), namespace()
+		host, container := testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT())
 		Expect(os.MkdirAll("/run/cni", 0o755)).To(Succeed())
 		attached := `{"cniVersion": "1.1.0", "name": "healed", "type": "bridge", "ipMasq": true, "ipMasqBackend": "nftables", "macspoofchk": true,
 			"ipam": {"type": "static", "addresses": [{"address": "10.1.2.3/24"}]}}`
@@ -323,12 +323,3 @@ var _ = Describe("heal", func() {
 		Expect(healed()).To(BeEmpty())
 	})
 })
-
-func namespace() ns.NetNS {
-	GinkgoHelper()
-	netns, err := testutils.NewNS()
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return testutils.UnmountNS(netns) })
-	DeferCleanup(netns.Close)
-	return netns
-}

@@ -129,7 +129,7 @@ var _ = Describe("the units", func() {
 		executable := filepath.Join(GinkgoT().TempDir(), own)
 		out, err := exec.Command("../../build_linux.sh", "--single", "-o", filepath.Dir(executable)).CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), string(out))
-		m := testrig.StartSystemd(namespace(), "systemd", executable, service)
+		m := testrig.StartSystemd(testutils.TempNS(GinkgoT()), "systemd", executable, service)
 		m.ExpectGoodUnits(service, timer, "cni-plugins-gc.service")
 		pid := m.Must("show", "--value", "--property=MainPID", service)
 		m.Must("kill", "--signal=KILL", service)

@@ -12,7 +12,6 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
 
-	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
@@ -21,7 +20,7 @@ var _ = Describe("the default route of the kernel", func() {
 	host := func(commands ...string) ns.NetNS {
 		GinkgoHelper()
 		testutils.Need(GinkgoT(), "root", "veth", "ip-tool")
-		netns := testrig.Namespace()
+		netns := testutils.TempNS(GinkgoT())
 		commands = append([]string{"link add up0 type veth peer name up1", "addr add 192.0.2.1/24 dev up0", "addr add 198.51.100.1/24 dev up1",
 			"link set up0 up", "link set up1 up"}, commands...)
 		Expect(netns.Do(func(ns.NetNS) error {

@@ -26,7 +26,7 @@ var _ = Describe("the container's interface", func() {
 
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "root", "veth", "ip-tool")
-		netns = testrig.Namespace()
+		netns = testutils.TempNS(GinkgoT())
 		req = &plugin.Request{Network: "n", ContainerID: "c", IfName: "eth0", Netns: ns.RefTo(netns, netns.Path())}
 		testrig.IP(netns, "link add eth0 mtu 1400 type veth peer name peer")
 		testrig.IP(netns, "addr add 192.0.2.5/24 dev eth0")

@@ -50,7 +50,7 @@ var _ = DescribeTable("the link of the default route",
 var _ = DescribeTable("the MTU of a configuration",
 	func(asked conf.MTUOrAuto, want int, commands ...string) {
 		testutils.Need(GinkgoT(), "root", "veth", "ip-tool", "ipv6")
-		netns := testrig.Namespace()
+		netns := testutils.TempNS(GinkgoT())
 		for _, command := range append([]string{"link add up0 mtu 1400 type veth peer name up1", "addr add 192.0.2.1/24 dev up0",
 			"link set up1 mtu 1380", "link set up0 up", "link set up1 up"}, commands...) {
 			testrig.IP(netns, "%s", command)

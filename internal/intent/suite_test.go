@@ -76,16 +76,11 @@ var _ = Describe("a store", func() {
 		testutils.Need(GinkgoT(), "root")
 		put("net", "c1", "eth0", "x")
 		pinned := s.Pinned()
-		other, err := ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(other.Close)
-		Expect(other.Do(func(ns.NetNS) error {
-			defer GinkgoRecover()
+		testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 			Expect(s.List()).To(BeEmpty())
 			Expect(s.Get(owner("net", "c1", "eth0"))).To(BeNil())
 			Expect(pinned.Get(owner("net", "c1", "eth0"))).NotTo(BeNil())
-			return nil
-		})).To(Succeed())
+		})
 	})
 
 	It("tells which namespace it is about", func() {

@@ -44,7 +44,7 @@ var _ = Describe("an IPAM plugin", Ordered, func() {
 	// attach runs ADD and DEL of ptp with CNI_PATH, and returns what ADD printed.
 	attach := func(path string) string {
 		GinkgoHelper()
-		host, container := namespace(), namespace()
+		host, container := testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT())
 		var result string
 		for _, verb := range []string{"ADD", "DEL"} {
 			stdout, err := call(host, filepath.Join(bin, "ptp"), verb, path, container.Path())
@@ -68,7 +68,7 @@ var _ = Describe("an IPAM plugin", Ordered, func() {
 		Expect(err).NotTo(HaveOccurred(), string(out))
 		Expect(withoutMACs(attach(path))).To(Equal(withoutMACs(attach(bin))))
 		Expect(os.Chmod(filepath.Join(path, "static"), 0o644)).To(Succeed())
-		stdout, err := call(namespace(), filepath.Join(bin, "ptp"), "ADD", path, namespace().Path())
+		stdout, err := call(testutils.TempNS(GinkgoT()), filepath.Join(bin, "ptp"), "ADD", path, testutils.TempNS(GinkgoT()).Path())
 		Expect(err).To(HaveOccurred())
 		Expect(stdout).To(ContainSubstring("permission denied"))
 	})
@@ -94,7 +94,7 @@ var _ = Describe("an IPAM plugin", Ordered, func() {
 	It("under another name is not taken for it", func() {
 		path := GinkgoT().TempDir()
 		copyFile(filepath.Join(bin, "host-local"), filepath.Join(path, "static"), 0o755)
-		stdout, err := call(namespace(), filepath.Join(bin, "ptp"), "ADD", path, namespace().Path())
+		stdout, err := call(testutils.TempNS(GinkgoT()), filepath.Join(bin, "ptp"), "ADD", path, testutils.TempNS(GinkgoT()).Path())
 		Expect(err).To(HaveOccurred())
 		Expect(stdout).To(ContainSubstring("host-local: "))
 	})
@@ -111,9 +111,9 @@ var _ = Describe("an IPAM plugin", Ordered, func() {
 		_, err = file.WriteAt([]byte("another"), int64(bytes.Index(head[:4096], []byte("Go\x00\x00"))+4))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(file.Close()).To(Succeed())
-		started, err := callWith(wrong, namespace(), filepath.Join(bin, "ptp"), "ADD", path, namespace().Path())
+		started, err := callWith(wrong, testutils.TempNS(GinkgoT()), filepath.Join(bin, "ptp"), "ADD", path, testutils.TempNS(GinkgoT()).Path())
 		Expect(err).To(HaveOccurred())
-		linked, err := callWith(wrong, namespace(), filepath.Join(bin, "ptp"), "ADD", bin, namespace().Path())
+		linked, err := callWith(wrong, testutils.TempNS(GinkgoT()), filepath.Join(bin, "ptp"), "ADD", bin, testutils.TempNS(GinkgoT()).Path())
 		Expect(err).To(HaveOccurred())
 		Expect(linked).To(Equal(started))
 	})
@@ -128,15 +128,6 @@ var _ = Describe("an IPAM plugin", Ordered, func() {
 		}
 	})
 })
-
-func namespace() ns.NetNS {
-	GinkgoHelper()
-	netns, err := testutils.NewNS()
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return testutils.UnmountNS(netns) })
-	DeferCleanup(netns.Close)
-	return netns
-}
 
 func call(host ns.NetNS, executable, verb, path, netns string) (string, error) {
 	return callWith(config, host, executable, verb, path, netns)

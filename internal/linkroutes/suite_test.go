@@ -145,15 +145,7 @@ var _ = Describe("routes", func() {
 	})
 
 	It("are added once, beside others, and removed once", func() {
-		testutils.Need(GinkgoT(), "root")
-		netns, err := testutils.NewNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(func() {
-			Expect(netns.Close()).To(Succeed())
-			Expect(testutils.UnmountNS(netns)).To(Succeed())
-		})
-		Expect(netns.Do(func(ns.NetNS) error {
-			defer GinkgoRecover()
+		testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 			lo, err := netlink.LinkByName("lo")
 			Expect(err).NotTo(HaveOccurred())
 			Expect(netlink.LinkSetUp(lo)).To(Succeed())
@@ -173,8 +165,7 @@ var _ = Describe("routes", func() {
 			}
 			_, err = Add(to("10.1.0.0/16"))
 			Expect(err).To(MatchError(ContainSubstring("add the route 10.1.0.0/16 in table 254")))
-			return nil
-		})).To(Succeed())
+		})
 	})
 })
 

@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
 var _ = Describe("a chain of others that drops", func() {
@@ -19,7 +20,7 @@ var _ = Describe("a chain of others that drops", func() {
 
 	barriers := func(find finding, chain string) (found []netfilter.Barrier) {
 		GinkgoHelper()
-		within(newNS(), func() {
+		testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 			run("nft -f - <<'END'\n" + chain + "\nEND")
 			var err error
 			found, err = find(GinkgoT().Context(), []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()})

@@ -130,7 +130,7 @@ var _ = Describe("What iptables-nft would write for the firewall", func() {
 
 	DescribeTable("is left to it where not just that is missing",
 		func(prepare string, who string, addrs ...string) {
-			within(newNS(), func() {
+			testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 				Expect(open("one", "10.1.0.2")).To(Succeed())
 				if prepare != "" {
 					run(prepare)

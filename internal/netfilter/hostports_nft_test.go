@@ -28,7 +28,7 @@ var _ = Describe("Ports of containers that have the same address in four network
 	)
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "root", "nftables")
-		netns = newNS()
+		netns = testutils.TempNS(GinkgoT())
 		var err error
 		mapper, err = netfilter.SelectPortMapper(netfilter.NFTables)
 		Expect(err).NotTo(HaveOccurred())
@@ -55,11 +55,11 @@ var _ = Describe("Ports of containers that have the same address in four network
 	}
 	complete := func(n int, port uint16) {
 		GinkgoHelper()
-		within(netns, func() { Expect(mapper.CheckPorts(ctx, ownerIn(n), mapped(port), alone{})).To(BeEmpty()) })
+		testutils.Inside(netns, func() { Expect(mapper.CheckPorts(ctx, ownerIn(n), mapped(port), alone{})).To(BeEmpty()) })
 	}
 	remove := func(n int, port uint16) {
 		GinkgoHelper()
-		within(netns, func() {
+		testutils.Inside(netns, func() {
 			ports := mapped(port)
 			Expect(netfilter.RemovePorts(ctx, ownerIn(n), netfilter.Mapped{Ports: &ports}, alone{})).To(BeTrue())
 		})

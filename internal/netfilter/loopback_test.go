@@ -19,7 +19,7 @@ var _ = Describe("The loopback guard of a kernel without nf_tables", func() {
 	It("is in table raw, once, ahead of what is there", func() {
 		testutils.Need(GinkgoT(), "root", "iptables-legacy")
 		ctx := context.Background()
-		host := testrig.Namespace()
+		host := testutils.TempNS(GinkgoT())
 		legacy := families()[0].legacy()
 		onHost := func(f func()) {
 			GinkgoHelper()

@@ -122,7 +122,7 @@ var _ = Describe("Masquerading with iptables", func() {
 				masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
 				ours := natRules()
 				Expect(ours).To(Equal(oneAttachment + ipv6Attachment))
-				within(newNS(), func() {
+				testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 					run(asUpstream("podman", "c1", "10.3.0.2", "24") + asUpstream("podman", "c1", "fd00::2", "64"))
 					Expect(natRules()).To(Equal(ours))
 				})
@@ -245,7 +245,7 @@ var _ = Describe("Masquerading with iptables", func() {
 			}))
 
 			It("bears parallel additions and removals", func() {
-				netns := newNS()
+				netns := testutils.TempNS(GinkgoT())
 				var all sync.WaitGroup
 				for i := range 20 {
 					all.Go(func() {
@@ -261,7 +261,7 @@ var _ = Describe("Masquerading with iptables", func() {
 					})
 				}
 				all.Wait()
-				within(netns, func() {
+				testutils.Inside(netns, func() {
 					Expect(natRules()).To(BeEmpty())
 					Expect(chains()).To(BeEmpty())
 				})

@@ -329,7 +329,7 @@ var _ = Describe("Masquerading with nftables", func() {
 	})
 
 	It("bears 50 parallel additions and removals", func() {
-		netns := newNS()
+		netns := testutils.TempNS(GinkgoT())
 		var all sync.WaitGroup
 		for i := range 50 {
 			all.Go(func() {
@@ -353,14 +353,14 @@ var _ = Describe("Masquerading with nftables", func() {
 			})
 		}
 		all.Wait()
-		within(netns, func() {
+		testutils.Inside(netns, func() {
 			Expect(ruleset()).To(HavePrefix(nothingLeft))
 			Expect(ruleset()).NotTo(ContainSubstring("owner/"))
 		})
 	})
 
 	It("gives an address that 20 owners fight for to one of them", func() {
-		netns := newNS()
+		netns := testutils.TempNS(GinkgoT())
 		var all sync.WaitGroup
 		for i := range 20 {
 			all.Go(func() {
@@ -380,6 +380,6 @@ var _ = Describe("Masquerading with nftables", func() {
 			})
 		}
 		all.Wait()
-		within(netns, func() { Expect(ruleset()).To(Equal(nothingLeft)) })
+		testutils.Inside(netns, func() { Expect(ruleset()).To(Equal(nothingLeft)) })
 	})
 })

@@ -33,18 +33,18 @@ type packetLab struct {
 
 func newPacketLab() packetLab {
 	GinkgoHelper()
-	lab := packetLab{newNS(), newNS(), newNS()}
+	lab := packetLab{testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT())}
 	link(lab.container, "eth0", lab.host, "toc")
 	link(lab.outside, "eth0", lab.host, "too")
-	within(lab.container, func() {
+	testutils.Inside(lab.container, func() {
 		run(`ip addr add 10.1.0.2/32 dev eth0; ip addr add fd01::2/128 dev eth0 nodad; ip link set lo up
 ip route add 10.1.0.1 dev eth0; ip route add default via 10.1.0.1; ip -6 route add fd01::1 dev eth0; ip -6 route add default via fd01::1`)
 	})
-	within(lab.outside, func() {
+	testutils.Inside(lab.outside, func() {
 		run(`ip addr add 192.0.2.2/24 dev eth0; ip addr add 10.1.0.200/32 dev eth0; ip addr add 2001:db8::2/64 dev eth0 nodad; ip addr add fd01::200/128 dev eth0 nodad
 ip link set lo up; ip route add default via 192.0.2.1; ip -6 route add default via 2001:db8::1`)
 	})
-	within(lab.host, func() {
+	testutils.Inside(lab.host, func() {
 		run(`ip addr add 10.1.0.1/32 dev toc; ip addr add fd01::1/128 dev toc nodad; ip addr add 192.0.2.1/24 dev too; ip addr add 2001:db8::1/64 dev too nodad; ip link set lo up
 ip route add 10.1.0.2 dev toc; ip -6 route add fd01::2 dev toc; ip route add 10.1.0.200 dev too; ip -6 route add fd01::200 dev too
 echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding`)
@@ -55,13 +55,13 @@ echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/for
 // link makes a veth pair between two namespaces and brings both ends up.
 func link(a ns.NetNS, nameA string, b ns.NetNS, nameB string) {
 	GinkgoHelper()
-	within(a, func() {
+	testutils.Inside(a, func() {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = nameA
 		Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: nameB, PeerNamespace: netlink.NsFd(b.Fd())})).To(Succeed())
 		run("ip link set " + nameA + " up")
 	})
-	within(b, func() { run("ip link set " + nameB + " up") })
+	testutils.Inside(b, func() { run("ip link set " + nameB + " up") })
 }
 
 // seenFrom sends datagrams from the container to an address outside and returns
@@ -70,7 +70,7 @@ func (lab packetLab) seenFrom(destination string) string {
 	GinkgoHelper()
 	to := netip.AddrPortFrom(netip.MustParseAddr(destination), 4242)
 	var listener *net.UDPConn
-	within(lab.outside, func() {
+	testutils.Inside(lab.outside, func() {
 		var err error
 		listener, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(to))
 		Expect(err).NotTo(HaveOccurred())
@@ -78,7 +78,7 @@ func (lab packetLab) seenFrom(destination string) string {
 	defer listener.Close()
 	var from netip.AddrPort
 	Eventually(func() (err error) {
-		within(lab.container, func() { sendDatagram(nil, to) })
+		testutils.Inside(lab.container, func() { sendDatagram(nil, to) })
 		Expect(listener.SetReadDeadline(time.Now().Add(50 * time.Millisecond))).To(Succeed())
 		_, from, err = listener.ReadFromUDPAddrPort(make([]byte, 100))
 		return err
@@ -101,13 +101,13 @@ func sendDatagram(from net.IP, to netip.AddrPort) {
 func (lab packetLab) seenFromHost(destination string) string {
 	GinkgoHelper()
 	var capture int
-	within(lab.outside, func() {
+	testutils.Inside(lab.outside, func() {
 		var err error
 		capture, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK, int(htons(unix.ETH_P_IP)))
 		Expect(err).NotTo(HaveOccurred())
 	})
 	defer unix.Close(capture)
-	within(lab.host, func() {
+	testutils.Inside(lab.host, func() {
 		run("ip addr replace 10.1.0.2/32 dev too")
 		sendDatagram(net.IPv4(10, 1, 0, 2), netip.AddrPortFrom(netip.MustParseAddr(destination), 4242))
 	})
@@ -157,19 +157,19 @@ var _ = Describe("Masqueraded packets", func() {
 				Expect(lab.seenFrom("192.0.2.2")).To(Equal("10.1.0.2"))
 				Expect(lab.seenFrom("2001:db8::2")).To(Equal("fd01::2"))
 
-				within(lab.host, func() { Expect(backend.Masquerade(ctx, c1, addrs("10.1.0.2/24", "fd01::2/64"))).To(Succeed()) })
+				testutils.Inside(lab.host, func() { Expect(backend.Masquerade(ctx, c1, addrs("10.1.0.2/24", "fd01::2/64"))).To(Succeed()) })
 				Expect(lab.seenFrom("192.0.2.2")).To(Equal("192.0.2.1"))
 				Expect(lab.seenFrom("10.1.0.200")).To(Equal("10.1.0.2"))
 				Expect(lab.seenFrom("2001:db8::2")).To(Equal("2001:db8::1"))
 				Expect(lab.seenFrom("fd01::200")).To(Equal("fd01::2"))
 
-				within(lab.host, func() { Expect(netfilter.RemoveMasquerade(ctx, c1, addrs("10.1.0.2/24", "fd01::2/64"))).To(Succeed()) })
+				testutils.Inside(lab.host, func() { Expect(netfilter.RemoveMasquerade(ctx, c1, addrs("10.1.0.2/24", "fd01::2/64"))).To(Succeed()) })
 				Expect(lab.seenFrom("192.0.2.2")).To(Equal("10.1.0.2"))
 				Expect(lab.seenFrom("2001:db8::2")).To(Equal("fd01::2"))
 			})
 
 			It("keep their source to a second subnet of the attachment", func() {
-				within(lab.host, func() {
+				testutils.Inside(lab.host, func() {
 					Expect(backend.Masquerade(ctx, c1, addrs("10.1.0.2/32", "192.0.2.77/24"))).To(Succeed())
 				})
 				Expect(lab.seenFrom("192.0.2.2")).To(Equal("10.1.0.2"))
@@ -177,13 +177,13 @@ var _ = Describe("Masqueraded packets", func() {
 			})
 
 			It("leave others alone", func() {
-				within(lab.host, func() { Expect(backend.Masquerade(ctx, c1, addrs("10.1.0.3/24", "fd01::3/64"))).To(Succeed()) })
+				testutils.Inside(lab.host, func() { Expect(backend.Masquerade(ctx, c1, addrs("10.1.0.3/24", "fd01::3/64"))).To(Succeed()) })
 				Expect(lab.seenFrom("192.0.2.2")).To(Equal("10.1.0.2"))
 				Expect(lab.seenFrom("2001:db8::2")).To(Equal("fd01::2"))
 			})
 
 			It("keep their source to multicast groups", func() {
-				within(lab.host, func() { Expect(backend.Masquerade(ctx, c1, addrs("10.1.0.2/24"))).To(Succeed()) })
+				testutils.Inside(lab.host, func() { Expect(backend.Masquerade(ctx, c1, addrs("10.1.0.2/24"))).To(Succeed()) })
 				Expect(lab.seenFromHost("192.0.2.2")).To(Equal("192.0.2.1"))
 				Expect(lab.seenFromHost("239.1.2.3")).To(Equal("10.1.0.2"))
 			})
@@ -199,10 +199,10 @@ var _ = Describe("Frames through a guarded port", func() {
 
 	It("come from the MAC address of the attachment", func() {
 		testutils.Need(GinkgoT(), "root", "veth", "bridge", "ip-tool", "nftables-bridge")
-		container, host, neighbour := newNS(), newNS(), newNS()
+		container, host, neighbour := testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT())
 		link(container, "eth0", host, "guarded")
 		link(neighbour, "eth0", host, "other")
-		within(host, func() {
+		testutils.Inside(host, func() {
 			run("ip link add br0 type bridge; ip link set br0 up; ip link set guarded master br0; ip link set other master br0")
 		})
 		received := func(from ns.NetNS, to ns.NetNS, source net.HardwareAddr) bool {
@@ -219,12 +219,12 @@ var _ = Describe("Frames through a guarded port", func() {
 		Eventually(func() bool { return received(container, neighbour, own) }).WithTimeout(5 * time.Second).Should(BeTrue()) // ports forward
 		Expect(received(container, neighbour, spoofed)).To(BeTrue())
 
-		within(host, func() { Expect(netfilter.GuardMAC(ctx, c1, "guarded", own)).To(Succeed()) })
+		testutils.Inside(host, func() { Expect(netfilter.GuardMAC(ctx, c1, "guarded", own)).To(Succeed()) })
 		Expect(received(container, neighbour, own)).To(BeTrue())
 		Expect(received(container, neighbour, spoofed)).To(BeFalse())
 		Expect(received(neighbour, container, spoofed)).To(BeTrue(), "the other port is not guarded")
 
-		within(host, func() { Expect(netfilter.UnguardMAC(ctx, c1)).To(Succeed()) })
+		testutils.Inside(host, func() { Expect(netfilter.UnguardMAC(ctx, c1)).To(Succeed()) })
 		Expect(received(container, neighbour, spoofed)).To(BeTrue())
 	})
 })
@@ -234,7 +234,7 @@ const experimental = 0x88b5
 
 func packetSocket(netns ns.NetNS) (fd int) {
 	GinkgoHelper()
-	within(netns, func() {
+	testutils.Inside(netns, func() {
 		eth0, err := net.InterfaceByName("eth0")
 		Expect(err).NotTo(HaveOccurred())
 		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK, int(htons(experimental)))
@@ -247,7 +247,7 @@ func packetSocket(netns ns.NetNS) (fd int) {
 // send broadcasts a frame with a number in it.
 func send(netns ns.NetNS, fd int, source net.HardwareAddr, number byte) {
 	GinkgoHelper()
-	within(netns, func() {
+	testutils.Inside(netns, func() {
 		eth0, err := net.InterfaceByName("eth0")
 		Expect(err).NotTo(HaveOccurred())
 		frame := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, source...)

@@ -11,24 +11,19 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
 var _ = Describe("an attachment in a registry", func() {
 	It("has one record when its ADD and somebody who heals write it at the same time", func() {
 		testutils.Need(GinkgoT(), "root", "nftables")
-		netns, err := ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(netns.Close)
 		f, ctx := families()[0], context.Background()
 		r := f.registry()
 		pairsOf := func(last byte) []pair {
 			return f.pairs([]*net.IPNet{{IP: net.IPv4(10, 88, 0, last), Mask: net.CIDRMask(16, 32)}})
 		}
 		pairs := pairsOf(2)
-		Expect(netns.Do(func(ns.NetNS) error {
-			defer GinkgoRecover()
+		testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 			Expect(withConn(ctx, func(first *conn) error {
 				Expect(r.put(first, "podman/another/eth0", pairsOf(3))).To(Succeed()) // makes the table
 				return first.commit()
@@ -45,7 +40,6 @@ var _ = Describe("an attachment in a registry", func() {
 					return nil
 				})
 			})).To(Succeed())
-			return nil
-		})).To(Succeed())
+		})
 	})
 })

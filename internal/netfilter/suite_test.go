@@ -14,7 +14,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
@@ -24,29 +23,9 @@ func TestNetfilter(t *testing.T) {
 	RunSpecs(t, "internal/netfilter")
 }
 
-// newNS returns a network namespace that is closed after the spec.
-func newNS() ns.NetNS {
-	GinkgoHelper()
-	testutils.Need(GinkgoT(), "root")
-	netns, err := ns.TempNetNS()
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(netns.Close)
-	return netns
-}
-
-// within runs f in a namespace.
-func within(netns ns.NetNS, f func()) {
-	GinkgoHelper()
-	Expect(netns.Do(func(ns.NetNS) error {
-		defer GinkgoRecover()
-		f()
-		return nil
-	})).To(Succeed())
-}
-
 // inNewNS makes the body of a spec that runs in a namespace of its own.
 func inNewNS(f func()) func() {
-	return func() { within(newNS(), f) }
+	return func() { testutils.Inside(testutils.TempNS(GinkgoT()), f) }
 }
 
 // run runs a command line, or several, with the shell and returns what it prints.

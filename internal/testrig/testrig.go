@@ -78,26 +78,15 @@ func New(p plugin.Plugin, ipamPath string) *Rig {
 	ginkgo.GinkgoHelper()
 	testutils.Need(ginkgo.GinkgoT(), "root")
 	ginkgo.GinkgoT().Setenv("CNI_PATH", ipamPath)
-	rig := &Rig{Plugin: p, Host: Namespace(), DataDir: ginkgo.GinkgoT().TempDir()}
+	rig := &Rig{Plugin: p, Host: testutils.TempNS(ginkgo.GinkgoT()), DataDir: ginkgo.GinkgoT().TempDir()}
 	rig.OnHost(func() { setUp("lo") })
 	return rig
-}
-
-// Namespace makes a network namespace that goes away with the spec.
-func Namespace() ns.NetNS {
-	ginkgo.GinkgoHelper()
-	netns, err := testutils.NewNS()
-	gomega.Expect(err).NotTo(gomega.HaveOccurred())
-	ginkgo.DeferCleanup(func() {
-		gomega.Expect(errors.Join(netns.Close(), testutils.UnmountNS(netns))).To(gomega.Succeed())
-	})
-	return netns
 }
 
 // Container returns a new container with an interface to be called eth0.
 func (r *Rig) Container(id string) *Container {
 	ginkgo.GinkgoHelper()
-	netns := Namespace()
+	netns := testutils.TempNS(ginkgo.GinkgoT())
 	c := &Container{ID: id, IfName: "eth0", Netns: netns, Path: netns.Path()}
 	c.Do(func() { setUp("lo") })
 	return c
@@ -106,22 +95,13 @@ func (r *Rig) Container(id string) *Container {
 // Do runs fn in the container's network namespace.
 func (c *Container) Do(fn func()) {
 	ginkgo.GinkgoHelper()
-	within(c.Netns, fn)
+	testutils.Inside(c.Netns, fn)
 }
 
 // OnHost runs fn in the network namespace that plays the host.
 func (r *Rig) OnHost(fn func()) {
 	ginkgo.GinkgoHelper()
-	within(r.Host, fn)
-}
-
-func within(netns ns.NetNS, fn func()) {
-	ginkgo.GinkgoHelper()
-	gomega.Expect(netns.Do(func(ns.NetNS) error {
-		defer ginkgo.GinkgoRecover()
-		fn()
-		return nil
-	})).To(gomega.Succeed())
+	testutils.Inside(r.Host, fn)
 }
 
 func setUp(name string) {
@@ -280,8 +260,8 @@ func Code(err error) uint {
 // containers are not there: what arrives must come from the host.
 func (r *Rig) Outside(hostAddrs, outsideAddrs []string) ns.NetNS {
 	ginkgo.GinkgoHelper()
-	outside := Namespace()
-	within(outside, func() { setUp("lo") })
+	outside := testutils.TempNS(ginkgo.GinkgoT())
+	testutils.Inside(outside, func() { setUp("lo") })
 	Join(End{r.Host, "uplink", hostAddrs}, End{outside, "uplink", outsideAddrs})
 	return outside
 }
@@ -296,13 +276,13 @@ type End struct {
 // Join makes a veth pair, sets its addresses, and sets it up.
 func Join(one, other End) {
 	ginkgo.GinkgoHelper()
-	within(one.Netns, func() {
+	testutils.Inside(one.Netns, func() {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = one.Name
 		gomega.Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: other.Name, PeerNamespace: netlink.NsFd(other.Netns.Fd())})).To(gomega.Succeed())
 		address(one.Name, one.Addresses)
 	})
-	within(other.Netns, func() { address(other.Name, other.Addresses) })
+	testutils.Inside(other.Netns, func() { address(other.Name, other.Addresses) })
 }
 
 // address brings a link up with addresses that are usable at once, and so is the
@@ -329,7 +309,7 @@ func address(name string, addresses []string) {
 // as in two new namespaces, it takes its time for that, up to a second.
 func WaitUp(netns ns.NetNS, name string) {
 	ginkgo.GinkgoHelper()
-	within(netns, func() {
+	testutils.Inside(netns, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		gomega.Expect(link.WaitUp(ctx, Find(name).Attrs().Index)).To(gomega.Succeed())
@@ -339,7 +319,7 @@ func WaitUp(netns ns.NetNS, name string) {
 // Route adds a route of a namespace to subnet through gateway.
 func Route(netns ns.NetNS, subnet, gateway string) {
 	ginkgo.GinkgoHelper()
-	within(netns, func() {
+	testutils.Inside(netns, func() {
 		_, dst, err := net.ParseCIDR(subnet)
 		gomega.Expect(err).NotTo(gomega.HaveOccurred())
 		gomega.Expect(netlink.RouteAdd(&netlink.Route{Dst: dst, Gw: net.ParseIP(gateway)})).To(gomega.Succeed())
@@ -349,12 +329,12 @@ func Route(netns ns.NetNS, subnet, gateway string) {
 // MoveLink moves a link to another namespace and sets it up there.
 func MoveLink(from ns.NetNS, name string, to ns.NetNS) {
 	ginkgo.GinkgoHelper()
-	within(from, func() {
+	testutils.Inside(from, func() {
 		l, err := netlink.LinkByName(name)
 		gomega.Expect(err).NotTo(gomega.HaveOccurred())
 		gomega.Expect(netlink.LinkSetNsFd(l, int(to.Fd()))).To(gomega.Succeed())
 	})
-	within(to, func() { setUp(name) })
+	testutils.Inside(to, func() { setUp(name) })
 }
 
 // Reach tells whether a UDP datagram from one namespace gets to another and

@@ -28,8 +28,9 @@ var _ = Describe("the kernel's state", func() {
 	// eth0 and peer are a veth pair. eth0 has the addresses 10.1.2.3/24 and
 	// 2001:db8::3/64.
 	BeforeEach(func() {
-		netns = newNS()
-		inside(netns, func() {
+		testutils.Need(GinkgoT(), "root", "ipv6", "veth")
+		netns = testutils.TempNS(GinkgoT())
+		testutils.Inside(netns, func() {
 			address, err := net.ParseMAC(mac)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(netlink.LinkAdd(&netlink.Veth{
@@ -48,7 +49,7 @@ var _ = Describe("the kernel's state", func() {
 	reported := func(examine func(*check.Report)) error {
 		GinkgoHelper()
 		var report check.Report
-		inside(netns, func() { examine(&report) })
+		testutils.Inside(netns, func() { examine(&report) })
 		return report.Err()
 	}
 	addRoute := func(route netlink.Route) {
@@ -108,7 +109,7 @@ var _ = Describe("the kernel's state", func() {
 		}
 
 		It("agree", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				addAddress("eth0", "10.5.5.5/32")
 				addAddress("eth0", "2001:db8:5::5/128")
 			})
@@ -123,7 +124,7 @@ var _ = Describe("the kernel's state", func() {
 		})
 
 		It("are of no use when somebody else has them", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				addAddress("peer", "2001:db8::6/64")
 				detected, err := netlink.ParseAddr("2001:db8::6/64")
 				Expect(err).NotTo(HaveOccurred())
@@ -153,7 +154,7 @@ var _ = Describe("the kernel's state", func() {
 		}
 
 		It("have a route each, in whatever table, if the kernel makes one", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				addAddress("eth0", "10.5.5.5/32")
 				addAddress("eth0", "2001:db8:5::5/128")
 				address, err := netlink.ParseAddr("10.6.6.6/24")
@@ -167,7 +168,7 @@ var _ = Describe("the kernel's state", func() {
 		})
 
 		It("are all named when their routes are missing, or lead through another link", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				addAddress("peer", "10.1.2.4/24")
 				remove("10.1.2.0/24")
 				remove("2001:db8::/64")
@@ -184,7 +185,7 @@ var _ = Describe("the kernel's state", func() {
 		}
 
 		BeforeEach(func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				addRoute(netlink.Route{Dst: network("0.0.0.0/0"), Gw: net.ParseIP("10.1.2.1")})
 				addRoute(netlink.Route{Dst: network("::/0"), Gw: net.ParseIP("2001:db8::1")})
 				addRoute(netlink.Route{Dst: network("10.9.0.0/16"), Gw: net.ParseIP("10.1.2.9"), Table: 77, Priority: 42, MTU: 1300, AdvMSS: 1200})
@@ -252,7 +253,7 @@ var _ = Describe("the kernel's state", func() {
 		)
 
 		It("agree where the kernel has made an MTU and an MSS the largest that it knows", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				addRoute(netlink.Route{Dst: network("10.5.0.0/16"), Gw: net.ParseIP("10.1.2.1"), MTU: 70000, AdvMSS: 70000})
 				addRoute(netlink.Route{Dst: network("2001:db8:5::/48"), Gw: net.ParseIP("2001:db8::1"), MTU: 70000, AdvMSS: 70000})
 			})
@@ -286,7 +287,7 @@ var _ = Describe("the kernel's state", func() {
 		})
 
 		It("need no default route of the other family", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				Expect(netlink.RouteDel(&netlink.Route{Dst: network("::/0"), Gw: net.ParseIP("2001:db8::1")})).To(Succeed())
 			})
 			Expect(routes(&types.Route{Dst: *network("0.0.0.0/0")})).To(Succeed())
@@ -303,7 +304,7 @@ var _ = Describe("the kernel's state", func() {
 		}
 
 		BeforeEach(func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				addAddress("peer", "2001:db8:1::1/64")
 				addRoute(netlink.Route{Dst: network("10.9.0.1/32"), Table: 77})
 				addRoute(netlink.Route{Dst: network("2001:db8:9::1/128")})
@@ -332,9 +333,9 @@ var _ = Describe("the kernel's state", func() {
 		DescribeTable("of a family",
 			func(family net.IP, path string) {
 				examine := func(report *check.Report) { report.Forwarding(family) }
-				inside(netns, func() { Expect(os.WriteFile("/proc/sys/"+path, []byte("0"), 0)).To(Succeed()) })
+				testutils.Inside(netns, func() { Expect(os.WriteFile("/proc/sys/"+path, []byte("0"), 0)).To(Succeed()) })
 				Expect(reported(examine)).To(MatchError(path + ": forwarding is off, expected 1"))
-				inside(netns, func() { Expect(os.WriteFile("/proc/sys/"+path, []byte("1"), 0)).To(Succeed()) })
+				testutils.Inside(netns, func() { Expect(os.WriteFile("/proc/sys/"+path, []byte("1"), 0)).To(Succeed()) })
 				Expect(reported(examine)).To(Succeed())
 			},
 			Entry("IPv4", net.IPv4(10, 0, 0, 1), "net/ipv4/ip_forward"),
@@ -350,26 +351,6 @@ var _ = DescribeTable("Describe",
 		&types.Route{Dst: *network("::/0"), GW: net.ParseIP("fe80::1"), Priority: 1, MTU: 2, AdvMSS: 3, Table: pointer(4), Scope: pointer(5)},
 		"::/0 via fe80::1 metric 1 mtu 2 advmss 3 table 4 scope 5"),
 )
-
-func newNS() ns.NetNS {
-	GinkgoHelper()
-	testutils.Need(GinkgoT(), "root", "ipv6", "veth")
-	netns, err := testutils.NewNS()
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() {
-		Expect(netns.Close()).To(Succeed())
-		Expect(testutils.UnmountNS(netns)).To(Succeed())
-	})
-	return netns
-}
-
-func inside(netns ns.NetNS, f func()) {
-	GinkgoHelper()
-	Expect(netns.Do(func(ns.NetNS) error {
-		f()
-		return nil
-	})).To(Succeed())
-}
 
 func find(name string) netlink.Link {
 	GinkgoHelper()

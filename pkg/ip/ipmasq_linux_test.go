@@ -42,7 +42,7 @@ const fourAttachments = `table inet cni_plugins_masquerade {
 var _ = Describe("Masquerading in the shapes of version 1.9", func() {
 	nftables, iptables := "nftables", "iptables"
 
-	inNewNS := func(f func()) func() { return func() { inside(newNS(), f) } }
+	inNewNS := func(f func()) func() { return func() { testutils.Inside(testutils.TempNS(GinkgoT()), f) } }
 	run := func(script string) string {
 		GinkgoHelper()
 		output, err := exec.Command("/bin/sh", "-e", "-c", script).CombinedOutput()

@@ -10,30 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
-	"github.com/containernetworking/plugins/pkg/ns"
-	"github.com/containernetworking/plugins/pkg/testutils"
 )
-
-// newNS makes a namespace that lasts as long as the running spec.
-func newNS() ns.NetNS {
-	GinkgoHelper()
-	testutils.Need(GinkgoT(), "root")
-	netns, err := testutils.NewNS()
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() {
-		Expect(netns.Close()).To(Succeed())
-		Expect(testutils.UnmountNS(netns)).To(Succeed())
-	})
-	return netns
-}
-
-func inside(netns ns.NetNS, f func()) {
-	GinkgoHelper()
-	Expect(netns.Do(func(ns.NetNS) error {
-		f()
-		return nil
-	})).To(Succeed())
-}
 
 // addVeth adds a veth pair in the current namespace.
 func addVeth(name, peer string) netlink.Link {

@@ -19,14 +19,15 @@ import (
 	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
 var _ = Describe("routes", func() {
 	var netns ns.NetNS
 
 	BeforeEach(func() {
-		netns = newNS()
-		inside(netns, func() {
+		netns = testutils.TempNS(GinkgoT())
+		testutils.Inside(netns, func() {
 			left := addVeth("left", "right")
 			Expect(netlink.LinkSetUp(left)).To(Succeed())
 			Expect(netlink.LinkSetUp(findLink("right"))).To(Succeed())
@@ -49,7 +50,7 @@ var _ = Describe("routes", func() {
 	}
 
 	It("are added with a gateway", func() {
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			left := findLink("left")
 			Expect(ip.AddRoute(cidr("10.9.0.0/16"), net.ParseIP("10.1.2.1"), left)).To(Succeed())
 			route := only("10.9.0.0/16")
@@ -60,14 +61,14 @@ var _ = Describe("routes", func() {
 	})
 
 	It("are added without a gateway", func() {
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			Expect(ip.AddRoute(cidr("10.9.0.0/16"), nil, findLink("left"))).To(Succeed())
 			Expect(only("10.9.0.0/16").Gw).To(BeNil())
 		})
 	})
 
 	It("are added for hosts", func() {
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			Expect(ip.AddHostRoute(cidr("10.9.0.1/32"), nil, findLink("left"))).To(Succeed())
 			Expect(only("10.9.0.1/32").Scope).To(Equal(netlink.SCOPE_HOST))
 		})
@@ -75,7 +76,7 @@ var _ = Describe("routes", func() {
 
 	DescribeTable("are added for everything",
 		func(gw, everything string) {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				Expect(ip.AddDefaultRoute(net.ParseIP(gw), findLink("left"))).To(Succeed())
 				Expect(only(everything).Gw.String()).To(Equal(gw))
 			})
@@ -85,7 +86,7 @@ var _ = Describe("routes", func() {
 	)
 
 	It("are added once, and os.IsExist says so", func() {
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			left := findLink("left")
 			Expect(ip.AddRoute(cidr("10.9.0.0/16"), nil, left)).To(Succeed())
 			Expect(os.IsExist(ip.AddRoute(cidr("10.9.0.0/16"), nil, left))).To(BeTrue())
@@ -110,7 +111,7 @@ var _ = Describe("routes", func() {
 		expect := func(routes ...*types.Route) error { return ip.ValidateExpectedRoute(routes) }
 
 		BeforeEach(func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				left := findLink("left")
 				Expect(ip.AddDefaultRoute(net.ParseIP("10.1.2.1"), left)).To(Succeed())
 				Expect(ip.AddDefaultRoute(net.ParseIP("2001:db8::1"), left)).To(Succeed())
@@ -124,7 +125,7 @@ var _ = Describe("routes", func() {
 		})
 
 		It("are all there", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				Expect(expect(
 					&types.Route{Dst: *cidr("0.0.0.0/0"), GW: net.ParseIP("10.1.2.1")},
 					&types.Route{Dst: *cidr("::/0"), GW: net.ParseIP("2001:db8::1")},
@@ -139,7 +140,7 @@ var _ = Describe("routes", func() {
 		})
 
 		It("are named when they are not there", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				err := expect(
 					&types.Route{Dst: *cidr("0.0.0.0/0"), GW: net.ParseIP("10.1.2.99")},
 					&types.Route{Dst: *cidr("10.1.2.0/25")},
@@ -174,7 +175,7 @@ var _ = Describe("routes", func() {
 		}
 
 		It("are all there", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				addAddress(findLink("left"), "10.5.5.5/32")
 				addAddress(findLink("left"), "2001:db8:5::5/128")
 				Expect(expect("10.1.2.3/24", "2001:db8::3/64", "10.5.5.5/32", "2001:db8:5::5/128")).To(Succeed())
@@ -182,7 +183,7 @@ var _ = Describe("routes", func() {
 		})
 
 		It("are named when they are not there", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				Expect(expect("10.1.2.3/24", "10.1.2.3/25", "10.1.2.4/24", "2001:db8::4/64")).To(MatchError(And(
 					Not(ContainSubstring("10.1.2.3/24")),
 					ContainSubstring("10.1.2.3/25"),
@@ -193,7 +194,7 @@ var _ = Describe("routes", func() {
 		})
 
 		It("need the route to their network, in whatever table", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				connected := only("10.1.2.0/24")
 				Expect(netlink.RouteDel(&connected)).To(Succeed())
 				Expect(expect("10.1.2.3/24")).To(MatchError(ContainSubstring("10.1.2.0/24 is missing")))
@@ -204,7 +205,7 @@ var _ = Describe("routes", func() {
 		})
 
 		It("need their link", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				Expect(ip.ValidateExpectedInterfaceIPs("nothing", nil)).To(MatchError(ip.ErrLinkNotFound))
 			})
 		})
@@ -213,8 +214,8 @@ var _ = Describe("routes", func() {
 
 var _ = Describe("SettleAddresses", func() {
 	It("waits for duplicate address detection", func() {
-		netns := newNS()
-		inside(netns, func() {
+		netns := testutils.TempNS(GinkgoT())
+		testutils.Inside(netns, func() {
 			left := addVeth("left", "right")
 			Expect(netlink.LinkSetUp(left)).To(Succeed())
 			Expect(netlink.LinkSetUp(findLink("right"))).To(Succeed())
@@ -230,8 +231,8 @@ var _ = Describe("SettleAddresses", func() {
 	})
 
 	It("does not wait without carrier", func() {
-		netns := newNS()
-		inside(netns, func() {
+		netns := testutils.TempNS(GinkgoT())
+		testutils.Inside(netns, func() {
 			left := addVeth("left", "right")
 			Expect(netlink.LinkSetUp(left)).To(Succeed())
 			addAddress(left, "2001:db8::3/64")
@@ -248,8 +249,8 @@ var _ = Describe("forwarding", func() {
 	var netns ns.NetNS
 
 	BeforeEach(func() {
-		netns = newNS()
-		inside(netns, func() {
+		netns = testutils.TempNS(GinkgoT())
+		testutils.Inside(netns, func() {
 			Expect(os.WriteFile(v4, []byte("0"), 0)).To(Succeed())
 			Expect(os.WriteFile(v6, []byte("0"), 0)).To(Succeed())
 		})
@@ -257,7 +258,7 @@ var _ = Describe("forwarding", func() {
 
 	DescribeTable("is enabled for the families of",
 		func(want4, want6 string, ips ...*current.IPConfig) {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				Expect(ip.EnableForward(ips)).To(Succeed())
 				Expect(os.ReadFile(v4)).To(BeEquivalentTo(want4 + "\n"))
 				Expect(os.ReadFile(v6)).To(BeEquivalentTo(want6 + "\n"))
@@ -271,7 +272,7 @@ var _ = Describe("forwarding", func() {
 	)
 
 	It("is enabled for each family alone", func() {
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			Expect(ip.EnableIP4Forward()).To(Succeed())
 			Expect(os.ReadFile(v6)).To(BeEquivalentTo("0\n"))
 			Expect(ip.EnableIP6Forward()).To(Succeed())
@@ -280,7 +281,7 @@ var _ = Describe("forwarding", func() {
 	})
 
 	It("is not written again", func() {
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			for path, enable := range map[string]func() error{v4: ip.EnableIP4Forward, v6: ip.EnableIP6Forward} {
 				Expect(enable()).To(Succeed())
 				before, err := os.Stat(path)

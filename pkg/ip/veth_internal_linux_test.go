@@ -13,6 +13,7 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
 var _ = Describe("host names of veth pairs that are taken", func() {
@@ -22,7 +23,7 @@ var _ = Describe("host names of veth pairs that are taken", func() {
 		if os.Geteuid() != 0 {
 			Skip("needs root to make network namespaces")
 		}
-		host, container = tempNS(), tempNS()
+		host, container = testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT())
 		for _, name := range []string{"veth0", "veth1"} {
 			attrs := netlink.LinkAttrs{Name: name}
 			Expect(host.Do(func(ns.NetNS) error {
@@ -70,11 +71,3 @@ var _ = Describe("host names of veth pairs that are taken", func() {
 		Expect(tried).To(Equal(1))
 	})
 })
-
-func tempNS() ns.NetNS {
-	GinkgoHelper()
-	netns, err := ns.TempNetNS()
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(netns.Close)
-	return netns
-}

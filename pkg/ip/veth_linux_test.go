@@ -14,13 +14,14 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/ip"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
 var _ = Describe("veth pairs", func() {
 	var host, container ns.NetNS
 
 	BeforeEach(func() {
-		host, container = newNS(), newNS()
+		host, container = testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT())
 	})
 
 	setup := func(name, hostName string, mtu int, mac string) (hostEnd, containerEnd net.Interface, err error) {
@@ -37,7 +38,7 @@ var _ = Describe("veth pairs", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(containerEnd.Name).To(Equal("eth0"))
 		Expect(hostEnd.Name).To(MatchRegexp("^veth[0-9a-f]{8}$"))
-		inside(container, func() {
+		testutils.Inside(container, func() {
 			attrs := findLink("eth0").Attrs()
 			Expect(attrs.Index).To(Equal(containerEnd.Index))
 			Expect(attrs.ParentIndex).To(Equal(hostEnd.Index))
@@ -45,7 +46,7 @@ var _ = Describe("veth pairs", func() {
 			Expect(attrs.Flags&net.FlagUp).To(BeZero(), "some rename it, which takes a link that is down before Linux 6.2")
 			Expect(attrs.HardwareAddr).To(Equal(containerEnd.HardwareAddr))
 		})
-		inside(host, func() {
+		testutils.Inside(host, func() {
 			attrs := findLink(hostEnd.Name).Attrs()
 			Expect(attrs.Index).To(Equal(hostEnd.Index))
 			Expect(attrs.ParentIndex).To(Equal(containerEnd.Index))
@@ -83,7 +84,7 @@ var _ = Describe("veth pairs", func() {
 	})
 
 	It("has a random host name with SetupVeth", func() {
-		inside(container, func() {
+		testutils.Inside(container, func() {
 			hostEnd, _, err := ip.SetupVeth("eth0", 0, "", host)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(hostEnd.Name).To(HavePrefix("veth"))
@@ -101,8 +102,8 @@ var _ = Describe("veth pairs", func() {
 			_, _, err = setup(name, hostName, 0, "")
 			Expect(err).To(MatchError(And(ContainSubstring(`"%s"`, name), ContainSubstring(`"veth`))))
 			Expect(os.IsExist(errorRoot(err))).To(BeTrue())
-			inside(container, func() { Expect(linkNames()).To(ConsistOf("lo", "eth0")) })
-			inside(host, func() { Expect(linkNames()).To(ConsistOf("lo", "vethgiven")) })
+			testutils.Inside(container, func() { Expect(linkNames()).To(ConsistOf("lo", "eth0")) })
+			testutils.Inside(host, func() { Expect(linkNames()).To(ConsistOf("lo", "vethgiven")) })
 		},
 		Entry("in the container", ""),
 		Entry("in the container, with a host name", "vethother"),
@@ -112,42 +113,42 @@ var _ = Describe("veth pairs", func() {
 	It("refuses a MAC address that is none before it makes anything", func() {
 		_, _, err := setup("eth0", "", 0, "nonsense")
 		Expect(err).To(MatchError(ContainSubstring("nonsense")))
-		inside(container, func() { Expect(linkNames()).To(ConsistOf("lo")) })
+		testutils.Inside(container, func() { Expect(linkNames()).To(ConsistOf("lo")) })
 	})
 
 	It("refuses an MTU the kernel does not take and leaves nothing", func() {
 		_, _, err := setup("eth0", "", 1<<20, "")
 		Expect(err).To(HaveOccurred())
-		inside(container, func() { Expect(linkNames()).To(ConsistOf("lo")) })
-		inside(host, func() { Expect(linkNames()).To(ConsistOf("lo")) })
+		testutils.Inside(container, func() { Expect(linkNames()).To(ConsistOf("lo")) })
+		testutils.Inside(host, func() { Expect(linkNames()).To(ConsistOf("lo")) })
 	})
 
 	It("removes the pair when a later step fails", func() {
-		inside(container, func() {
+		testutils.Inside(container, func() {
 			_, _, err := ip.SetupVethWithName("eth0", "vethgiven", 0, "", failingNS{host})
 			Expect(err).To(MatchError("cannot be entered"))
 			Expect(linkNames()).To(ConsistOf("lo"))
 		})
-		inside(host, func() { Expect(linkNames()).To(ConsistOf("lo")) })
+		testutils.Inside(host, func() { Expect(linkNames()).To(ConsistOf("lo")) })
 	})
 
 	It("is gone on both sides when one is deleted", func() {
 		hostEnd, _, err := setup("eth0", "", 0, "")
 		Expect(err).NotTo(HaveOccurred())
-		inside(container, func() { Expect(ip.DelLinkByName("eth0")).To(Succeed()) })
-		inside(host, func() { Expect(linkNames()).NotTo(ContainElement(hostEnd.Name)) })
+		testutils.Inside(container, func() { Expect(ip.DelLinkByName("eth0")).To(Succeed()) })
+		testutils.Inside(host, func() { Expect(linkNames()).NotTo(ContainElement(hostEnd.Name)) })
 	})
 
 	It("tells each end the index of the other", func() {
 		hostEnd, containerEnd, err := setup("eth0", "", 0, "")
 		Expect(err).NotTo(HaveOccurred())
-		inside(container, func() {
+		testutils.Inside(container, func() {
 			l, peer, err := ip.GetVethPeerIfindex("eth0")
 			Expect(err).NotTo(HaveOccurred())
 			Expect(l.Attrs().Index).To(Equal(containerEnd.Index))
 			Expect(peer).To(Equal(hostEnd.Index))
 		})
-		inside(host, func() {
+		testutils.Inside(host, func() {
 			l, peer, err := ip.GetVethPeerIfindex(hostEnd.Name)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(l.Attrs().Index).To(Equal(hostEnd.Index))
@@ -156,7 +157,7 @@ var _ = Describe("veth pairs", func() {
 	})
 
 	It("has no peer when it is no veth, or nothing", func() {
-		inside(host, func() {
+		testutils.Inside(host, func() {
 			_, _, err := ip.GetVethPeerIfindex("lo")
 			Expect(err).To(MatchError(ContainSubstring("not veth")))
 			_, _, err = ip.GetVethPeerIfindex("nothing")
@@ -181,10 +182,10 @@ var _ = Describe("RandomVethName", func() {
 var _ = Describe("links", func() {
 	var netns ns.NetNS
 
-	BeforeEach(func() { netns = newNS() })
+	BeforeEach(func() { netns = testutils.TempNS(GinkgoT()) })
 
 	It("are renamed", func() {
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			before := addVeth("left", "right")
 			Expect(ip.RenameLink("left", "middle")).To(Succeed())
 			Expect(findLink("middle").Attrs().Index).To(Equal(before.Attrs().Index))
@@ -194,7 +195,7 @@ var _ = Describe("links", func() {
 	})
 
 	It("are not found in so many words", func() {
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			Expect(ip.DelLinkByName("nothing") == ip.ErrLinkNotFound).To(BeTrue())
 			_, err := ip.DelLinkByNameAddr("nothing")
 			Expect(err == ip.ErrLinkNotFound).To(BeTrue())
@@ -202,7 +203,7 @@ var _ = Describe("links", func() {
 	})
 
 	It("say which addresses they had", func() {
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			l := addVeth("left", "right")
 			addAddress(l, "10.1.2.3/24")
 			addAddress(l, "2001:db8::5/64")
@@ -219,7 +220,7 @@ var _ = Describe("links", func() {
 	})
 
 	It("say so when they had none", func() {
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			addVeth("left", "right")
 			addresses, err := ip.DelLinkByNameAddr("left")
 			Expect(err).NotTo(HaveOccurred())
@@ -229,7 +230,7 @@ var _ = Describe("links", func() {
 	})
 
 	It("that cannot be deleted are an error", func() {
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			err := ip.DelLinkByName("lo")
 			Expect(err).To(MatchError(ContainSubstring(`delete link "lo"`)))
 			Expect(err).NotTo(MatchError(ip.ErrLinkNotFound))

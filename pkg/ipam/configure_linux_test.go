@@ -29,8 +29,8 @@ var _ = Describe("ConfigureIface", func() {
 
 	// eth0 is one end of a veth pair whose other end, peer, is up.
 	BeforeEach(func() {
-		netns = newNS()
-		inside(netns, func() {
+		netns = testutils.TempNS(GinkgoT())
+		testutils.Inside(netns, func() {
 			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "peer"})).To(Succeed())
 			Expect(netlink.LinkSetUp(find("peer"))).To(Succeed())
 		})
@@ -38,14 +38,14 @@ var _ = Describe("ConfigureIface", func() {
 
 	configure := func(result *current.Result) (err error) {
 		GinkgoHelper()
-		inside(netns, func() { err = ipam.ConfigureIface("eth0", result) })
+		testutils.Inside(netns, func() { err = ipam.ConfigureIface("eth0", result) })
 		return err
 	}
 	// routes returns the routes to dst in all tables.
 	routes := func(dst string) (found []netlink.Route) {
 		GinkgoHelper()
 		network := cidr(dst)
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			var err error
 			found, err = netlinksafe.RouteListFiltered(familyOf(network), &netlink.Route{Dst: &network}, netlink.RT_FILTER_DST|netlink.RT_FILTER_TABLE)
 			Expect(err).NotTo(HaveOccurred())
@@ -72,7 +72,7 @@ var _ = Describe("ConfigureIface", func() {
 	addresses := func() map[string]netlink.Addr {
 		GinkgoHelper()
 		found := map[string]netlink.Addr{}
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			list, err := netlinksafe.AddrList(find("eth0"), netlink.FAMILY_ALL)
 			Expect(err).NotTo(HaveOccurred())
 			for _, addr := range list {
@@ -91,7 +91,7 @@ var _ = Describe("ConfigureIface", func() {
 				Expect(found[text].Scope).To(BeEquivalentTo(netlink.SCOPE_UNIVERSE))
 			}
 			Expect(found["10.1.2.3/24"].Broadcast.String()).To(Equal("10.1.2.255"))
-			inside(netns, func() { Expect(find("eth0").Attrs().Flags & net.FlagUp).NotTo(BeZero()) })
+			testutils.Inside(netns, func() { Expect(find("eth0").Attrs().Flags & net.FlagUp).NotTo(BeZero()) })
 			Expect(routes("10.1.2.0/24")).To(HaveLen(1))
 		})
 
@@ -110,7 +110,7 @@ var _ = Describe("ConfigureIface", func() {
 				change(made)
 				Expect(configure(made)).To(MatchError(ContainSubstring(wanted)))
 				Expect(addresses()).To(BeEmpty())
-				inside(netns, func() { Expect(find("eth0").Attrs().Flags & net.FlagUp).To(BeZero()) })
+				testutils.Inside(netns, func() { Expect(find("eth0").Attrs().Flags & net.FlagUp).To(BeZero()) })
 			},
 			Entry("negative index", func(r *current.Result) { r.IPs[0].Interface = current.Int(-1) }, "ips[0].interface: -1"),
 			Entry("index too large", func(r *current.Result) { r.IPs[0].Interface = current.Int(1) }, "ips[0].interface: 1"),
@@ -120,7 +120,7 @@ var _ = Describe("ConfigureIface", func() {
 		)
 
 		It("need their interface", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				wanted := result("10.1.2.3/24")
 				wanted.Interfaces[0].Name = "eth9"
 				Expect(ipam.ConfigureIface("eth9", wanted)).To(MatchError(link.ErrNotFound))
@@ -145,14 +145,14 @@ var _ = Describe("ConfigureIface", func() {
 		BeforeEach(func() { testutils.Need(GinkgoT(), "ipv6") })
 
 		It("is switched on, on lo too", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				for _, iface := range []string{"lo", "eth0"} {
 					Expect(os.WriteFile("/proc/sys/net/ipv6/conf/"+iface+"/disable_ipv6", []byte("1"), 0)).To(Succeed())
 				}
 			})
 			Expect(configure(result("2001:db8::3/64"))).To(Succeed())
 			Expect(addresses()).To(HaveKey("2001:db8::3/64"))
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				for _, iface := range []string{"lo", "eth0"} {
 					Expect(os.ReadFile("/proc/sys/net/ipv6/conf/" + iface + "/disable_ipv6")).To(BeEquivalentTo("0\n"))
 				}
@@ -160,9 +160,9 @@ var _ = Describe("ConfigureIface", func() {
 		})
 
 		It("is not touched for IPv4 alone", func() {
-			inside(netns, func() { Expect(os.WriteFile(disabled, []byte("1"), 0)).To(Succeed()) })
+			testutils.Inside(netns, func() { Expect(os.WriteFile(disabled, []byte("1"), 0)).To(Succeed()) })
 			Expect(configure(result("10.1.2.3/24"))).To(Succeed())
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				Expect(os.ReadFile(disabled)).To(BeEquivalentTo("1\n"))
 				Expect(os.ReadFile("/proc/sys/net/ipv6/conf/eth0/keep_addr_on_down")).To(BeEquivalentTo("0\n"))
 			})
@@ -170,7 +170,7 @@ var _ = Describe("ConfigureIface", func() {
 
 		It("addresses survive the interface being down", func() {
 			Expect(configure(result("2001:db8::3/64"))).To(Succeed())
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				Expect(netlink.LinkSetDown(find("eth0"))).To(Succeed())
 				Expect(netlink.LinkSetUp(find("eth0"))).To(Succeed())
 			})
@@ -186,7 +186,7 @@ var _ = Describe("ConfigureIface", func() {
 		})
 
 		It("with a gateway does not wait without carrier", func() {
-			inside(netns, func() { Expect(netlink.LinkSetDown(find("peer"))).To(Succeed()) })
+			testutils.Inside(netns, func() { Expect(netlink.LinkSetDown(find("peer"))).To(Succeed()) })
 			wanted := withGateway(result("2001:db8::3/64"), "2001:db8::1")
 			wanted.Routes = []*types.Route{{Dst: cidr("::/0")}}
 			begin := time.Now()
@@ -196,7 +196,7 @@ var _ = Describe("ConfigureIface", func() {
 		})
 
 		It("that somebody else uses is an error", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				Expect(link.AddAddress(find("peer"), pointer(cidr("2001:db8::3/64")), true)).To(Succeed())
 			})
 			Expect(configure(withGateway(result("2001:db8::3/64"), "2001:db8::1"))).To(MatchError(ContainSubstring("2001:db8::3")))
@@ -209,7 +209,7 @@ var _ = Describe("ConfigureIface", func() {
 			wanted := withGateway(result("2001:db8::3/64", "10.1.2.3/24"), "2001:db8::1", "10.1.2.1")
 			wanted.Routes = []*types.Route{{Dst: cidr("::/0")}, {Dst: cidr("0.0.0.0/0")}}
 			begin := time.Now()
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				Expect(ipam.ConfigureIfaceWithOptions(context.Background(), "eth0", wanted, ipam.Options{NoDAD: true})).To(Succeed())
 			})
 			Expect(time.Since(begin)).To(BeNumerically("<", 300*time.Millisecond))
@@ -237,7 +237,7 @@ var _ = Describe("ConfigureIface", func() {
 				Expect(find("eth0").Attrs().Flags & net.FlagUp).NotTo(BeZero())
 				return nil
 			}}
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				Expect(ipam.ConfigureIfaceWithOptions(context.Background(), "eth0", wanted(), options)).To(Succeed())
 			})
 			Expect(ran).To(BeTrue())
@@ -246,7 +246,7 @@ var _ = Describe("ConfigureIface", func() {
 
 		It("stops everything when it fails", func() {
 			no := errors.New("no")
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				options := ipam.Options{BeforeRoutes: func() error { return no }}
 				Expect(ipam.ConfigureIfaceWithOptions(context.Background(), "eth0", wanted(), options)).To(MatchError(no))
 			})
@@ -264,7 +264,7 @@ var _ = Describe("ConfigureIface", func() {
 		// Without duplicate address detection these specs are quick.
 		add := func(list ...*types.Route) error {
 			wanted.Routes = list
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				Expect(os.WriteFile("/proc/sys/net/ipv6/conf/eth0/accept_dad", []byte("0"), 0)).To(Succeed())
 			})
 			return configure(wanted)
@@ -280,7 +280,7 @@ var _ = Describe("ConfigureIface", func() {
 			Expect([]any{v4.Gw.String(), v4.MTU, v4.AdvMSS, v4.Priority, v4.Table}).To(Equal([]any{"10.1.2.9", 1400, 1300, 42, 77}))
 			Expect([]any{v6.Gw.String(), v6.MTU, v6.AdvMSS, v6.Priority, v6.Table}).To(Equal([]any{"2001:db8::9", 1410, 1310, 43, 78}))
 			Expect(route("10.8.0.0/16").Scope).To(Equal(netlink.SCOPE_LINK))
-			inside(netns, func() { Expect(v4.LinkIndex).To(Equal(find("eth0").Attrs().Index)) })
+			testutils.Inside(netns, func() { Expect(v4.LinkIndex).To(Equal(find("eth0").Attrs().Index)) })
 		})
 
 		It("go through the gateway of an address of their family, in every table", func() {
@@ -459,26 +459,6 @@ func withGateway(of *current.Result, gateways ...string) *current.Result {
 		of.IPs[i].Gateway = net.ParseIP(text)
 	}
 	return of
-}
-
-func newNS() ns.NetNS {
-	GinkgoHelper()
-	testutils.Need(GinkgoT(), "root")
-	netns, err := testutils.NewNS()
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() {
-		Expect(netns.Close()).To(Succeed())
-		Expect(testutils.UnmountNS(netns)).To(Succeed())
-	})
-	return netns
-}
-
-func inside(netns ns.NetNS, f func()) {
-	GinkgoHelper()
-	Expect(netns.Do(func(ns.NetNS) error {
-		f()
-		return nil
-	})).To(Succeed())
 }
 
 func find(name string) netlink.Link {

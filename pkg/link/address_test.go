@@ -21,24 +21,15 @@ var _ = Describe("taking addresses off a link", func() {
 	var netns ns.NetNS
 	var left netlink.Link
 	var all []netlink.Addr
-	inside := func(fn func()) {
-		GinkgoHelper()
-		Expect(netns.Do(func(ns.NetNS) error { fn(); return nil })).To(Succeed())
-	}
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "root", "veth", "ipv6")
-		var err error
-		netns, err = testutils.NewNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(func() {
-			Expect(netns.Close()).To(Succeed())
-			Expect(testutils.UnmountNS(netns)).To(Succeed())
-		})
+		netns = testutils.TempNS(GinkgoT())
 		all = nil
-		inside(func() {
+		testutils.Inside(netns, func() {
 			attrs := netlink.NewLinkAttrs()
 			attrs.Name = "left"
 			Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "right"})).To(Succeed())
+			var err error
 			left, err = link.Find("left")
 			Expect(err).NotTo(HaveOccurred())
 			for _, text := range []string{"10.0.0.1/8", "10.0.0.2/8", "192.0.2.1/32", "2001:db8::1/64", "2001:db8::2/128"} {
@@ -61,7 +52,7 @@ var _ = Describe("taking addresses off a link", func() {
 	}
 
 	It("takes all of both families, and does not mind those that are gone", func() {
-		inside(func() {
+		testutils.Inside(netns, func() {
 			for range 2 {
 				Expect(link.RemoveAddresses(left, all)).To(Succeed())
 				Expect(remaining()).To(BeEmpty())
@@ -72,7 +63,7 @@ var _ = Describe("taking addresses off a link", func() {
 	})
 
 	It("takes the one with the prefix length, and the one with the peer", func() {
-		inside(func() {
+		testutils.Inside(netns, func() {
 			for _, text := range []string{"10.0.0.1/16", "10.0.0.1/32", "10.0.0.1/24"} {
 				another, err := netlink.ParseAddr(text)
 				Expect(err).NotTo(HaveOccurred())
@@ -101,7 +92,7 @@ var _ = Describe("taking addresses off a link", func() {
 
 	DescribeTable("says what IPv6 is missing when it cannot add one",
 		func(prepare func() error, want string) {
-			inside(func() {
+			testutils.Inside(netns, func() {
 				Expect(prepare()).To(Succeed())
 				address := &net.IPNet{IP: net.ParseIP("2001:db8::9"), Mask: net.CIDRMask(64, 128)}
 				Expect(link.AddAddress(left, address, true)).To(MatchError("add the address 2001:db8::9/64 to left: " + want))
@@ -121,7 +112,7 @@ var _ = Describe("taking addresses off a link", func() {
 	DescribeTable("takes one and leaves those of its subnet",
 		func(allowed string) {
 			const key = "net/ipv4/conf/left/promote_secondaries"
-			inside(func() {
+			testutils.Inside(netns, func() {
 				Expect(sysctl.Set(key, allowed)).To(Succeed())
 				Expect(link.RemoveAddressAlone(left, all[0])).To(Succeed())
 				Expect(remaining()).To(ConsistOf("10.0.0.2/8", "192.0.2.1/32", "2001:db8::1/64", "2001:db8::2/128"))

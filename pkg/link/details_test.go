@@ -18,7 +18,7 @@ var _ = Describe("FindWithDetails", func() {
 	DescribeTable("returns the link with its parameters",
 		func(value string, expected int) {
 			testutils.Need(GinkgoT(), "root", "ipv6")
-			inside(newNamespace(), func() {
+			testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 				Expect(netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}})).To(Succeed())
 				Expect(sysctl.Set("net/ipv6/conf/br0/accept_ra", value)).To(Succeed())
 				found, details, err := link.FindWithDetails("br0")
@@ -35,7 +35,7 @@ var _ = Describe("FindWithDetails", func() {
 
 	It("finds no link that does not exist", func() {
 		testutils.Need(GinkgoT(), "root")
-		inside(newNamespace(), func() {
+		testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 			_, _, err := link.FindWithDetails("br0")
 			Expect(err).To(MatchError(link.ErrNotFound))
 		})
@@ -43,7 +43,7 @@ var _ = Describe("FindWithDetails", func() {
 
 	It("tells whether a bridge learns from link-local frames, which can be stopped", func() {
 		testutils.Need(GinkgoT(), "root")
-		inside(newNamespace(), func() {
+		testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 			Expect(netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}})).To(Succeed())
 			found, details, err := link.FindWithDetails("br0")
 			Expect(err).NotTo(HaveOccurred())

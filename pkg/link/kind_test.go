@@ -10,7 +10,6 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
@@ -19,7 +18,7 @@ import (
 var _ = DescribeTable("whether the kernel has a kind of links, which makes none",
 	func(kind, module string) {
 		testutils.Need(GinkgoT(), "root")
-		Expect(testrig.Namespace().Do(func(ns.NetNS) error {
+		Expect(testutils.TempNS(GinkgoT()).Do(func(ns.NetNS) error {
 			defer GinkgoRecover()
 			before, err := netlink.LinkList()
 			Expect(err).NotTo(HaveOccurred())

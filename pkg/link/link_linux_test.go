@@ -22,21 +22,6 @@ import (
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
-// newNamespace makes a namespace for the spec.
-func newNamespace() ns.NetNS {
-	GinkgoHelper()
-	netns, err := ns.TempNetNS()
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() { netns.Close() })
-	return netns
-}
-
-// inside runs what expects something in a namespace.
-func inside(netns ns.NetNS, run func()) {
-	GinkgoHelper()
-	Expect(netns.Do(func(ns.NetNS) error { run(); return nil })).To(Succeed())
-}
-
 // names are those of all links but lo.
 func names() []string {
 	GinkgoHelper()
@@ -99,7 +84,7 @@ var _ = Describe("links", func() {
 
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "root", "veth")
-		host, container = newNamespace(), newNamespace()
+		host, container = testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT())
 	})
 
 	// spec is a pair from the host's namespace into the container's.
@@ -118,7 +103,7 @@ var _ = Describe("links", func() {
 
 	Describe("Find", func() {
 		It("finds by name and by index", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				Expect(mustFind("veth0").Attrs().Index).To(Equal(hostEnd.Attrs().Index))
 				byIndex, err := link.FindByIndex(hostEnd.Attrs().Index)
@@ -128,7 +113,7 @@ var _ = Describe("links", func() {
 		})
 
 		It("says which link there is not", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				_, err := link.Find("eth7")
 				Expect(err).To(MatchError(`link "eth7": not found`))
 				Expect(errors.Is(err, link.ErrNotFound)).To(BeTrue())
@@ -141,7 +126,7 @@ var _ = Describe("links", func() {
 
 	Describe("DescribeNow", func() {
 		It("says what the kernel does, also of a link by its alternative name", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				Expect(netlink.LinkAddAltName(hostEnd, "other")).To(Succeed())
 				Expect(netlink.LinkSetMTU(hostEnd, 1400)).To(Succeed())
@@ -156,7 +141,7 @@ var _ = Describe("links", func() {
 
 	Describe("OtherEnd", func() {
 		It("finds the other end of a veth, here or in another namespace", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				_, containerEnd := create()
 				found, err := link.OtherEnd(mustFind("veth0"))
 				Expect(err).NotTo(HaveOccurred())
@@ -173,7 +158,7 @@ var _ = Describe("links", func() {
 
 	Describe("FindVeth", func() {
 		It("says the index of the peer, as the statistics of the driver do", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				_, containerEnd := create()
 				found, peer, err := link.FindVeth("veth0")
 				Expect(err).NotTo(HaveOccurred())
@@ -184,7 +169,7 @@ var _ = Describe("links", func() {
 		})
 
 		It("finds nothing for what is no veth, or not there", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				_, _, err := link.FindVeth("lo")
 				Expect(err).To(MatchError(ContainSubstring("not veth")))
 				_, _, err = link.FindVeth("nothing")
@@ -199,7 +184,7 @@ var _ = Describe("links", func() {
 
 	Describe("Delete", func() {
 		It("deletes by name and by index, and does not mind when there is nothing", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				create()
 				Expect(link.Delete("veth0")).To(Succeed())
 				Expect(names()).To(BeEmpty())
@@ -209,11 +194,11 @@ var _ = Describe("links", func() {
 				Expect(names()).To(BeEmpty())
 				Expect(link.DeleteByIndex(hostEnd.Attrs().Index)).To(Succeed())
 			})
-			inside(container, func() { Expect(names()).To(BeEmpty()) })
+			testutils.Inside(container, func() { Expect(names()).To(BeEmpty()) })
 		})
 
 		It("reports what keeps a link from being deleted", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				Expect(link.Delete("lo")).To(And(MatchError(ContainSubstring(`delete link "lo"`)), MatchError(unix.EOPNOTSUPP)))
 				Expect(link.DeleteByIndex(0)).NotTo(Succeed())
 			})
@@ -227,7 +212,7 @@ var _ = Describe("links", func() {
 			asked.MTU = 1400
 			asked.Container.MAC = mac
 			var hostEnd, containerEnd netlink.Link
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				var err error
 				hostEnd, containerEnd, err = link.CreateVeth(asked)
 				Expect(err).NotTo(HaveOccurred())
@@ -236,7 +221,7 @@ var _ = Describe("links", func() {
 				Expect(hostEnd.Attrs().MTU).To(Equal(1400))
 				Expect(mustFind("veth0").Attrs()).To(And(HaveField("NumTxQueues", 1), HaveField("NumRxQueues", 1)), "not one for each processor")
 			})
-			inside(container, func() {
+			testutils.Inside(container, func() {
 				Expect(names()).To(ConsistOf("eth0"))
 				Expect(mustFind("eth0").Attrs()).To(And(HaveField("NumTxQueues", 1), HaveField("NumRxQueues", 1)))
 				expectSame(containerEnd, mustFind("eth0"))
@@ -248,17 +233,17 @@ var _ = Describe("links", func() {
 		It("works from the container's side, too", func() {
 			asked := link.VethSpec{Host: link.VethEnd{Name: "veth0", Netns: host}, Container: link.VethEnd{Name: "eth0"}}
 			var hostEnd, containerEnd netlink.Link
-			inside(container, func() {
+			testutils.Inside(container, func() {
 				var err error
 				hostEnd, containerEnd, err = link.CreateVeth(asked)
 				Expect(err).NotTo(HaveOccurred())
 				expectSame(containerEnd, mustFind("eth0"))
 			})
-			inside(host, func() { expectSame(hostEnd, mustFind("veth0")) })
+			testutils.Inside(host, func() { expectSame(hostEnd, mustFind("veth0")) })
 		})
 
 		It("finds the pair where the kernel does not send it back", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, containerEnd := create()
 				foundHost, foundContainer, err := link.FindPair(spec())
 				Expect(err).NotTo(HaveOccurred())
@@ -268,7 +253,7 @@ var _ = Describe("links", func() {
 		})
 
 		It("says whose name is taken", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				create()
 				again := spec()
 				_, _, err := link.CreateVeth(again)
@@ -282,11 +267,11 @@ var _ = Describe("links", func() {
 				Expect(*exists).To(Equal(link.ExistsError{Name: "veth0"}))
 				Expect(names()).To(ConsistOf("veth0"))
 			})
-			inside(container, func() { Expect(names()).To(ConsistOf("eth0")) })
+			testutils.Inside(container, func() { Expect(names()).To(ConsistOf("eth0")) })
 		})
 
 		It("refuses what the kernel refuses", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				asked := spec()
 				asked.MTU = 70000
 				_, _, err := link.CreateVeth(asked)
@@ -306,7 +291,7 @@ var _ = Describe("links", func() {
 		BeforeEach(func() { testutils.Need(GinkgoT(), "bridge") })
 
 		It("creates the link under its final name, also if the host has one of that name", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				create()
 				created, err := link.CreateIn(container, bridge(), "veth0")
 				Expect(err).NotTo(HaveOccurred())
@@ -314,34 +299,34 @@ var _ = Describe("links", func() {
 				Expect(created.Attrs().MTU).To(Equal(1400))
 				Expect(created.Attrs().HardwareAddr).To(HaveLen(6))
 			})
-			inside(container, func() { Expect(names()).To(ConsistOf("eth0", "veth0")) })
+			testutils.Inside(container, func() { Expect(names()).To(ConsistOf("eth0", "veth0")) })
 		})
 
 		It("refuses a name that is taken in the container, and changes nothing", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				create()
 				_, err := link.CreateIn(container, bridge(), "eth0")
 				Expect(err).To(MatchError(`interface "eth0" already exists in the container`))
 				Expect(names()).To(ConsistOf("veth0"))
 			})
-			inside(container, func() { Expect(names()).To(ConsistOf("eth0")) })
+			testutils.Inside(container, func() { Expect(names()).To(ConsistOf("eth0")) })
 		})
 
 		It("can rename the link instead, and removes it when that fails", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				created, err := link.CreateAndRename(container, bridge(), "eth0")
 				Expect(err).NotTo(HaveOccurred())
 				Expect(created.Attrs().Name).To(Equal("eth0"))
 				_, err = link.CreateAndRename(container, bridge(), "eth0")
 				Expect(err).To(And(MatchError(ContainSubstring("rename veth")), MatchError(unix.EEXIST)))
 			})
-			inside(container, func() { Expect(names()).To(ConsistOf("eth0")) })
+			testutils.Inside(container, func() { Expect(names()).To(ConsistOf("eth0")) })
 		})
 	})
 
 	Describe("Veths", func() {
 		It("lists those with the prefix, with their aliases", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				Expect(link.Own(hostEnd.Attrs().Index, "net/ctr/eth0")).To(Succeed())
 				other := spec()
@@ -362,7 +347,7 @@ var _ = Describe("links", func() {
 
 		BeforeEach(func() {
 			testutils.Need(GinkgoT(), "bridge")
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				bridge = &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0", TxQLen: -1}}
 				Expect(netlink.LinkAdd(bridge)).To(Succeed())
 				Expect(netlink.LinkSetUp(bridge)).To(Succeed())
@@ -370,24 +355,24 @@ var _ = Describe("links", func() {
 		})
 
 		It("gets master, alias and state at once, and no link-local address", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				Expect(link.Join(hostEnd.Attrs().Index, link.Port{Bridge: bridge.Attrs().Index, Alias: "who/whose/eth0"})).To(Succeed())
 				attrs := mustFind("veth0").Attrs()
 				Expect(attrs.MasterIndex).To(Equal(bridge.Attrs().Index))
 				Expect(attrs.Alias).To(Equal("who/whose/eth0"))
 				Expect(attrs.Flags & net.FlagUp).NotTo(BeZero())
-				inside(container, func() { Expect(netlink.LinkSetUp(mustFind("eth0"))).To(Succeed()) })
+				testutils.Inside(container, func() { Expect(netlink.LinkSetUp(mustFind("eth0"))).To(Succeed()) })
 				Expect(link.WaitUp(soon(), hostEnd.Attrs().Index)).To(Succeed())
 				Expect(link.Addresses(hostEnd, netlink.FAMILY_ALL)).To(BeEmpty())
-				inside(container, func() {
+				testutils.Inside(container, func() {
 					Eventually(func() ([]netlink.Addr, error) { return link.Addresses(mustFind("eth0"), netlink.FAMILY_V6) }).ShouldNot(BeEmpty())
 				})
 			})
 		})
 
 		It("gets hairpin mode and isolation, and loses them", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				for _, want := range []struct{ hairpin, isolated bool }{{true, false}, {false, true}, {true, true}, {false, false}} {
 					settings := link.Port{Bridge: bridge.Attrs().Index, Alias: "x", Hairpin: want.hairpin, Isolated: want.isolated}
@@ -401,7 +386,7 @@ var _ = Describe("links", func() {
 		})
 
 		It("says what is wrong when it cannot be one", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				err := link.Join(hostEnd.Attrs().Index, link.Port{Bridge: 4711, Alias: "x"})
 				Expect(err).To(MatchError(ContainSubstring("attach it: ")))
@@ -412,11 +397,11 @@ var _ = Describe("links", func() {
 		})
 
 		It("is up as soon as WaitUp returns, and passes packets", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				Expect(netlink.AddrAdd(bridge, mustParse("10.9.0.1/24"))).To(Succeed())
 				Expect(link.Join(hostEnd.Attrs().Index, link.Port{Bridge: bridge.Attrs().Index, Alias: "x"})).To(Succeed())
-				inside(container, func() {
+				testutils.Inside(container, func() {
 					Expect(netlink.AddrAdd(mustFind("eth0"), mustParse("10.9.0.2/24"))).To(Succeed())
 					Expect(netlink.LinkSetUp(mustFind("eth0"))).To(Succeed())
 				})
@@ -428,7 +413,7 @@ var _ = Describe("links", func() {
 
 	Describe("WaitUp", func() {
 		It("waits for the other end", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				Expect(netlink.LinkSetUp(hostEnd)).To(Succeed())
 				done := make(chan error, 1)
@@ -436,14 +421,14 @@ var _ = Describe("links", func() {
 					done <- host.Do(func(ns.NetNS) error { return link.WaitUp(soon(), hostEnd.Attrs().Index) })
 				}()
 				Consistently(done, "100ms").ShouldNot(Receive())
-				inside(container, func() { Expect(netlink.LinkSetUp(mustFind("eth0"))).To(Succeed()) })
+				testutils.Inside(container, func() { Expect(netlink.LinkSetUp(mustFind("eth0"))).To(Succeed()) })
 				Eventually(done, "3s").Should(Receive(BeNil()))
 				Expect(mustFind("veth0").Attrs().OperState).To(Equal(netlink.LinkOperState(netlink.OperUp)))
 			})
 		})
 
 		It("tells what the link was like when the time was over", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 				defer cancel()
@@ -456,7 +441,7 @@ var _ = Describe("links", func() {
 		})
 
 		It("ends with its context", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				ctx, cancel := context.WithCancel(context.Background())
 				time.AfterFunc(20*time.Millisecond, cancel)
@@ -465,7 +450,7 @@ var _ = Describe("links", func() {
 		})
 
 		It("ends when the link goes away", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				done := make(chan error, 1)
 				go func() {
@@ -478,7 +463,7 @@ var _ = Describe("links", func() {
 		})
 
 		It("takes a link that does not tell its state for up when it is set up", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				lo := mustFind("lo")
 				Expect(netlink.LinkSetUp(lo)).To(Succeed())
 				Expect(mustFind("lo").Attrs().OperState).To(Equal(netlink.LinkOperState(netlink.OperUnknown)))
@@ -502,11 +487,11 @@ var _ = Describe("links", func() {
 		BeforeEach(func() { testutils.Need(GinkgoT(), "ipv6") })
 
 		It("waits until the addresses are usable", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				Expect(netlink.LinkSetUp(hostEnd)).To(Succeed())
 			})
-			inside(container, func() {
+			testutils.Inside(container, func() {
 				index := start()
 				Expect(flagsOf("eth0")).To(ContainElement(ContainSubstring("tentative")))
 				Expect(link.WaitDAD(soon(), index)).To(Succeed())
@@ -515,11 +500,11 @@ var _ = Describe("links", func() {
 		})
 
 		It("does not wait for other addresses than the given ones", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				Expect(netlink.LinkSetUp(hostEnd)).To(Succeed())
 			})
-			inside(container, func() {
+			testutils.Inside(container, func() {
 				start()
 				eth0 := mustFind("eth0")
 				unique := mustParse("2001:db8::3/64")
@@ -532,8 +517,8 @@ var _ = Describe("links", func() {
 		})
 
 		It("does not wait without carrier", func() {
-			inside(host, func() { create() })
-			inside(container, func() {
+			testutils.Inside(host, func() { create() })
+			testutils.Inside(container, func() {
 				index := start()
 				began := time.Now()
 				Expect(link.WaitDAD(soon(), index)).To(Succeed())
@@ -542,11 +527,11 @@ var _ = Describe("links", func() {
 		})
 
 		It("stops waiting when the carrier is lost", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				Expect(netlink.LinkSetUp(hostEnd)).To(Succeed())
 			})
-			inside(container, func() {
+			testutils.Inside(container, func() {
 				Expect(sysctl.Set("net/ipv6/conf/eth0/dad_transmits", "20")).To(Succeed()) // a second each
 				index := start()
 				done := make(chan error, 1)
@@ -554,32 +539,32 @@ var _ = Describe("links", func() {
 					done <- container.Do(func(ns.NetNS) error { return link.WaitDAD(soon(), index) })
 				}()
 				Consistently(done, "100ms").ShouldNot(Receive())
-				inside(host, func() { Expect(netlink.LinkSetDown(mustFind("veth0"))).To(Succeed()) })
+				testutils.Inside(host, func() { Expect(netlink.LinkSetDown(mustFind("veth0"))).To(Succeed()) })
 				Eventually(done, "3s").Should(Receive(BeNil())) // the kernel takes up to a second to tell
 				Expect(flagsOf("eth0")).To(ContainElement(ContainSubstring("tentative")))
 			})
 		})
 
 		It("names the address that somebody else has", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				taken := mustParse(address + "/64")
 				taken.Flags = unix.IFA_F_NODAD
 				Expect(netlink.AddrAdd(hostEnd, taken)).To(Succeed())
 				Expect(netlink.LinkSetUp(hostEnd)).To(Succeed())
 			})
-			inside(container, func() {
+			testutils.Inside(container, func() {
 				err := link.WaitDAD(soon(), start())
 				Expect(err).To(MatchError(And(ContainSubstring(address), ContainSubstring("eth0"), ContainSubstring("duplicate"))))
 			})
 		})
 
 		It("reports the address that was tentative to the end", func() {
-			inside(host, func() {
+			testutils.Inside(host, func() {
 				hostEnd, _ := create()
 				Expect(netlink.LinkSetUp(hostEnd)).To(Succeed())
 			})
-			inside(container, func() {
+			testutils.Inside(container, func() {
 				eth0 := mustFind("eth0")
 				Expect(netlink.LinkSetUp(eth0)).To(Succeed())
 				Expect(link.WaitUp(soon(), eth0.Attrs().Index)).To(Succeed())

@@ -17,7 +17,7 @@ var _ = Describe("Move", func() {
 	var here, there ns.NetNS
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "root")
-		here, there = newNamespace(), newNamespace()
+		here, there = testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT())
 	})
 	ifb := func(name string) int {
 		GinkgoHelper()
@@ -30,7 +30,7 @@ var _ = Describe("Move", func() {
 	}
 
 	It("takes name, alias and alternative names along", func() {
-		inside(here, func() {
+		testutils.Inside(here, func() {
 			index := ifb("a0")
 			Expect(link.AddAltNames(index, "one:of:two", "two:of:two")).To(Succeed())
 			Expect(link.AddAltNames(index, "one:of:two")).To(MatchError(unix.EEXIST))
@@ -45,7 +45,7 @@ var _ = Describe("Move", func() {
 			Expect(link.IsNotFound(link.Move(index, there, "b0", ""))).To(BeTrue())
 			Expect(link.IsNotFound(link.AddAltNames(index, "x"))).To(BeTrue())
 		})
-		inside(there, func() {
+		testutils.Inside(there, func() {
 			l, err := link.Find("b0")
 			Expect(err).NotTo(HaveOccurred())
 			Expect(l.Attrs().Alias).To(Equal("was a0"))
@@ -55,7 +55,7 @@ var _ = Describe("Move", func() {
 			Expect(byAltName.Attrs().Name).To(Equal("b0"))
 			Expect(link.Move(l.Attrs().Index, here, "c0", "")).To(Succeed())
 		})
-		inside(here, func() {
+		testutils.Inside(here, func() {
 			l, err := link.Find("c0")
 			Expect(err).NotTo(HaveOccurred())
 			Expect(l.Attrs().Alias).To(Equal("was a0"), "unless there is another")
@@ -63,8 +63,8 @@ var _ = Describe("Move", func() {
 	})
 
 	It("moves nothing where neither name is free", func() {
-		inside(there, func() { ifb("a0"); ifb("b0") })
-		inside(here, func() {
+		testutils.Inside(there, func() { ifb("a0"); ifb("b0") })
+		testutils.Inside(here, func() {
 			index := ifb("a0")
 			Expect(link.Move(index, there, "b0", "")).To(MatchError(unix.EEXIST))
 			l, err := link.Find("a0")
@@ -74,9 +74,9 @@ var _ = Describe("Move", func() {
 	})
 
 	It("gets by the old name's owner", func() {
-		inside(there, func() { ifb("a0") })
-		inside(here, func() { Expect(link.Move(ifb("a0"), there, "b0", "")).To(Succeed()) })
-		inside(there, func() {
+		testutils.Inside(there, func() { ifb("a0") })
+		testutils.Inside(here, func() { Expect(link.Move(ifb("a0"), there, "b0", "")).To(Succeed()) })
+		testutils.Inside(there, func() {
 			for _, name := range []string{"a0", "b0"} {
 				_, err := link.Find(name)
 				Expect(err).NotTo(HaveOccurred())

@@ -14,7 +14,6 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/containernetworking/plugins/pkg/link"
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -141,11 +140,7 @@ var _ = Describe("SpoofChecker", func() {
 
 	It("works with nft", func() {
 		testutils.Need(GinkgoT(), "root", "nftables-bridge", "nft-tool")
-		netns, err := ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		defer netns.Close()
-		Expect(netns.Do(func(ns.NetNS) error {
-			defer GinkgoRecover()
+		testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 			checker = link.NewSpoofChecker("veth0", "02:00:00:00:12:34", "c99-net1")
 			Expect(checker.Setup()).To(Succeed())
 			output, err := exec.Command("nft", "list", "ruleset").Output()
@@ -170,7 +165,6 @@ var _ = Describe("SpoofChecker", func() {
 			output, err = exec.Command("nft", "list", "ruleset").Output()
 			Expect(err).NotTo(HaveOccurred())
 			Expect(string(output)).NotTo(ContainSubstring("c99"))
-			return nil
-		})).To(Succeed())
+		})
 	})
 })

@@ -16,11 +16,7 @@ var _ = It("knows the number of a network namespace", func() {
 	testutils.Need(GinkgoT(), "root", "veth")
 	var namespaces [2]ns.NetNS
 	for n := range namespaces {
-		netns, err := testutils.NewNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(func() error { return testutils.UnmountNS(netns) })
-		DeferCleanup(netns.Close)
-		namespaces[n] = netns
+		namespaces[n] = testutils.TempNS(GinkgoT())
 	}
 	other := int(namespaces[1].Fd())
 	Expect(namespaces[0].Do(func(ns.NetNS) error {

@@ -136,13 +136,7 @@ var _ = Describe("a command", func() {
 	)
 
 	BeforeEach(func() {
-		netns, err := testutils.NewNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(func() {
-			Expect(netns.Close()).To(Succeed())
-			Expect(testutils.UnmountNS(netns)).To(Succeed())
-		})
-		target = netns.Path()
+		target = testutils.TempNS(GinkgoT()).Path()
 		t, stdout = newToy(), &bytes.Buffer{}
 		args = &skel.CmdArgs{ContainerID: "c1", IfName: "eth0", Netns: target}
 	})
@@ -561,12 +555,7 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe
 
 var _ = Describe("Background", func() {
 	It("runs in the caller's namespace and reports errors and panics", func() {
-		netns, err := testutils.NewNS()
-		Expect(err).NotTo(HaveOccurred())
-		defer func() {
-			Expect(netns.Close()).To(Succeed())
-			Expect(testutils.UnmountNS(netns)).To(Succeed())
-		}()
+		netns := testutils.TempNS(GinkgoT())
 		Expect(netns.Do(func(ns.NetNS) error {
 			return plugin.Background(func() error {
 				same, err := ns.SameAsCurrent(netns.Path())

@@ -59,7 +59,7 @@ var _ = Describe("Capture", func() {
 
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "root", "veth")
-		left, right = newNS(), newNS()
+		left, right = testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT())
 		connect(left, right, []string{"192.0.2.1/24"}, []string{"192.0.2.2/24"})
 		Eventually(testutils.SendFrame).WithArguments(left, "eth0", testutils.EthernetFrame(theirs, ours, experimental, nil)).Should(Succeed())
 	})
@@ -93,7 +93,7 @@ var _ = Describe("Capture", func() {
 	It("shows the tag a VLAN device adds", func() {
 		testutils.Need(GinkgoT(), "vlan")
 		received := capture(right)
-		inside(left, func() {
+		testutils.Inside(left, func() {
 			parent, err := netlink.LinkByName("eth0")
 			Expect(err).NotTo(HaveOccurred())
 			vlan := &netlink.Vlan{LinkAttrs: netlink.LinkAttrs{Name: "eth0.7", ParentIndex: parent.Attrs().Index}, VlanId: 7}
@@ -132,19 +132,19 @@ var _ = Describe("Capture", func() {
 
 	It("survives a link that goes down and up", func() {
 		packets := capture(right)
-		inside(right, func() {
+		testutils.Inside(right, func() {
 			link, err := netlink.LinkByName("eth0")
 			Expect(err).NotTo(HaveOccurred())
 			Expect(netlink.LinkSetDown(link)).To(Succeed())
 			Expect(netlink.LinkSetUp(link)).To(Succeed())
 		})
-		inside(left, func() { Expect(testutils.Ping("192.0.2.1", "192.0.2.2", 5)).To(Succeed()) })
+		testutils.Inside(left, func() { Expect(testutils.Ping("192.0.2.1", "192.0.2.2", 5)).To(Succeed()) })
 		_, err := packets.Wait(5*time.Second, func(f testutils.Frame) bool { return f.EtherType() == unix.ETH_P_IP })
 		Expect(err).NotTo(HaveOccurred())
 	})
 
 	It("does not let a frame get lost on a link that is down", func() {
-		inside(right, func() {
+		testutils.Inside(right, func() {
 			link, err := netlink.LinkByName("eth0")
 			Expect(err).NotTo(HaveOccurred())
 			Expect(netlink.LinkSetDown(link)).To(Succeed())
@@ -160,7 +160,7 @@ var _ = Describe("Capture", func() {
 	})
 
 	It("works in the current namespace", func() {
-		inside(left, func() {
+		testutils.Inside(left, func() {
 			packets := capture(nil)
 			data := testutils.EthernetFrame(theirs, ours, experimental, make([]byte, 50))
 			Expect(testutils.SendFrame(nil, "eth0", data)).To(Succeed())

@@ -17,28 +17,10 @@ import (
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
-// newNS makes a namespace for the length of a spec.
-func newNS() ns.NetNS {
-	GinkgoHelper()
-	netns, err := testutils.NewNS()
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() {
-		Expect(netns.Close()).To(Succeed())
-		Expect(testutils.UnmountNS(netns)).To(Succeed())
-	})
-	return netns
-}
-
-// inside runs fn in netns.
-func inside(netns ns.NetNS, fn func()) {
-	GinkgoHelper()
-	Expect(netns.Do(func(ns.NetNS) error { fn(); return nil })).To(Succeed())
-}
-
 // connect makes a veth pair between two namespaces, up and with the addresses.
 func connect(left, right ns.NetNS, leftCIDRs, rightCIDRs []string) {
 	GinkgoHelper()
-	inside(left, func() {
+	testutils.Inside(left, func() {
 		Expect(netlink.LinkAdd(&netlink.Veth{
 			LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(right.Fd()),
 		})).To(Succeed())
@@ -49,7 +31,7 @@ func connect(left, right ns.NetNS, leftCIDRs, rightCIDRs []string) {
 
 func configure(netns ns.NetNS, cidrs []string) {
 	GinkgoHelper()
-	inside(netns, func() {
+	testutils.Inside(netns, func() {
 		link, err := netlink.LinkByName("eth0")
 		Expect(err).NotTo(HaveOccurred())
 		for _, cidr := range cidrs {
@@ -83,7 +65,7 @@ var _ = Describe("NewNS", func() {
 	It("leaves the calling thread where it is", func() {
 		before, err := os.Readlink("/proc/thread-self/ns/net")
 		Expect(err).NotTo(HaveOccurred())
-		newNS()
+		testutils.TempNS(GinkgoT())
 		Expect(os.Readlink("/proc/thread-self/ns/net")).To(Equal(before))
 	})
 
@@ -101,7 +83,7 @@ var _ = Describe("Ping", func() {
 
 	BeforeEach(func() {
 		needRoot()
-		left, right = newNS(), newNS()
+		left, right = testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT())
 		connect(left, right,
 			[]string{"192.0.2.1/24", "2001:db8::1/64", "fe80::1/64"},
 			[]string{"192.0.2.2/24", "2001:db8::2/64", "fe80::2/64"})
@@ -109,7 +91,7 @@ var _ = Describe("Ping", func() {
 
 	DescribeTable("gets an answer",
 		func(from, to string) {
-			inside(left, func() { Expect(testutils.Ping(from, to, 5)).To(Succeed()) })
+			testutils.Inside(left, func() { Expect(testutils.Ping(from, to, 5)).To(Succeed()) })
 		},
 		Entry("over IPv4", "192.0.2.1", "192.0.2.2"),
 		Entry("over IPv6", "2001:db8::1", "2001:db8::2"),
@@ -117,7 +99,7 @@ var _ = Describe("Ping", func() {
 	)
 
 	It("takes a name, and no time for a default one", func() {
-		inside(left, func() {
+		testutils.Inside(left, func() {
 			lo, err := netlinksafe.LinkByName("lo")
 			Expect(err).NotTo(HaveOccurred())
 			Expect(netlink.LinkSetUp(lo)).To(Succeed())
@@ -127,7 +109,7 @@ var _ = Describe("Ping", func() {
 
 	DescribeTable("fails",
 		func(from, to, why string) {
-			inside(left, func() {
+			testutils.Inside(left, func() {
 				began := time.Now()
 				err := testutils.Ping(from, to, 1)
 				Expect(err).To(MatchError(ContainSubstring(why)))

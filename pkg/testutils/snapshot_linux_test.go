@@ -20,13 +20,13 @@ var _ = Describe("Snapshot", func() {
 
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "root", "nft-tool", "ip-tool")
-		netns = newNS()
+		netns = testutils.TempNS(GinkgoT())
 	})
 
 	// do runs commands, one per line, in netns.
 	do := func(script string) {
 		GinkgoHelper()
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			out, err := exec.Command("sh", "-ec", script).CombinedOutput()
 			Expect(err).NotTo(HaveOccurred(), script+"\n"+string(out))
 		})
@@ -109,7 +109,7 @@ var _ = Describe("Snapshot", func() {
 		do("ip link set lo up; nft add table ip a; nft add chain ip a o '{ type filter hook output priority 0; }'; nft add rule ip a o counter accept; nft add rule ip a o counter drop")
 		do("iptables -A OUTPUT -d 127.0.0.0/8 -j ACCEPT")
 		before := snapshot()
-		inside(netns, func() { Expect(testutils.Ping("127.0.0.1", "127.0.0.1", 2)).To(Succeed()) })
+		testutils.Inside(netns, func() { Expect(testutils.Ping("127.0.0.1", "127.0.0.1", 2)).To(Succeed()) })
 		Expect(snapshot()).To(Equal(before))
 		do("nft flush chain ip a o; nft add rule ip a o counter drop; nft add rule ip a o counter accept")
 		Expect(snapshot()).NotTo(Equal(before))
@@ -133,11 +133,11 @@ var _ = Describe("Snapshot", func() {
 
 	It("shows several namespaces, or the current one", func() {
 		do(base)
-		empty := newNS()
+		empty := testutils.TempNS(GinkgoT())
 		both, err := testutils.Snapshot(netns, empty)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(both).To(MatchRegexp(`(?s)^===== namespace 1 =====.*link left.*===== namespace 2 =====\n# links\nlink lo type device mtu 65536`))
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			Expect(testutils.Snapshot()).To(ContainSubstring("link left"))
 			Expect(testutils.Snapshot(nil, empty)).To(Equal(both))
 		})

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/containernetworking/plugins/pkg/utils"
 )
@@ -29,10 +28,7 @@ var _ = Describe("conntrack helpers", func() {
 
 	It("delete by address, and by port", func() {
 		testutils.Need(GinkgoT(), "root", "conntrack")
-		netns, err := ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		defer netns.Close()
-		Expect(netns.Do(func(ns.NetNS) error {
+		testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 			for _, port := range []uint16{53, 54} {
 				trackUDP(net.IPv4(192, 0, 2, 1).To4(), port)
 				trackUDP(net.IPv4(192, 0, 2, 2).To4(), port)
@@ -46,8 +42,7 @@ var _ = Describe("conntrack helpers", func() {
 			Expect(left).To(HaveLen(1))
 			Expect(left[0].Forward.DstIP.String()).To(Equal("192.0.2.2"))
 			Expect(left[0].Forward.DstPort).To(BeEquivalentTo(54))
-			return nil
-		})).To(Succeed())
+		})
 	})
 })
 

@@ -75,15 +75,10 @@ var _ = Describe("iptables helpers", func() {
 				Expect(err).NotTo(HaveOccurred())
 				ipt, err = iptables.New(iptables.Path(path))
 				Expect(err).NotTo(HaveOccurred())
-				netns, err = ns.TempNetNS()
-				Expect(err).NotTo(HaveOccurred())
-				DeferCleanup(netns.Close)
+				netns = testutils.TempNS(GinkgoT())
 			})
 
-			here := func(fn func()) {
-				GinkgoHelper()
-				Expect(netns.Do(func(ns.NetNS) error { fn(); return nil })).To(Succeed())
-			}
+			here := func(fn func()) { testutils.Inside(netns, fn) }
 
 			It("create and delete a chain, however often", func() {
 				here(func() {
@@ -171,17 +166,13 @@ func atOnce(n int, fn func() error) []error {
 var _ = Describe("probes", func() {
 	It("find what is installed", func() {
 		testutils.Need(GinkgoT(), "root", "iptables", "nft-tool")
-		netns, err := ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		defer netns.Close()
-		Expect(netns.Do(func(ns.NetNS) error {
+		testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 			Expect(utils.SupportsIPTables()).To(BeTrue())
 			Expect(utils.SupportsNFTables()).To(BeTrue())
 			tables, err := exec.Command("nft", "list", "tables").Output()
 			Expect(err).NotTo(HaveOccurred())
 			Expect(string(tables)).NotTo(ContainSubstring("supports_nftables_test"))
-			return nil
-		})).To(Succeed())
+		})
 	})
 
 	It("find nothing where nothing is", func() {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/containernetworking/plugins/pkg/utils/acd"
 	"github.com/containernetworking/plugins/pkg/utils/packetsocket"
 )
@@ -34,7 +35,7 @@ var _ = Describe("an address", func() {
 	var here, there ns.NetNS
 
 	BeforeEach(func() {
-		here, there = testrig.Namespace(), testrig.Namespace()
+		here, there = testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT())
 		testrig.Join(testrig.End{Netns: here, Name: "eth0"}, testrig.End{Netns: there, Name: "eth0", Addresses: []string{"192.0.2.9/24"}})
 	})
 

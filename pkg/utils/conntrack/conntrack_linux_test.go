@@ -74,11 +74,8 @@ var _ = Describe("deleting", func() {
 
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "root", "conntrack", "ipv6")
-		var err error
-		netns, err = ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(netns.Close)
-		inside(netns, func() {
+		netns = testutils.TempNS(GinkgoT())
+		testutils.Inside(netns, func() {
 			for i, one := range all {
 				track(one, uint16(1000+i))
 			}
@@ -87,7 +84,7 @@ var _ = Describe("deleting", func() {
 
 	DescribeTable("deletes what the filter means and nothing else",
 		func(filter Filter, gone ...int) {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				Expect(Delete(filter)).To(Equal(len(gone)))
 				var want []flow
 				for i, one := range all {
@@ -120,7 +117,7 @@ var _ = Describe("deleting", func() {
 
 	It("deletes what has a source, and was not translated", func() {
 		one, two := flow{udp, "192.0.2.1", 54}, flow{udp, "2001:db8::1", 54}
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			trackAs(one, 3000, "203.0.113.1") // as if masqueraded
 			trackAs(two, 3000, "2001:db8:2::1")
 			v4, v6 := net.ParseIP("198.51.100.1"), net.ParseIP("2001:db8:1::1")
@@ -134,7 +131,7 @@ var _ = Describe("deleting", func() {
 
 	It("deletes what any of several filters means, in one go or one by one", func() {
 		filters := []Filter{{Protocol: udp, DstPort: 53}, {Family: netlink.FAMILY_V4, Protocol: sctp, DstPort: 53}, {Family: netlink.FAMILY_V6, Protocol: tcp, DstPort: 53}}
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			Expect(quickerAtOnce(len(all), len(eachFamily(filters)))).To(BeTrue())
 			Expect(Delete(filters...)).To(Equal(6))
 			Expect(tracked()).To(ConsistOf(all[0], all[2]))
@@ -151,7 +148,7 @@ var _ = Describe("deleting", func() {
 		if kernelIsBefore(5, 8) {
 			Skip("needs Linux 5.8 for CTA_FILTER")
 		}
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			messages, err := list(Filter{Family: netlink.FAMILY_V4, Protocol: udp, DstIP: net.ParseIP("192.0.2.1"), DstPort: 54})
 			Expect(err).NotTo(HaveOccurred())
 			Expect(messages).To(HaveLen(1))
@@ -159,7 +156,7 @@ var _ = Describe("deleting", func() {
 	})
 
 	It("searches itself where the kernel does not", func() {
-		inside(netns, func() {
+		testutils.Inside(netns, func() {
 			request := newRequest(1, netlink.FAMILY_V4)
 			messages, err := netlinksafe.Dump("connections", request, unix.NETLINK_NETFILTER, 0)
 			Expect(err).NotTo(HaveOccurred())
@@ -235,11 +232,6 @@ func kernelIsBefore(major, minor int) bool {
 	_, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &hasMajor, &hasMinor)
 	Expect(err).NotTo(HaveOccurred())
 	return hasMajor < major || hasMajor == major && hasMinor < minor
-}
-
-func inside(netns ns.NetNS, fn func()) {
-	GinkgoHelper()
-	Expect(netns.Do(func(ns.NetNS) error { fn(); return nil })).To(Succeed())
 }
 
 // FuzzParse wants no message to end in a panic.

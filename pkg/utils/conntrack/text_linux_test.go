@@ -51,14 +51,11 @@ var _ = Describe("the list as text", func() {
 		var netns ns.NetNS
 		BeforeEach(func() {
 			testutils.Need(GinkgoT(), "root", "conntrack", "conntrack-text")
-			var err error
-			netns, err = ns.TempNetNS()
-			Expect(err).NotTo(HaveOccurred())
-			DeferCleanup(netns.Close)
+			netns = testutils.TempNS(GinkgoT())
 		})
 
 		It("shows what is not there, and what may be", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				track(flow{unix.IPPROTO_UDP, "192.0.2.1", 53}, 1000)
 				track(flow{unix.IPPROTO_TCP, "2001:db8::1", 80}, 1000)
 				Expect(areAbsent([]Filter{{Protocol: unix.IPPROTO_UDP, Family: netlink.FAMILY_V4, DstPort: 54}}, 2)).To(BeTrue())
@@ -69,7 +66,7 @@ var _ = Describe("the list as text", func() {
 		})
 
 		It("is that of the thread's namespace", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				for i := range fewConnections - 1 {
 					track(flow{unix.IPPROTO_UDP, "2001:db8::1", 8000}, uint16(1000+i))
 				}
@@ -81,7 +78,7 @@ var _ = Describe("the list as text", func() {
 		})
 
 		It("has to be short", func() {
-			inside(netns, func() {
+			testutils.Inside(netns, func() {
 				for i := range 10 {
 					track(flow{unix.IPPROTO_UDP, "192.0.2.1", 8000}, uint16(1000+i))
 				}

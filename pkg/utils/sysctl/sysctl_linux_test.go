@@ -103,17 +103,11 @@ var _ = Describe("in a namespace", func() {
 	var netns ns.NetNS
 
 	// here runs fn in a namespace with an interface that has a dot in its name.
-	here := func(fn func()) {
-		GinkgoHelper()
-		Expect(netns.Do(func(ns.NetNS) error { fn(); return nil })).To(Succeed())
-	}
+	here := func(fn func()) { testutils.Inside(netns, fn) }
 
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "root", "veth")
-		var err error
-		netns, err = ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(netns.Close)
+		netns = testutils.TempNS(GinkgoT())
 		here(func() {
 			veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0.1"}, PeerName: "peer"}
 			Expect(netlink.LinkAdd(veth)).To(Succeed())

@@ -733,7 +733,7 @@ func pretend(own, another *testrig.Container) {
 	another.Do(func() { like = testrig.Find(another.IfName) })
 	own.Do(func() { Expect(netlink.LinkDel(testrig.Find(own.IfName))).To(Succeed()) })
 	testrig.IP(own.Netns, "link add %s index %d type veth peer name end index %d netns %s",
-		own.IfName, like.Attrs().Index, like.Attrs().ParentIndex, filepath.Base(testrig.Namespace().Path()))
+		own.IfName, like.Attrs().Index, like.Attrs().ParentIndex, filepath.Base(testutils.TempNS(GinkgoT()).Path()))
 }
 
 func configure(name string, addresses []string, last byte) {

@@ -37,7 +37,7 @@ func newTwoNetworks() twoNetworks {
 	GinkgoHelper()
 	testutils.Need(GinkgoT(), "root", "ip-tool", "policy-routing")
 	rig := testrig.New(Plugin, "")
-	t := twoNetworks{rig, rig.Container("one"), testrig.Namespace(), testrig.Namespace()}
+	t := twoNetworks{rig, rig.Container("one"), testutils.TempNS(GinkgoT()), testutils.TempNS(GinkgoT())}
 	t.c.IfName = "net1"
 	join := func(gateway ns.NetNS, name string, n int) {
 		testrig.Join(

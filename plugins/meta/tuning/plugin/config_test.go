@@ -13,7 +13,6 @@ import (
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/conf"
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
@@ -134,15 +133,11 @@ var _ = Describe("a parameter that the host shares", func() {
 		testutils.Need(GinkgoT(), "root")
 		host := openOnHost([]parameter{{file: "net/ipv4/ip_forward"}, {file: "kernel/pid_max"}, {file: "net/no/such"}})
 		DeferCleanup(host.close)
-		netns, err := ns.TempNetNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(netns.Close)
-		Expect(netns.Do(func(ns.NetNS) error {
+		testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 			Expect(host.shares("net/ipv4/ip_forward")).To(BeFalse())
 			Expect(host.shares("kernel/pid_max")).To(BeTrue())
 			Expect(host.shares("net/no/such")).To(BeFalse())
-			return nil
-		})).To(Succeed())
+		})
 	})
 })
 

@@ -45,7 +45,7 @@ func newContainer() container {
 // join gives the container an interface with a peer that is the gateway .1.
 func (c container) join(name, subnet4, subnet6 string) (peer ns.NetNS) {
 	GinkgoHelper()
-	peer = testrig.Namespace()
+	peer = testutils.TempNS(GinkgoT())
 	testrig.Join(
 		testrig.End{Netns: peer, Name: "peer", Addresses: []string{subnet4 + ".1/24", subnet6 + "::1/64"}},
 		testrig.End{Netns: c.Netns, Name: name, Addresses: []string{subnet4 + ".5/24", subnet6 + "::5/64"}})
