@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -84,6 +85,13 @@ func (b *Bench) With(keys map[string]any) map[string]any {
 // CallWith runs a command and returns what it printed.
 func (b *Bench) CallWith(ctx context.Context, verb string, c Container, config map[string]any) (string, error) {
 	ginkgo.GinkgoHelper()
+	var stdout bytes.Buffer
+	err := b.callInto(ctx, &stdout, verb, c, config)
+	return stdout.String(), err
+}
+
+func (b *Bench) callInto(ctx context.Context, stdout io.Writer, verb string, c Container, config map[string]any) error {
+	ginkgo.GinkgoHelper()
 	stdin, err := json.Marshal(config)
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	args := &skel.CmdArgs{ContainerID: c.ID, Netns: c.Netns, IfName: "eth0", StdinData: stdin}
@@ -92,9 +100,7 @@ func (b *Bench) CallWith(ctx context.Context, verb string, c Container, config m
 	} {
 		gomega.Expect(os.Setenv(name, value)).To(gomega.Succeed())
 	}
-	var stdout bytes.Buffer
-	err = b.Plugin.Call(ctx, verb, args, &stdout)
-	return stdout.String(), err
+	return b.Plugin.Call(ctx, verb, args, stdout)
 }
 
 // Call runs a command with the configuration.
@@ -186,10 +192,12 @@ func Run(s Suite) bool {
 					m.c1 = m.Container("c1")
 				})
 				m.lives()
+				m.identity()
 				if api == hns.V1 {
 					m.sharing()
 				}
-				m.failures()
+				m.failedCalls()
+				m.failedSteps()
 				m.removals()
 				m.checks()
 				m.collection()
@@ -242,6 +250,19 @@ func (m *matrix) lives() {
 		gomega.Expect(m.all()).To(gomega.Equal(before))
 	})
 
+	ginkgo.It("refuses a CNI_NETNS that does not fit the interface, before anything is done", func() {
+		wrong := map[hns.API][]string{hns.V1: {m.NewNamespace(), "/run/netns/x", "xyz"}, hns.V2: {"none", "container:c1", "{" + m.NewNamespace() + "}"}}
+		for _, netns := range wrong[m.API] {
+			err := m.Call("ADD", Container{"c1", netns})
+			gomega.Expect(code(err)).To(gomega.Equal(types.ErrInvalidNetNS), netns)
+			gomega.Expect(err).To(gomega.MatchError(gomega.ContainSubstring("CNI_NETNS: " + fmt.Sprintf("%q", netns))))
+			gomega.Expect(m.all()).To(gomega.Equal("\n"))
+		}
+	})
+}
+
+// identity is about endpoints of one name.
+func (m *matrix) identity() {
 	ginkgo.It("replaces an endpoint of an earlier network of that name", func() {
 		m.Add(m.c1, nil)
 		m.Change(m.endpointOf(m.c1), map[string]string{"network": "11111111-2222-4333-8444-555555555555"})
@@ -262,16 +283,6 @@ func (m *matrix) lives() {
 		gomega.Expect(m.Call("DEL", c1x)).To(gomega.Succeed())
 		gomega.Expect(m.Names()).To(gomega.Equal([]string{"c1_" + other.Name}))
 		gomega.Expect(m.Snapshot()).To(gomega.ContainSubstring("10.1.2.10"))
-	})
-
-	ginkgo.It("refuses a CNI_NETNS that does not fit the interface, before anything is done", func() {
-		wrong := map[hns.API][]string{hns.V1: {m.NewNamespace(), "/run/netns/x", "xyz"}, hns.V2: {"none", "container:c1", "{" + m.NewNamespace() + "}"}}
-		for _, netns := range wrong[m.API] {
-			err := m.Call("ADD", Container{"c1", netns})
-			gomega.Expect(code(err)).To(gomega.Equal(types.ErrInvalidNetNS), netns)
-			gomega.Expect(err).To(gomega.MatchError(gomega.ContainSubstring("CNI_NETNS: " + fmt.Sprintf("%q", netns))))
-			gomega.Expect(m.all()).To(gomega.Equal("\n"))
-		}
 	})
 }
 
@@ -331,7 +342,9 @@ func (m *matrix) freshIPAM() map[string]any {
 	return object{"type": "host-local", "subnet": m.suite.Network.Subnet, "rangeStart": "10.1.2.100", "dataDir": filepath.Join(m.dataDir, "fresh")}
 }
 
-func (m *matrix) failures() {
+// failedCalls is about calls of the service that fail, and the last ones of
+// processes that are killed.
+func (m *matrix) failedCalls() {
 	ginkgo.It("leaves nothing when a call of ADD fails, whichever", func() {
 		calls := m.atEveryCall("ADD", m.FailCall, func(n int, err error) {
 			gomega.Expect(m.all()).To(gomega.Equal("\n"), "call %d: %v", n, err)
@@ -360,24 +373,6 @@ func (m *matrix) failures() {
 		m.atEveryStep(func(step string) { gomega.Expect(m.all()).To(gomega.Equal(before), step) })
 	})
 
-	ginkgo.It("takes back every step of ADD", func() {
-		var steps []string
-		m.atEveryStep(func(step string) {
-			steps = append(steps, step)
-			gomega.Expect(m.all()).To(gomega.Equal("\n"), step)
-		})
-		gomega.Expect(steps).To(gomega.Equal([]string{"IPAM reservation", "endpoint", "attachment of the endpoint"}))
-	})
-
-	ginkgo.It("leaves nothing when the result cannot be printed or the container is not there", func() {
-		gone := Container{"gone", "none"}
-		if m.API == hns.V2 {
-			gone.Netns = "12345678-1234-4234-8234-123456789abc"
-		}
-		gomega.Expect(m.Call("ADD", gone)).To(gomega.MatchError(gomega.ContainSubstring("attach the endpoint gone_")))
-		gomega.Expect(m.all()).To(gomega.Equal("\n"))
-	})
-
 	ginkgo.It("finishes at the second DEL what failed at the first, at whichever call", func() {
 		for n := 1; ; n++ {
 			m.Add(m.c1, nil)
@@ -392,19 +387,57 @@ func (m *matrix) failures() {
 			gomega.Expect(m.all()).To(gomega.Equal("\n"), "call %d: %v", n, err)
 		}
 	})
+}
 
-	ginkgo.It("leaves nothing when the IPAM plugin fails or assigns nothing", func() {
+// failedSteps is about ADDs that come to nothing for other reasons.
+func (m *matrix) failedSteps() {
+	ginkgo.It("takes back every step of ADD", func() {
+		var steps []string
+		m.atEveryStep(func(step string) {
+			steps = append(steps, step)
+			gomega.Expect(m.all()).To(gomega.Equal("\n"), step)
+		})
+		gomega.Expect(steps).To(gomega.Equal([]string{"IPAM reservation", "endpoint", "attachment of the endpoint"}))
+	})
+
+	ginkgo.It("leaves nothing when the result cannot be printed", func() {
+		err := m.callInto(context.Background(), brokenPipe{}, "ADD", m.c1, m.Config)
+		gomega.Expect(code(err)).To(gomega.Equal(types.ErrIOFailure))
+		gomega.Expect(err).To(gomega.MatchError(gomega.ContainSubstring("print the result")))
+		gomega.Expect(m.all()).To(gomega.Equal("\n"))
+	})
+
+	ginkgo.It("leaves nothing when the container is not there", func() {
+		gone := Container{"gone", "none"}
+		if m.API == hns.V2 {
+			gone.Netns = "12345678-1234-4234-8234-123456789abc"
+		}
+		gomega.Expect(m.Call("ADD", gone)).To(gomega.MatchError(gomega.ContainSubstring("attach the endpoint gone_")))
+		gomega.Expect(m.all()).To(gomega.Equal("\n"))
+	})
+
+	ginkgo.It("leaves nothing when the IPAM plugin fails, assigns nothing or is missing", func() {
 		dir := ginkgo.GinkgoT().TempDir()
-		script := []byte("#!/bin/sh\n[ $CNI_COMMAND = DEL ] || echo '{\"cniVersion\":\"1.1.0\",\"ips\":[]}'\n")
-		gomega.Expect(os.WriteFile(filepath.Join(dir, "nothing"), script, 0o755)).To(gomega.Succeed())
+		for name, answer := range map[string]string{
+			"failing": `echo '{"code":11,"msg":"the address server is busy"}'; exit 1`,
+			"nothing": `echo '{"cniVersion":"1.1.0","ips":[]}'`,
+		} {
+			script := "#!/bin/sh\n[ $CNI_COMMAND = DEL ] && exit\n" + answer + "\n"
+			gomega.Expect(os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755)).To(gomega.Succeed())
+		}
 		ginkgo.GinkgoT().Setenv("CNI_PATH", dir)
-		for name, want := range map[string]string{"nothing": "no address", "missing": "missing"} {
+		for name, want := range map[string]string{"failing": "the address server is busy", "nothing": "no address", "missing": "missing"} {
 			_, err := m.CallWith(context.Background(), "ADD", m.c1, m.With(map[string]any{"ipam": object{"type": name}}))
 			gomega.Expect(err).To(gomega.MatchError(gomega.ContainSubstring(want)))
 			gomega.Expect(m.Names()).To(gomega.BeEmpty())
 		}
 	})
 }
+
+// brokenPipe is an output that nobody reads.
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 // atEveryCall makes the first, the second ... call of a command fail, until the
 // command makes no such call any more, and returns how many it makes.
