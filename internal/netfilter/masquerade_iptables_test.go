@@ -107,19 +107,8 @@ var _ = Describe("Masquerading with iptables", func() {
 				Expect(err).NotTo(HaveOccurred())
 			})
 
-			masquerade := func(owner plugin.Owner, list ...string) {
-				GinkgoHelper()
-				Expect(backend.Masquerade(ctx, owner, addrs(list...))).To(Succeed())
-			}
-			differences := func(owner plugin.Owner, list ...string) []string {
-				GinkgoHelper()
-				found, err := backend.CheckMasquerade(ctx, owner, addrs(list...))
-				Expect(err).NotTo(HaveOccurred())
-				return found
-			}
-
 			It("writes what upstream does", inNewNS(func() {
-				masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
+				masquerade(backend, eth0, "10.3.0.2/24", "fd00::2/64")
 				ours := natRules()
 				Expect(ours).To(Equal(oneAttachment + ipv6Attachment))
 				testutils.Inside(testutils.TempNS(GinkgoT()), func() {
@@ -129,24 +118,24 @@ var _ = Describe("Masquerading with iptables", func() {
 			}))
 
 			It("accepts all subnets of a container before it masquerades", inNewNS(func() {
-				masquerade(eth0, "10.1.0.2/24", "10.2.0.2/24")
-				masquerade(eth1, "10.3.0.2/24")
+				masquerade(backend, eth0, "10.1.0.2/24", "10.2.0.2/24")
+				masquerade(backend, eth1, "10.3.0.2/24")
 				Expect(natRules()).To(Equal(sharedChain))
 			}))
 
 			It("changes nothing when done again", inNewNS(func() {
-				masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
-				masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
+				masquerade(backend, eth0, "10.3.0.2/24", "fd00::2/64")
+				masquerade(backend, eth0, "10.3.0.2/24", "fd00::2/64")
 				Expect(natRules()).To(Equal(oneAttachment + ipv6Attachment))
 			}))
 
 			It("reports every difference", inNewNS(func() {
 				chain := rulename.Chain("podman", "c1", "")
-				Expect(differences(eth0, "10.3.0.2/24")).To(ConsistOf("iptables: chain " + chain + " of table nat is missing"))
-				masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
-				Expect(differences(eth0, "10.3.0.2/24", "fd00::2/64")).To(BeEmpty())
+				Expect(differences(backend, eth0, "10.3.0.2/24")).To(ConsistOf("iptables: chain " + chain + " of table nat is missing"))
+				masquerade(backend, eth0, "10.3.0.2/24", "fd00::2/64")
+				Expect(differences(backend, eth0, "10.3.0.2/24", "fd00::2/64")).To(BeEmpty())
 				run("ip6tables -t nat -F POSTROUTING; iptables -t nat -F " + chain)
-				Expect(differences(eth0, "10.3.0.2/24", "fd00::2/64")).To(ConsistOf(
+				Expect(differences(backend, eth0, "10.3.0.2/24", "fd00::2/64")).To(ConsistOf(
 					"iptables: chain "+chain+" of table nat: no rule accepts destination 10.3.0.0/24 ahead of MASQUERADE",
 					"iptables: chain "+chain+" of table nat: the MASQUERADE rule is missing",
 					"ip6tables: chain "+chain+" of table nat: POSTROUTING has no jump for source fd00::2",
@@ -154,21 +143,16 @@ var _ = Describe("Masquerading with iptables", func() {
 			}))
 
 			It("is lost when anything is flushed", inNewNS(func() {
-				lost := func() bool {
-					GinkgoHelper()
-					found, err := backend.LostMasquerade(ctx, eth0, addrs("10.3.0.2/24", "fd00::2/64"))
-					Expect(err).NotTo(HaveOccurred())
-					return found
-				}
+				lost := func() bool { return lost(backend, eth0, "10.3.0.2/24", "fd00::2/64") }
 				Expect(lost()).To(BeTrue())
 				chain := rulename.Chain("podman", "c1", "")
 				for _, flush := range []string{"iptables -t nat -F", "ip6tables -t nat -F POSTROUTING", "iptables -t nat -F " + chain, "iptables -t nat -D " + chain + " 2"} {
-					masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
+					masquerade(backend, eth0, "10.3.0.2/24", "fd00::2/64")
 					Expect(lost()).To(BeFalse(), flush)
 					run(flush)
 					Expect(lost()).To(BeTrue(), flush)
 				}
-				masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
+				masquerade(backend, eth0, "10.3.0.2/24", "fd00::2/64")
 				if variant == "nft" { // nobody has to be asked
 					GinkgoT().Setenv("PATH", "")
 				}
@@ -179,8 +163,8 @@ var _ = Describe("Masquerading with iptables", func() {
 
 			Describe("removal", func() {
 				It("of one attachment leaves the other of its container intact", inNewNS(func() {
-					masquerade(eth0, "10.1.0.2/24", "10.2.0.2/24")
-					masquerade(eth1, "10.3.0.2/24")
+					masquerade(backend, eth0, "10.1.0.2/24", "10.2.0.2/24")
+					masquerade(backend, eth1, "10.3.0.2/24")
 					Expect(netfilter.RemoveMasquerade(ctx, eth0, addrs("10.1.0.2/24", "10.2.0.2/24"))).To(Succeed())
 					Expect(natRules()).To(Equal(oneAttachment))
 					Expect(netfilter.RemoveMasquerade(ctx, eth1, addrs("10.3.0.2/24"))).To(Succeed())
@@ -189,8 +173,8 @@ var _ = Describe("Masquerading with iptables", func() {
 				}))
 
 				It("needs no addresses of a container that is gone", inNewNS(func() {
-					masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
-					masquerade(owner("podman", "c2", "eth0"), "10.3.0.4/24")
+					masquerade(backend, eth0, "10.3.0.2/24", "fd00::2/64")
+					masquerade(backend, owner("podman", "c2", "eth0"), "10.3.0.4/24")
 					Expect(netfilter.PruneMasquerade(ctx, owner("podman", "c2", "eth0"), nil)).To(Succeed())
 					Expect(natRules()).To(Equal(oneAttachment + ipv6Attachment))
 					Expect(netfilter.PruneMasquerade(ctx, eth0, nil)).To(Succeed())
@@ -199,14 +183,14 @@ var _ = Describe("Masquerading with iptables", func() {
 				}))
 
 				It("leaves the chain as it is without any address, for it may serve another attachment", inNewNS(func() {
-					masquerade(eth0, "10.3.0.2/24", "fd00::2/64")
+					masquerade(backend, eth0, "10.3.0.2/24", "fd00::2/64")
 					Expect(netfilter.RemoveMasquerade(ctx, eth1, nil)).To(Succeed())
 					Expect(natRules()).To(Equal(oneAttachment + ipv6Attachment))
 				}))
 
 				It("of what no living address has any more leaves the others'", inNewNS(func() {
-					masquerade(eth0, "10.1.0.2/24", "10.2.0.2/24", "fd01::2/64")
-					masquerade(eth1, "10.3.0.2/24", "fd00::2/64")
+					masquerade(backend, eth0, "10.1.0.2/24", "10.2.0.2/24", "fd01::2/64")
+					masquerade(backend, eth1, "10.3.0.2/24", "fd00::2/64")
 					for range 2 {
 						Expect(netfilter.PruneMasquerade(ctx, eth0, addrs("127.0.0.1/8", "10.3.0.2/24", "fe80::1/64", "fd00::2/64"))).To(Succeed())
 						Expect(natRules()).To(Equal(oneAttachment + ipv6Attachment))
@@ -233,8 +217,8 @@ var _ = Describe("Masquerading with iptables", func() {
 			})
 
 			It("loses the containers that are gone to garbage collection", inNewNS(func() {
-				masquerade(eth0, "10.3.0.2/24")
-				masquerade(owner("podman", "c2", "eth0"), "10.3.0.4/24", "fd00::4/64")
+				masquerade(backend, eth0, "10.3.0.2/24")
+				masquerade(backend, owner("podman", "c2", "eth0"), "10.3.0.4/24", "fd00::4/64")
 				run(asUpstream("podman", "c3", "10.3.0.5", "24") + asUpstream("other", "c3", "10.4.0.5", "24"))
 				run(`iptables -t nat -N CNI-DN-0123456789abcdef01234; iptables -t nat -A CNI-DN-0123456789abcdef01234 -m comment --comment 'dnat name: "podman" id: "c3"' -j ACCEPT`)
 				Expect(netfilter.GC(ctx, plugin.NewAttachments("podman", []types.GCAttachment{{ContainerID: "c1", IfName: "eth0"}}))).To(Succeed())

@@ -122,29 +122,18 @@ var _ = Describe("Masquerading with nftables", func() {
 		Expect(err).NotTo(HaveOccurred())
 	})
 
-	masquerade := func(owner plugin.Owner, list ...string) {
-		GinkgoHelper()
-		Expect(backend.Masquerade(ctx, owner, addrs(list...))).To(Succeed())
-	}
-	differences := func(owner plugin.Owner, list ...string) []string {
-		GinkgoHelper()
-		found, err := backend.CheckMasquerade(ctx, owner, addrs(list...))
-		Expect(err).NotTo(HaveOccurred())
-		return found
-	}
-
 	It("writes one element and one chain for an attachment", inNewNS(func() {
-		masquerade(c1, "10.88.0.2/16")
+		masquerade(backend, c1, "10.88.0.2/16")
 		Expect(ruleset()).To(Equal(oneAddress))
 	}))
 
 	It("writes both families, and subnets of one address", inNewNS(func() {
-		masquerade(c1, "10.1.2.3/32", "fd00:1:2::3/64")
+		masquerade(backend, c1, "10.1.2.3/32", "fd00:1:2::3/64")
 		Expect(ruleset()).To(Equal(dualStack))
 	}))
 
 	It("returns to all subnets of an attachment before it masquerades", inNewNS(func() {
-		masquerade(c1, "10.1.0.2/24", "10.1.0.3/24", "10.2.0.2/20")
+		masquerade(backend, c1, "10.1.0.2/24", "10.1.0.3/24", "10.2.0.2/20")
 		Expect(ruleset()).To(ContainSubstring(`
 		ip saddr . ip daddr & 255.255.240.0 @subnets20 return
 		ip saddr . ip daddr & 255.255.255.0 @subnets24 return
@@ -163,25 +152,20 @@ var _ = Describe("Masquerading with nftables", func() {
 	}))
 
 	It("is lost when anything is flushed, but not when another owner has the address", inNewNS(func() {
-		lost := func() bool {
-			GinkgoHelper()
-			found, err := backend.LostMasquerade(ctx, c1, addrs("10.88.0.2/16", "fd00:1:2::3/64"))
-			Expect(err).NotTo(HaveOccurred())
-			return found
-		}
+		lost := func() bool { return lost(backend, c1, "10.88.0.2/16", "fd00:1:2::3/64") }
 		Expect(lost()).To(BeTrue())
 		for _, flush := range []string{
 			"flush ruleset", "flush table ip6 cni_masquerade", "flush chain ip cni_masquerade postrouting",
 			"flush set ip cni_masquerade sources", "flush set ip cni_masquerade subnets16", "flush set ip6 cni_masquerade sources",
 			"flush chain ip cni_masquerade owner/podman/c1/eth0", "delete chain ip6 cni_masquerade owner/podman/c1/eth0",
 		} {
-			masquerade(c1, "10.88.0.2/16", "fd00:1:2::3/64")
+			masquerade(backend, c1, "10.88.0.2/16", "fd00:1:2::3/64")
 			Expect(lost()).To(BeFalse(), flush)
 			run("nft " + flush)
 			Expect(lost()).To(BeTrue(), flush)
 		}
-		masquerade(c1, "10.88.0.2/16", "fd00:1:2::3/64")
-		masquerade(c2, "10.88.0.2/16")
+		masquerade(backend, c1, "10.88.0.2/16", "fd00:1:2::3/64")
+		masquerade(backend, c2, "10.88.0.2/16")
 		Expect(lost()).To(BeFalse())
 	}))
 
@@ -190,16 +174,16 @@ var _ = Describe("Masquerading with nftables", func() {
 		for i := range 64 {
 			many = append(many, fmt.Sprintf("10.%d.0.2/24", i))
 		}
-		masquerade(c1, many...)
-		Expect(differences(c1, many...)).To(BeEmpty())
-		masquerade(c1, "10.88.0.2/16")
-		Expect(differences(c1, "10.88.0.2/16")).To(BeEmpty())
+		masquerade(backend, c1, many...)
+		Expect(differences(backend, c1, many...)).To(BeEmpty())
+		masquerade(backend, c1, "10.88.0.2/16")
+		Expect(differences(backend, c1, "10.88.0.2/16")).To(BeEmpty())
 		Expect(ruleset()).NotTo(ContainSubstring("/24"))
 	}))
 
 	It("writes what nft can read", inNewNS(func() {
-		masquerade(c1, "10.88.0.2/16", "10.1.2.3/32", "fd00:1:2::3/64")
-		masquerade(owner("99-ways.to_fail", "c1", "a@b:c~d"), "10.88.0.3/16")
+		masquerade(backend, c1, "10.88.0.2/16", "10.1.2.3/32", "fd00:1:2::3/64")
+		masquerade(backend, owner("99-ways.to_fail", "c1", "a@b:c~d"), "10.88.0.3/16")
 		listing := ruleset()
 		saved := filepath.Join(GinkgoT().TempDir(), "saved")
 		run("nft list ruleset > " + saved + "; nft flush ruleset; nft -f " + saved)
@@ -207,47 +191,47 @@ var _ = Describe("Masquerading with nftables", func() {
 	}))
 
 	It("changes nothing when done again", inNewNS(func() {
-		masquerade(c1, "10.88.0.2/16")
+		masquerade(backend, c1, "10.88.0.2/16")
 		before := run("nft -a list ruleset")
-		masquerade(c1, "10.88.0.2/16")
+		masquerade(backend, c1, "10.88.0.2/16")
 		Expect(run("nft -a list ruleset")).To(Equal(before))
 	}))
 
 	It("replaces what the owner had", inNewNS(func() {
-		masquerade(c1, "10.99.0.9/16", "10.88.0.9/16", "fd00::9/64")
-		masquerade(c1, "10.88.0.2/16")
+		masquerade(backend, c1, "10.99.0.9/16", "10.88.0.9/16", "fd00::9/64")
+		masquerade(backend, c1, "10.88.0.2/16")
 		Expect(ruleset()).To(HavePrefix(oneAddress))
 		Expect(ruleset()).NotTo(ContainSubstring("fd00::"))
 	}))
 
 	It("mends its base chain after a flush", inNewNS(func() {
-		masquerade(c1, "10.88.0.2/16")
+		masquerade(backend, c1, "10.88.0.2/16")
 		run("nft flush chain ip cni_masquerade postrouting")
-		masquerade(c1, "10.88.0.2/16")
+		masquerade(backend, c1, "10.88.0.2/16")
 		Expect(ruleset()).To(Equal(oneAddress))
 		run("nft flush ruleset")
-		masquerade(c1, "10.88.0.2/16")
+		masquerade(backend, c1, "10.88.0.2/16")
 		Expect(ruleset()).To(Equal(oneAddress))
 	}))
 
 	It("reports every difference", inNewNS(func() {
-		Expect(differences(c1, "10.88.0.2/16")).To(ConsistOf(
+		Expect(differences(backend, c1, "10.88.0.2/16")).To(ConsistOf(
 			"table ip cni_masquerade: the rules of chain postrouting are not those that were written",
 			"table ip cni_masquerade: chain postrouting has no rule for set subnets16",
 			"table ip cni_masquerade: chain owner/podman/c1/eth0 does not have the record that was written",
 			"table ip cni_masquerade: set sources lacks 10.88.0.2",
 			"table ip cni_masquerade: set subnets16 lacks 10.88.0.2 . 10.88.0.0",
 		))
-		masquerade(c1, "10.88.0.2/16")
-		Expect(differences(c1, "10.88.0.2/16")).To(BeEmpty())
+		masquerade(backend, c1, "10.88.0.2/16")
+		Expect(differences(backend, c1, "10.88.0.2/16")).To(BeEmpty())
 		run("nft insert rule ip cni_masquerade postrouting accept; nft insert rule ip cni_masquerade owner/podman/c1/eth0 accept; nft flush set ip cni_masquerade subnets16")
-		Expect(differences(c1, "10.88.0.2/16")).To(ConsistOf(
+		Expect(differences(backend, c1, "10.88.0.2/16")).To(ConsistOf(
 			"table ip cni_masquerade: the rules of chain postrouting are not those that were written",
 			"table ip cni_masquerade: chain owner/podman/c1/eth0 does not have the record that was written",
 			"table ip cni_masquerade: set subnets16 lacks 10.88.0.2 . 10.88.0.0",
 		))
-		masquerade(c2, "10.88.0.2/16")
-		Expect(differences(c1, "10.88.0.2/16")).To(ContainElement("table ip cni_masquerade: 10.88.0.2 in set sources belongs to podman/c2/eth0"))
+		masquerade(backend, c2, "10.88.0.2/16")
+		Expect(differences(backend, c1, "10.88.0.2/16")).To(ContainElement("table ip cni_masquerade: 10.88.0.2 in set sources belongs to podman/c2/eth0"))
 	}))
 
 	It("is available, which leaves no trace", inNewNS(func() {
@@ -260,7 +244,7 @@ var _ = Describe("Masquerading with nftables", func() {
 		func() {
 			defer path.Setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
 			path.Setenv("PATH", "")
-			masquerade(c1, "10.88.0.2/16")
+			masquerade(backend, c1, "10.88.0.2/16")
 			Expect(netfilter.RemoveMasquerade(ctx, c1, nil)).To(Succeed())
 			Expect(netfilter.GC(ctx, plugin.NewAttachments("podman", nil))).To(Succeed())
 		}()
@@ -269,10 +253,10 @@ var _ = Describe("Masquerading with nftables", func() {
 
 	Describe("removal", func() {
 		It("takes only the owner's", inNewNS(func() {
-			masquerade(c1, "10.88.0.2/16")
-			masquerade(c2, "10.88.0.3/16", "fd00::3/64")
-			masquerade(owner("podman", "c2", "eth1"), "10.88.0.4/16")
-			masquerade(owner("other", "c2", "eth0"), "10.88.0.5/16")
+			masquerade(backend, c1, "10.88.0.2/16")
+			masquerade(backend, c2, "10.88.0.3/16", "fd00::3/64")
+			masquerade(backend, owner("podman", "c2", "eth1"), "10.88.0.4/16")
+			masquerade(backend, owner("other", "c2", "eth0"), "10.88.0.5/16")
 			for _, gone := range []plugin.Owner{c2, owner("podman", "c2", "eth1"), owner("other", "c2", "eth0")} {
 				Expect(netfilter.RemoveMasquerade(ctx, gone, nil)).To(Succeed())
 			}
@@ -281,15 +265,15 @@ var _ = Describe("Masquerading with nftables", func() {
 		}))
 
 		It("leaves an address to the owner that has got it meanwhile", inNewNS(func() {
-			masquerade(c2, "10.88.0.2/16")
-			masquerade(c1, "10.88.0.2/16")
+			masquerade(backend, c2, "10.88.0.2/16")
+			masquerade(backend, c1, "10.88.0.2/16")
 			Expect(netfilter.RemoveMasquerade(ctx, c2, addrs("10.88.0.2/16"))).To(Succeed())
 			Expect(ruleset()).To(Equal(oneAddress))
 		}))
 
 		It("needs neither the table nor the rules of the chain", inNewNS(func() {
 			Expect(netfilter.RemoveMasquerade(ctx, c1, addrs("10.88.0.2/16"))).To(Succeed())
-			masquerade(c1, "10.88.0.2/16")
+			masquerade(backend, c1, "10.88.0.2/16")
 			run("nft flush chain ip cni_masquerade owner/podman/c1/eth0")
 			Expect(netfilter.RemoveMasquerade(ctx, c1, nil)).To(Succeed())
 			Expect(netfilter.RemoveMasquerade(ctx, c1, nil)).To(Succeed())
@@ -297,7 +281,7 @@ var _ = Describe("Masquerading with nftables", func() {
 		}))
 
 		It("needs the addresses without the chain", inNewNS(func() {
-			masquerade(c1, "10.88.0.2/16")
+			masquerade(backend, c1, "10.88.0.2/16")
 			run("nft delete chain ip cni_masquerade owner/podman/c1/eth0")
 			Expect(netfilter.RemoveMasquerade(ctx, c2, addrs("10.88.0.2/16"))).To(Succeed())
 			Expect(ruleset()).To(ContainSubstring("podman/c1/eth0"))
@@ -308,9 +292,9 @@ var _ = Describe("Masquerading with nftables", func() {
 
 	Describe("garbage collection", func() {
 		It("takes what is not valid, of this network", inNewNS(func() {
-			masquerade(c1, "10.88.0.2/16")
-			masquerade(c2, "10.88.0.3/16", "fd00::3/64")
-			masquerade(owner("podman2", "c2", "eth0"), "10.89.0.3/16")
+			masquerade(backend, c1, "10.88.0.2/16")
+			masquerade(backend, c2, "10.88.0.3/16", "fd00::3/64")
+			masquerade(backend, owner("podman2", "c2", "eth0"), "10.89.0.3/16")
 			Expect(netfilter.GC(ctx, plugin.NewAttachments("podman", []types.GCAttachment{{ContainerID: "c1", IfName: "eth0"}, {ContainerID: "unknown", IfName: "eth0"}}))).To(Succeed())
 			Expect(ruleset()).NotTo(ContainSubstring("podman/c2"))
 			Expect(ruleset()).To(ContainSubstring("podman2/c2"))
@@ -319,10 +303,10 @@ var _ = Describe("Masquerading with nftables", func() {
 		}))
 
 		It("finds chains whose addresses have been taken over, and elements whose chains have been flushed", inNewNS(func() {
-			masquerade(c2, "10.88.0.2/16")
-			masquerade(owner("podman", "c3", "eth0"), "10.88.0.3/16")
+			masquerade(backend, c2, "10.88.0.2/16")
+			masquerade(backend, owner("podman", "c3", "eth0"), "10.88.0.3/16")
 			run("nft flush chain ip cni_masquerade owner/podman/c3/eth0")
-			masquerade(c1, "10.88.0.2/16")
+			masquerade(backend, c1, "10.88.0.2/16")
 			Expect(netfilter.GC(ctx, plugin.NewAttachments("podman", []types.GCAttachment{{ContainerID: "c1", IfName: "eth0"}}))).To(Succeed())
 			Expect(ruleset()).To(Equal(oneAddress))
 		}))

@@ -5,6 +5,7 @@
 package netfilter_test
 
 import (
+	"context"
 	"net"
 	"os/exec"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
@@ -53,6 +55,28 @@ func addrs(list ...string) []*net.IPNet {
 		parsed = append(parsed, &net.IPNet{IP: addr, Mask: ipn.Mask})
 	}
 	return parsed
+}
+
+// masquerade has a backend masquerade addresses, which must work.
+func masquerade(backend netfilter.Backend, owner plugin.Owner, list ...string) {
+	GinkgoHelper()
+	Expect(backend.Masquerade(context.Background(), owner, addrs(list...))).To(Succeed())
+}
+
+// differences is what a backend finds to be different.
+func differences(backend netfilter.Backend, owner plugin.Owner, list ...string) []string {
+	GinkgoHelper()
+	found, err := backend.CheckMasquerade(context.Background(), owner, addrs(list...))
+	Expect(err).NotTo(HaveOccurred())
+	return found
+}
+
+// lost tells whether a backend finds that something has to be put back.
+func lost(backend netfilter.Backend, owner plugin.Owner, list ...string) bool {
+	GinkgoHelper()
+	found, err := backend.LostMasquerade(context.Background(), owner, addrs(list...))
+	Expect(err).NotTo(HaveOccurred())
+	return found
 }
 
 func owner(network, container, ifname string) plugin.Owner {
