@@ -88,14 +88,9 @@ func healingLate(backend string) {
 		l.add(next, backend)
 		before = l.rules()
 	}
-	restoreLate := func() (restored []plugin.Owner) {
+	restoreLate := func() []plugin.Owner {
 		GinkgoHelper()
-		l.OnHost(func() {
-			var err error
-			restored, err = restore(context.Background(), listed)
-			Expect(err).NotTo(HaveOccurred())
-		})
-		return restored
+		return l.Heal(func() ([]plugin.Owner, error) { return restore(context.Background(), listed) })
 	}
 	BeforeEach(func() {
 		l = newLab()
@@ -117,18 +112,13 @@ func healingLate(backend string) {
 	It("gives them back that were taken before it was noticed", func() {
 		l.Del(l.one.Container, withoutPrev(backend))
 		attachNext(l.withAddressesOf(l.two, l.one))
-		l.OnHost(func() {
-			late := passageOf(listed[0], nil)
-			taken := false
-			late.Current = func() bool {
-				taken = l.rules() != before
-				return !taken
-			}
-			restored, err := restoreWith(context.Background(), decode(listed[0]), []netfilter.OwnedPassage{late})
-			Expect(err).NotTo(HaveOccurred())
-			Expect(restored).To(BeEmpty())
-			Expect(taken).To(BeTrue())
-		})
+		late := passageOf(listed[0], nil)
+		current, taken := testrig.CurrentUntil(l.rules)
+		late.Current = current
+		Expect(l.Heal(func() ([]plugin.Owner, error) {
+			return restoreWith(context.Background(), decode(listed[0]), []netfilter.OwnedPassage{late})
+		})).To(BeEmpty())
+		Expect(*taken).To(BeTrue())
 	})
 
 	It("is not restored with addresses that it does not have any more", func() {

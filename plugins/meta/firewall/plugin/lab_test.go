@@ -157,9 +157,7 @@ func (l *lab) rules() string {
 // heal is Heal on the host.
 func (l *lab) heal() []plugin.Owner {
 	GinkgoHelper()
-	healed, err := ns.Call(l.Host, func() ([]plugin.Owner, error) { return Heal(context.Background()) })
-	Expect(err).NotTo(HaveOccurred())
-	return healed
+	return l.Heal(func() ([]plugin.Owner, error) { return Heal(context.Background()) })
 }
 
 // preferring has iptables and its companions be those of a variant.

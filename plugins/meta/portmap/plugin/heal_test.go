@@ -86,14 +86,9 @@ func healingLate(backend string) {
 		l.add(two, config(two))
 		before = l.ruleset()
 	}
-	restoreLate := func() (restored []plugin.Owner) {
+	restoreLate := func() []plugin.Owner {
 		GinkgoHelper()
-		l.OnHost(func() {
-			var err error
-			restored, err = restore(context.Background(), listed)
-			Expect(err).NotTo(HaveOccurred())
-		})
-		return restored
+		return l.Heal(func() ([]plugin.Owner, error) { return restore(context.Background(), listed) })
 	}
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), append(needs(), "nft-tool", "conntrack-tool")...)
@@ -124,19 +119,12 @@ func healingLate(backend string) {
 	It("gives back what was taken before it was noticed", func() {
 		l.number[two] = l.number[one]
 		attachNext()
-		l.OnHost(func() {
-			for name, late := range byBackend(listed) {
-				taken := false
-				late[0].Current = func() bool {
-					taken = l.ruleset() != before
-					return !taken
-				}
-				restored, err := restoreWith(context.Background(), name, late)
-				Expect(err).NotTo(HaveOccurred())
-				Expect(restored).To(BeEmpty())
-				Expect(taken).To(BeTrue())
-			}
-		})
+		for name, late := range byBackend(listed) {
+			current, taken := testrig.CurrentUntil(l.ruleset)
+			late[0].Current = current
+			Expect(l.Heal(func() ([]plugin.Owner, error) { return restoreWith(context.Background(), name, late) })).To(BeEmpty())
+			Expect(*taken).To(BeTrue())
+		}
 	})
 }
 
