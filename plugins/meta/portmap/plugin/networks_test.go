@@ -19,160 +19,187 @@ import (
 
 var _ = Describe("several networks", func() {
 	for _, backend := range netfilter.Names() {
-		Context("with "+backend, func() { networksWith(fmt.Sprintf(`,"backend":%q`, backend)) })
+		Context("with "+backend, func() {
+			n := networksWith(backend)
+			n.inTurn()
+			Context("with the same addresses", func() {
+				BeforeEach(n.shareAddresses)
+				n.apart()
+				n.collected()
+			})
+		})
 	}
 })
 
-func networksWith(backend string) {
-	var (
-		l                *lab
-		one, other, late *testrig.Container
-	)
+// networks are a container with two interfaces, and another one.
+type networks struct {
+	*lab
+	backend          string // as the last member of a configuration
+	one, other, late *testrig.Container
+	first, second    string // configurations of one and late, when they share addresses
+}
+
+// networksWith makes the networks of the specs of a container, before each.
+func networksWith(backend string) *networks {
+	n := &networks{backend: fmt.Sprintf(`,"backend":%q`, backend)}
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), append(needs(), "nft-tool")...)
-		l = newLab()
-		one, late = l.attach("one"), l.attach("late")
-		second := *one
-		other = &second
-		other.IfName = "eth1"
-		l.number[other] = 77
-		within(one.Netns, "ip addr add 10.88.0.77/16 dev eth0")
-		serve(one.Netns, "tcp", 80)
-		serve(one.Netns, "tcp", 81)
+		n.lab = newLab()
+		n.one, n.late = n.attach("one"), n.attach("late")
+		second := *n.one
+		n.other = &second
+		n.other.IfName = "eth1"
+		n.number[n.other] = 77
+		within(n.one.Netns, "ip addr add 10.88.0.77/16 dev eth0")
+		serve(n.one.Netns, "tcp", 80)
+		serve(n.one.Netns, "tcp", 81)
 	})
-	in := func(network string, c *testrig.Container, mappings string) string {
-		config := strings.Replace(l.config(c, mappings, backend), `"test"`, fmt.Sprintf("%q", network), 1)
-		return strings.ReplaceAll(config, `"eth0"`, fmt.Sprintf("%q", c.IfName))
-	}
-	left := func() string {
-		GinkgoHelper()
-		return l.sh("nft list ruleset 2>/dev/null | grep -E '10.88.0|fd88::|CNI-DN|one' || true")
-	}
+	return n
+}
 
+// in is a configuration for another network.
+func (n *networks) in(network string, c *testrig.Container, mappings string) string {
+	config := strings.Replace(n.config(c, mappings, n.backend), `"test"`, fmt.Sprintf("%q", network), 1)
+	return strings.ReplaceAll(config, `"eth0"`, fmt.Sprintf("%q", c.IfName))
+}
+
+func (n *networks) left() string {
+	GinkgoHelper()
+	return n.sh("nft list ruleset 2>/dev/null | grep -E '10.88.0|fd88::|CNI-DN|one' || true")
+}
+
+// shareAddresses adds two containers with the same addresses to two networks.
+func (n *networks) shareAddresses() {
+	n.number[n.late] = n.number[n.one]
+	n.first, n.second = n.in("test", n.one, mapping(8080, 80, "tcp")), n.in("other", n.late, mapping(9090, 80, "tcp"))
+	n.add(n.one, n.first)
+	n.add(n.late, n.second)
+}
+
+// leads tells that a port leads to the container, for others and for itself.
+func (n *networks) leads(c *testrig.Container, config string, port int) {
+	GinkgoHelper()
+	Expect(n.check(c, config)).To(Succeed())
+	Expect(reach(n.outside, "tcp", "192.0.2.1", port)).To(Equal("192.0.2.9"))
+	Expect(reach(n.one.Netns, "tcp", "10.88.0.1", port)).To(Equal("10.88.0.1"))
+	Expect(reach(n.one.Netns, "tcp", "fd88::1", port)).To(Equal("fd88::1"))
+}
+
+func (n *networks) bothLead() {
+	GinkgoHelper()
+	n.leads(n.one, n.first, 8080)
+	n.leads(n.late, n.second, 9090)
+}
+
+// inTurn is about a port that several want to lead to one container.
+func (n *networks) inTurn() {
 	for _, network := range []string{"test", "other"} {
 		It("of a container, or one twice, lead a port to the first, and then to the next: "+network, func() {
-			first, next := in("test", one, mapping(8080, 80, "tcp")), in(network, other, mapping(8080, 81, "tcp")+","+mapping(8081, 81, "tcp"))
+			first, next := n.in("test", n.one, mapping(8080, 80, "tcp")), n.in(network, n.other, mapping(8080, 81, "tcp")+","+mapping(8081, 81, "tcp"))
 			leadsTo := func(address string) {
 				GinkgoHelper()
-				Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
-				Expect(l.sh("conntrack -L -p tcp --orig-port-dst 8080 2>/dev/null; conntrack -F 2>/dev/null")).To(ContainSubstring("src=" + address + " "))
+				Expect(reach(n.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+				Expect(n.sh("conntrack -L -p tcp --orig-port-dst 8080 2>/dev/null; conntrack -F 2>/dev/null")).To(ContainSubstring("src=" + address + " "))
 			}
-			l.add(one, first)
-			l.add(other, next)
-			leadsTo(l.v4(one))
-			l.add(other, next)
-			leadsTo(l.v4(one))
-			Expect(l.check(one, first)).To(Succeed())
-			Expect(l.check(other, next)).To(Succeed())
-			_, err := l.Call("ADD", late, in("test", late, mapping(8080, 80, "tcp")))
+			n.add(n.one, first)
+			n.add(n.other, next)
+			leadsTo(n.v4(n.one))
+			n.add(n.other, next)
+			leadsTo(n.v4(n.one))
+			Expect(n.check(n.one, first)).To(Succeed())
+			Expect(n.check(n.other, next)).To(Succeed())
+			_, err := n.Call("ADD", n.late, n.in("test", n.late, mapping(8080, 80, "tcp")))
 			Expect(err).To(MatchError(ContainSubstring("8080/tcp is held by container one, network ")))
-			l.Del(one, first)
-			leadsTo(l.v4(other))
-			Expect(l.check(other, next)).To(Succeed())
-			l.Del(other, next)
-			Expect(left()).To(BeEmpty())
+			n.Del(n.one, first)
+			leadsTo(n.v4(n.other))
+			Expect(n.check(n.other, next)).To(Succeed())
+			n.Del(n.other, next)
+			Expect(n.left()).To(BeEmpty())
 		})
 	}
 
 	It("of a container lead a port to the next also when the first has another backend", func() {
-		l.add(one, l.config(one, mapping(8080, 80, "tcp"), backend))
-		opposite := map[string]string{"nftables": "iptables", "iptables": "nftables"}[strings.Split(backend, `"`)[3]]
-		next := strings.Replace(in("other", other, mapping(8080, 80, "tcp")), backend, fmt.Sprintf(`,"backend":%q`, opposite), 1)
-		l.add(other, next)
-		Expect(l.check(other, next)).To(Succeed())
-		l.Del(one, l.config(one, mapping(8080, 80, "tcp"), backend))
-		Expect(l.check(other, next)).To(Succeed())
-		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		n.add(n.one, n.config(n.one, mapping(8080, 80, "tcp"), n.backend))
+		opposite := map[string]string{"nftables": "iptables", "iptables": "nftables"}[strings.Split(n.backend, `"`)[3]]
+		next := strings.Replace(n.in("other", n.other, mapping(8080, 80, "tcp")), n.backend, fmt.Sprintf(`,"backend":%q`, opposite), 1)
+		n.add(n.other, next)
+		Expect(n.check(n.other, next)).To(Succeed())
+		n.Del(n.one, n.config(n.one, mapping(8080, 80, "tcp"), n.backend))
+		Expect(n.check(n.other, next)).To(Succeed())
+		Expect(reach(n.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+	})
+}
+
+// apart is about an attachment whose other has gone.
+func (n *networks) apart() {
+	It("do not take each other's ports", func() {
+		n.bothLead()
+		n.Del(n.late, n.second)
+		n.leads(n.one, n.first, 8080)
+		n.Del(n.one, n.first)
+		Expect(n.left()).To(BeEmpty())
 	})
 
-	Context("with the same addresses", func() {
-		var first, second string
-		BeforeEach(func() {
-			l.number[late] = l.number[one]
-			first, second = in("test", one, mapping(8080, 80, "tcp")), in("other", late, mapping(9090, 80, "tcp"))
-			l.add(one, first)
-			l.add(late, second)
-		})
-		// leads tells that a port leads to the container, for others and for itself.
-		leads := func(c *testrig.Container, config string, port int) {
-			GinkgoHelper()
-			Expect(l.check(c, config)).To(Succeed())
-			Expect(reach(l.outside, "tcp", "192.0.2.1", port)).To(Equal("192.0.2.9"))
-			Expect(reach(one.Netns, "tcp", "10.88.0.1", port)).To(Equal("10.88.0.1"))
-			Expect(reach(one.Netns, "tcp", "fd88::1", port)).To(Equal("fd88::1"))
+	It("do not need each other", func() {
+		n.Del(n.one, n.first)
+		n.leads(n.late, n.second, 9090)
+		n.add(n.one, n.first)
+		n.add(n.late, n.second)
+		n.bothLead()
+		n.Del(n.late, n.second)
+		n.leads(n.one, n.first, 8080)
+		n.Del(n.one, n.first)
+		Expect(n.left()).To(BeEmpty())
+	})
+
+	It("lose nothing to who evicts one that is gone", func() {
+		n.Del(n.one, n.first)
+		die := mortal(n.one)
+		n.first = n.in("test", n.one, mapping(8080, 80, "tcp"))
+		n.add(n.one, n.first)
+		die()
+		next := n.attach("next")
+		third := n.in("third", next, mapping(8080, 80, "tcp"))
+		n.add(next, third)
+		Expect(n.left()).NotTo(ContainSubstring("one"))
+		n.leads(n.late, n.second, 9090)
+		n.Del(next, third)
+		n.Del(n.late, n.second)
+		Expect(n.left()).To(BeEmpty())
+	})
+}
+
+// collected is about what GC and Heal do to either.
+func (n *networks) collected() {
+	It("lose nothing when GC collects the other", func() {
+		_, err := n.Call("GC", &testrig.Container{}, `{"cni.dev/valid-attachments":[]}`)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(n.left()).NotTo(ContainSubstring("test"))
+		n.leads(n.late, n.second, 9090)
+		n.Del(n.late, n.second)
+		Expect(n.left()).To(BeEmpty())
+	})
+
+	It("are healed, each for itself", func() {
+		n.sh("nft flush ruleset")
+		n.OnHost(func() { Expect(Heal(context.Background())).To(HaveLen(2)) })
+		n.bothLead()
+		n.Del(n.late, n.second) // the first to be healed
+		n.leads(n.one, n.first, 8080)
+	})
+
+	It("shared the elements that masquerade, until GC gives each its own", func() {
+		if !strings.Contains(n.backend, netfilter.NFTables) {
+			Skip("is about nftables")
 		}
-		bothLead := func() {
-			GinkgoHelper()
-			leads(one, first, 8080)
-			leads(late, second, 9090)
-		}
-
-		It("do not take each other's ports", func() {
-			bothLead()
-			l.Del(late, second)
-			leads(one, first, 8080)
-			l.Del(one, first)
-			Expect(left()).To(BeEmpty())
-		})
-
-		It("do not need each other", func() {
-			l.Del(one, first)
-			leads(late, second, 9090)
-			l.add(one, first)
-			l.add(late, second)
-			bothLead()
-			l.Del(late, second)
-			leads(one, first, 8080)
-			l.Del(one, first)
-			Expect(left()).To(BeEmpty())
-		})
-
-		It("lose nothing when GC collects the other", func() {
-			_, err := l.Call("GC", &testrig.Container{}, `{"cni.dev/valid-attachments":[]}`)
-			Expect(err).NotTo(HaveOccurred())
-			Expect(left()).NotTo(ContainSubstring("test"))
-			leads(late, second, 9090)
-			l.Del(late, second)
-			Expect(left()).To(BeEmpty())
-		})
-
-		It("are healed, each for itself", func() {
-			l.sh("nft flush ruleset")
-			l.OnHost(func() { Expect(Heal(context.Background())).To(HaveLen(2)) })
-			bothLead()
-			l.Del(late, second) // the first to be healed
-			leads(one, first, 8080)
-		})
-
-		It("lose nothing to who evicts one that is gone", func() {
-			l.Del(one, first)
-			die := mortal(one)
-			first = in("test", one, mapping(8080, 80, "tcp"))
-			l.add(one, first)
-			die()
-			next := l.attach("next")
-			third := in("third", next, mapping(8080, 80, "tcp"))
-			l.add(next, third)
-			Expect(left()).NotTo(ContainSubstring("one"))
-			leads(late, second, 9090)
-			l.Del(next, third)
-			l.Del(late, second)
-			Expect(left()).To(BeEmpty())
-		})
-
-		It("shared the elements that masquerade, until GC gives each its own", func() {
-			if !strings.Contains(backend, netfilter.NFTables) {
-				Skip("is about nftables")
-			}
-			l.sh(`for family in ip ip6; do
-				for set in $(nft list table $family cni_portmap | sed -nE 's/^\tset (sources[0-9]+-[^ ]*) .*/\1/p'); do nft flush set $family cni_portmap $set; done
-			done`)
-			Expect(l.check(late, second)).To(MatchError(ContainSubstring("the masquerading in set sources")))
-			_, err := l.Call("GC", &testrig.Container{}, `{"name":"other","cni.dev/valid-attachments":[{"containerID":"late","ifname":"eth0"}]}`)
-			Expect(err).NotTo(HaveOccurred())
-			bothLead()
-			l.Del(one, first)
-			leads(late, second, 9090)
-		})
+		n.sh(`for family in ip ip6; do
+			for set in $(nft list table $family cni_portmap | sed -nE 's/^\tset (sources[0-9]+-[^ ]*) .*/\1/p'); do nft flush set $family cni_portmap $set; done
+		done`)
+		Expect(n.check(n.late, n.second)).To(MatchError(ContainSubstring("the masquerading in set sources")))
+		_, err := n.Call("GC", &testrig.Container{}, `{"name":"other","cni.dev/valid-attachments":[{"containerID":"late","ifname":"eth0"}]}`)
+		Expect(err).NotTo(HaveOccurred())
+		n.bothLead()
+		n.Del(n.one, n.first)
+		n.leads(n.late, n.second, 9090)
 	})
 }

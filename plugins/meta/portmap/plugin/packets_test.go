@@ -30,36 +30,90 @@ func needs() []string {
 
 var _ = Describe("packets", func() {
 	for _, backend := range netfilter.Names() {
-		Context("with "+backend, func() { packetsWith(fmt.Sprintf(`,"backend":%q`, backend)) })
+		Context("with "+backend, func() {
+			t := try(backend, needs()...)
+			BeforeEach(func() {
+				serve(t.one.Netns, "tcp", 80)
+				serve(t.one.Netns, "udp", 53)
+			})
+			t.packetsToPorts()
+			t.packetsToOthers()
+			t.packetsWithSeveralMappings()
+			t.packetsOfFlows()
+			if backend == netfilter.IPTables { // elements of nftables have no conditions of their own
+				t.packetsMissedByCheck()
+			}
+		})
 	}
 })
 
-func packetsWith(backend string) {
-	var (
-		l        *lab
-		one, two *testrig.Container
-	)
-	BeforeEach(func() {
-		testutils.Need(GinkgoT(), needs()...)
-		l = newLab()
-		one, two = l.attach("one"), l.attach("two")
-		serve(one.Netns, "tcp", 80)
-		serve(one.Netns, "udp", 53)
-	})
-	refused := func(from ns.NetNS, network, address string, port int) {
-		GinkgoHelper()
-		_, err := reach(from, network, address, port)
-		Expect(err).To(HaveOccurred())
-	}
+// trial is a lab with two containers, and a backend to try.
+type trial struct {
+	*lab
+	backend  string // as the last member of a configuration
+	one, two *testrig.Container
+}
 
+// try makes the trials of the specs of a container, one before each.
+func try(backend string, needs ...string) *trial {
+	t := &trial{backend: fmt.Sprintf(`,"backend":%q`, backend)}
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), needs...)
+		t.lab = newLab()
+		t.one, t.two = t.attach("one"), t.attach("two")
+	})
+	return t
+}
+
+// refused wants nobody to answer at an address and port.
+func refused(from ns.NetNS, network, address string, port int) {
+	GinkgoHelper()
+	_, err := reach(from, network, address, port)
+	Expect(err).To(HaveOccurred())
+}
+
+// begin sends a datagram from outside to mapped ports of the host.
+func (t *trial) begin() net.Conn {
+	GinkgoHelper()
+	client, err := ns.Call(t.outside, func() (net.Conn, error) { return net.Dial("udp", "192.0.2.1:5353") })
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(client.Close)
+	_, _ = client.Write([]byte("hello"))
+	return client
+}
+
+// restored wants flows to follow a mapping that restore has put back.
+func (t *trial) restored(restore func()) {
+	GinkgoHelper()
+	testutils.Need(GinkgoT(), "nft-tool", "conntrack-tool")
+	t.add(t.one, t.config(t.one, mapping(5353, 53, "udp"), t.backend))
+	t.sh(`nft 'table ip host { chain in { type filter hook prerouting priority 0; ct state new accept; }; }'`) // so that flows are tracked
+	before := t.begin()
+	Expect(hear(before)).To(Equal("192.0.2.9"))
+	idOf := func(flow net.Conn) string {
+		return t.sh("conntrack -L -p udp -o id 2>/dev/null | grep sport=" + strings.Split(flow.LocalAddr().String(), ":")[1] + " | grep -o 'id=.*'")
+	}
+	was := idOf(before)
+	t.sh("iptables -t nat -F 2>/dev/null || true; nft delete table ip cni_portmap 2>/dev/null || true")
+	meanwhile := t.begin()
+	_, err := hear(meanwhile)
+	Expect(err).To(HaveOccurred())
+	restore()
+	Expect(hear(meanwhile)).To(Equal("192.0.2.9"))
+	Expect(hear(before)).To(Equal("192.0.2.9"))
+	Expect(idOf(before)).To(Equal(was), "nothing was wrong with it")
+}
+
+// packetsToPorts is about who gets to mapped ports, and as whom.
+func (t *trial) packetsToPorts() {
 	It("get to a mapped port where /proc/sys is read-only, but from 127.0.0.1", func() {
 		executable := filepath.Join(testrig.Build("meta/portmap"), "portmap")
 		call := func(command string) (output []byte) {
 			GinkgoHelper()
-			l.OnHost(func() {
+			t.OnHost(func() {
 				cmd := exec.Command("unshare", "--mount", "/bin/sh", "-ec", "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys; exec "+executable)
-				cmd.Env = append(os.Environ(), "CNI_COMMAND="+command, "CNI_CONTAINERID="+one.ID, "CNI_NETNS="+one.Path, "CNI_IFNAME=eth0", "CNI_PATH="+filepath.Dir(executable))
-				cmd.Stdin = strings.NewReader(l.config(one, mapping(8080, 80, "tcp"), backend))
+				cmd.Env = append(os.Environ(), "CNI_COMMAND="+command, "CNI_CONTAINERID="+t.one.ID, "CNI_NETNS="+t.one.Path, "CNI_IFNAME=eth0", "CNI_PATH="+filepath.Dir(executable))
+				cmd.Stdin = strings.NewReader(t.config(t.one, mapping(8080, 80, "tcp"), t.backend))
 				var err error
 				output, err = cmd.CombinedOutput()
 				Expect(err).NotTo(HaveOccurred(), "%s", output)
@@ -68,281 +122,260 @@ func packetsWith(backend string) {
 		}
 		Expect(string(call("ADD"))).To(ContainSubstring("portmap: the ports cannot be reached by the host's 127.0.0.1: "))
 		Expect(call("CHECK")).To(BeEmpty())
-		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
-		Expect(reach(l.Host, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.1"))
-		refused(l.Host, "tcp", "127.0.0.1", 8080)
-		l.Del(one, l.config(one, mapping(8080, 80, "tcp"), backend))
+		Expect(reach(t.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		Expect(reach(t.Host, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.1"))
+		refused(t.Host, "tcp", "127.0.0.1", 8080)
+		t.Del(t.one, t.config(t.one, mapping(8080, 80, "tcp"), t.backend))
 	})
 
 	It("get to a mapped port from everywhere", func() {
-		config := l.config(one, mapping(8080, 80, "tcp")+","+mapping(5353, 53, "udp"), backend)
-		refused(l.outside, "tcp", "192.0.2.1", 8080)
-		l.add(one, config)
-		Expect(l.check(one, config)).To(Succeed())
+		config := t.config(t.one, mapping(8080, 80, "tcp")+","+mapping(5353, 53, "udp"), t.backend)
+		refused(t.outside, "tcp", "192.0.2.1", 8080)
+		t.add(t.one, config)
+		Expect(t.check(t.one, config)).To(Succeed())
 		By("from another host")
-		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
-		Expect(reach(l.outside, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::9"))
-		Expect(reach(l.outside, "udp", "192.0.2.1", 5353)).To(Equal("192.0.2.9"))
-		Expect(reach(l.outside, "udp", "2001:db8::1", 5353)).To(Equal("2001:db8::9"))
+		Expect(reach(t.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		Expect(reach(t.outside, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::9"))
+		Expect(reach(t.outside, "udp", "192.0.2.1", 5353)).To(Equal("192.0.2.9"))
+		Expect(reach(t.outside, "udp", "2001:db8::1", 5353)).To(Equal("2001:db8::9"))
 		By("from the host, by each of its addresses")
-		Expect(reach(l.Host, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.1"))
-		Expect(reach(l.Host, "tcp", "10.88.0.1", 8080)).To(Equal("10.88.0.1"))
-		Expect(reach(l.Host, "tcp", "127.0.0.1", 8080)).To(Equal("10.88.0.1"))
-		Expect(reach(l.Host, "udp", "127.0.0.1", 5353)).To(Equal("10.88.0.1"))
-		Expect(reach(l.Host, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::1"))
-		Expect(reach(l.Host, "tcp", "fd88::1", 8080)).To(Equal("fd88::1"))
+		Expect(reach(t.Host, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.1"))
+		Expect(reach(t.Host, "tcp", "10.88.0.1", 8080)).To(Equal("10.88.0.1"))
+		Expect(reach(t.Host, "tcp", "127.0.0.1", 8080)).To(Equal("10.88.0.1"))
+		Expect(reach(t.Host, "udp", "127.0.0.1", 5353)).To(Equal("10.88.0.1"))
+		Expect(reach(t.Host, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::1"))
+		Expect(reach(t.Host, "tcp", "fd88::1", 8080)).To(Equal("fd88::1"))
 		By("from the container itself and from its neighbour")
-		for _, container := range []*testrig.Container{one, two} {
+		for _, container := range []*testrig.Container{t.one, t.two} {
 			Expect(reach(container.Netns, "tcp", "192.0.2.1", 8080)).To(Equal("10.88.0.1"))
 			Expect(reach(container.Netns, "tcp", "10.88.0.1", 8080)).To(Equal("10.88.0.1"))
 			Expect(reach(container.Netns, "udp", "10.88.0.1", 5353)).To(Equal("10.88.0.1"))
 			Expect(reach(container.Netns, "tcp", "2001:db8::1", 8080)).To(Equal("fd88::1"))
 			Expect(reach(container.Netns, "tcp", "fd88::1", 8080)).To(Equal("fd88::1"))
 		}
-		l.Del(one, config)
-		refused(l.outside, "tcp", "192.0.2.1", 8080)
-		refused(l.outside, "udp", "2001:db8::1", 5353)
+		t.Del(t.one, config)
+		refused(t.outside, "tcp", "192.0.2.1", 8080)
+		refused(t.outside, "udp", "2001:db8::1", 5353)
 	})
 
+	It("get to another port of the container with each family", func() {
+		serve(t.one.Netns, "tcp4", 81)
+		serve(t.one.Netns, "tcp6", 82)
+		config := t.config(t.one, mapping(8080, 81, "tcp", `,"hostIP":"0.0.0.0"`)+","+mapping(8080, 82, "tcp", `,"hostIP":"::"`), t.backend)
+		t.add(t.one, config)
+		Expect(t.check(t.one, config)).To(Succeed())
+		Expect(reach(t.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		Expect(reach(t.outside, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::9"))
+		t.Del(t.one, config)
+		refused(t.outside, "tcp", "192.0.2.1", 8080)
+	})
+
+	It("keep their source without snat, and nobody's with masqAll", func() {
+		t.add(t.one, t.config(t.one, mapping(8080, 80, "tcp"), t.backend+`,"snat":false`))
+		Expect(reach(t.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		refused(t.Host, "tcp", "127.0.0.1", 8080)
+		config := t.config(t.one, mapping(8080, 80, "tcp"), t.backend+`,"masqAll":true`)
+		t.add(t.one, config)
+		Expect(reach(t.outside, "tcp", "192.0.2.1", 8080)).To(Equal("10.88.0.1"))
+		Expect(reach(t.outside, "tcp", "2001:db8::1", 8080)).To(Equal("fd88::1"))
+		Expect(reach(t.Host, "tcp", "127.0.0.1", 8080)).To(Equal("10.88.0.1"))
+		Expect(t.check(t.one, config)).To(Succeed())
+	})
+}
+
+// packetsToOthers is about what mappings must not change or open.
+func (t *trial) packetsToOthers() {
 	It("do not get from a container to what listens at the host's 127.0.0.1, nor from there to the host", func() {
-		serve(l.Host, "tcp", 9000)
-		serve(l.Host, "udp", 9053)
-		config := l.config(one, mapping(8080, 80, "tcp"), backend)
-		l.add(one, config)
-		within(two.Netns, `sysctl -qw net.ipv4.conf.all.route_localnet=1; ip link set lo down; ip route flush table local
-			ip route add local `+l.v4(two)+` dev eth0 table local; ip route add local 127.0.0.2 dev eth0 table local
-			ip route add 127.0.0.1 via 10.88.0.1 dev eth0 src `+l.v4(two))
+		serve(t.Host, "tcp", 9000)
+		serve(t.Host, "udp", 9053)
+		config := t.config(t.one, mapping(8080, 80, "tcp"), t.backend)
+		t.add(t.one, config)
+		within(t.two.Netns, `sysctl -qw net.ipv4.conf.all.route_localnet=1; ip link set lo down; ip route flush table local
+			ip route add local `+t.v4(t.two)+` dev eth0 table local; ip route add local 127.0.0.2 dev eth0 table local
+			ip route add 127.0.0.1 via 10.88.0.1 dev eth0 src `+t.v4(t.two))
 		getsIn := func() bool {
-			_, err := reach(two.Netns, "tcp", "127.0.0.1", 9000)
+			_, err := reach(t.two.Netns, "tcp", "127.0.0.1", 9000)
 			return err == nil
 		}
-		heard := func() string { return l.sh("nft list set ip heard senders") }
-		l.sh(`nft 'table ip heard { set senders { type ipv4_addr; flags dynamic; }; chain input { type filter hook input priority 0; udp dport 9053 add @senders { ip saddr }; }; }'`)
+		heard := func() string { return t.sh("nft list set ip heard senders") }
+		t.sh(`nft 'table ip heard { set senders { type ipv4_addr; flags dynamic; }; chain input { type filter hook input priority 0; udp dport 9053 add @senders { ip saddr }; }; }'`)
 		pretend := func() {
-			within(two.Netns, `nft 'table ip pretend { chain post { type nat hook postrouting priority 100; udp dport 9053 snat to 127.0.0.2; }; }'`)
-			_, _ = reach(two.Netns, "udp", "10.88.0.1", 9053)
-			within(two.Netns, "nft delete table ip pretend")
+			within(t.two.Netns, `nft 'table ip pretend { chain post { type nat hook postrouting priority 100; udp dport 9053 snat to 127.0.0.2; }; }'`)
+			_, _ = reach(t.two.Netns, "udp", "10.88.0.1", 9053)
+			within(t.two.Netns, "nft delete table ip pretend")
 		}
 		Expect(getsIn()).To(BeFalse())
 		pretend()
 		Expect(heard()).NotTo(ContainSubstring("127.0.0.2"))
-		Expect(l.check(one, config)).To(Succeed())
-		Expect(reach(l.Host, "tcp", "127.0.0.1", 8080)).To(Equal("10.88.0.1"))
+		Expect(t.check(t.one, config)).To(Succeed())
+		Expect(reach(t.Host, "tcp", "127.0.0.1", 8080)).To(Equal("10.88.0.1"))
 
 		listed := filepath.Join(GinkgoT().TempDir(), "listed")
-		Expect(l.sh("nft list table ip cni_loopback | tee "+listed+"; nft -c -f "+listed)).To(ContainSubstring(`elements = { "br0" }`), "it can be read again, too")
-		l.sh("nft delete table ip cni_loopback")
-		Expect(l.check(one, config)).To(MatchError(ContainSubstring("nothing keeps what comes in by br0 from the host's 127.0.0.0/8")))
+		Expect(t.sh("nft list table ip cni_loopback | tee "+listed+"; nft -c -f "+listed)).To(ContainSubstring(`elements = { "br0" }`), "it can be read again, too")
+		t.sh("nft delete table ip cni_loopback")
+		Expect(t.check(t.one, config)).To(MatchError(ContainSubstring("nothing keeps what comes in by br0 from the host's 127.0.0.0/8")))
 		Expect(getsIn()).To(BeTrue(), "the guard is what kept it out")
 		pretend()
 		Expect(heard()).To(ContainSubstring("127.0.0.2"))
 
 		for _, flush := range []string{"", "nft flush chain ip cni_loopback prerouting"} {
-			l.sh(flush)
-			Expect(l.check(one, config)).NotTo(Succeed())
-			l.OnHost(func() { Expect(Heal(context.Background())).Error().NotTo(HaveOccurred()) })
-			Expect(l.check(one, config)).To(Succeed())
+			t.sh(flush)
+			Expect(t.check(t.one, config)).NotTo(Succeed())
+			t.OnHost(func() { Expect(Heal(context.Background())).Error().NotTo(HaveOccurred()) })
+			Expect(t.check(t.one, config)).To(Succeed())
 			Expect(getsIn()).To(BeFalse())
 		}
 	})
 
 	It("to other hosts pass, also to a mapped port", func() {
-		serve(l.outside, "tcp", 8080)
-		l.add(one, l.config(one, mapping(8080, 80, "tcp"), backend))
-		within(l.outside, "ip route add 10.88.0.0/16 via 192.0.2.1; ip -6 route add fd88::/64 via 2001:db8::1")
-		Expect(reach(two.Netns, "tcp", "192.0.2.9", 8080)).To(Equal(l.v4(two)), "not captured on its way through the host")
-		Expect(reach(two.Netns, "tcp", "2001:db8::9", 8080)).To(Equal(l.v6(two)))
-		Expect(reach(l.Host, "tcp", "192.0.2.9", 8080)).To(Equal("192.0.2.1"))
+		serve(t.outside, "tcp", 8080)
+		t.add(t.one, t.config(t.one, mapping(8080, 80, "tcp"), t.backend))
+		within(t.outside, "ip route add 10.88.0.0/16 via 192.0.2.1; ip -6 route add fd88::/64 via 2001:db8::1")
+		Expect(reach(t.two.Netns, "tcp", "192.0.2.9", 8080)).To(Equal(t.v4(t.two)), "not captured on its way through the host")
+		Expect(reach(t.two.Netns, "tcp", "2001:db8::9", 8080)).To(Equal(t.v6(t.two)))
+		Expect(reach(t.Host, "tcp", "192.0.2.9", 8080)).To(Equal("192.0.2.1"))
 	})
 
 	It("get in by the address of a mapping only", func() {
-		l.add(one, l.config(one, mapping(8080, 80, "tcp", `,"hostIP":"10.88.0.1"`)+","+mapping(8081, 80, "tcp", `,"hostIP":"::"`), backend))
-		Expect(reach(two.Netns, "tcp", "10.88.0.1", 8080)).To(Equal("10.88.0.1"))
-		refused(l.outside, "tcp", "192.0.2.1", 8080)
-		refused(l.outside, "tcp", "2001:db8::1", 8080)
-		Expect(reach(l.outside, "tcp", "2001:db8::1", 8081)).To(Equal("2001:db8::9"))
-		refused(l.outside, "tcp", "192.0.2.1", 8081)
+		t.add(t.one, t.config(t.one, mapping(8080, 80, "tcp", `,"hostIP":"10.88.0.1"`)+","+mapping(8081, 80, "tcp", `,"hostIP":"::"`), t.backend))
+		Expect(reach(t.two.Netns, "tcp", "10.88.0.1", 8080)).To(Equal("10.88.0.1"))
+		refused(t.outside, "tcp", "192.0.2.1", 8080)
+		refused(t.outside, "tcp", "2001:db8::1", 8080)
+		Expect(reach(t.outside, "tcp", "2001:db8::1", 8081)).To(Equal("2001:db8::9"))
+		refused(t.outside, "tcp", "192.0.2.1", 8081)
 	})
+}
 
-	It("get to another port of the container with each family", func() {
-		serve(one.Netns, "tcp4", 81)
-		serve(one.Netns, "tcp6", 82)
-		config := l.config(one, mapping(8080, 81, "tcp", `,"hostIP":"0.0.0.0"`)+","+mapping(8080, 82, "tcp", `,"hostIP":"::"`), backend)
-		l.add(one, config)
-		Expect(l.check(one, config)).To(Succeed())
-		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
-		Expect(reach(l.outside, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::9"))
-		l.Del(one, config)
-		refused(l.outside, "tcp", "192.0.2.1", 8080)
-	})
-
+// packetsWithSeveralMappings is about which mapping comes first, and about conditions.
+func (t *trial) packetsWithSeveralMappings() {
 	It("come to a mapping of their address first, of the same container or another", func() {
-		l.add(one, l.config(one, mapping(8080, 99, "tcp")+","+mapping(8080, 80, "tcp", `,"hostIP":"192.0.2.1"`), backend))
-		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
-		refused(l.Host, "tcp", "10.88.0.1", 8080)
-		general := l.config(two, mapping(8081, 99, "tcp"), backend)
-		l.add(two, general)
-		l.add(one, l.config(one, mapping(8081, 80, "tcp", `,"hostIP":"192.0.2.1"`)+","+mapping(8082, 80, "tcp"), backend))
+		t.add(t.one, t.config(t.one, mapping(8080, 99, "tcp")+","+mapping(8080, 80, "tcp", `,"hostIP":"192.0.2.1"`), t.backend))
+		Expect(reach(t.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		refused(t.Host, "tcp", "10.88.0.1", 8080)
+		general := t.config(t.two, mapping(8081, 99, "tcp"), t.backend)
+		t.add(t.two, general)
+		t.add(t.one, t.config(t.one, mapping(8081, 80, "tcp", `,"hostIP":"192.0.2.1"`)+","+mapping(8082, 80, "tcp"), t.backend))
 		for range 2 {
-			Expect(reach(l.outside, "tcp", "192.0.2.1", 8081)).To(Equal("192.0.2.9"))
-			refused(l.Host, "tcp", "10.88.0.1", 8081)
-			Expect(reach(l.outside, "tcp", "192.0.2.1", 8082)).To(Equal("192.0.2.9"))
-			Expect(l.check(two, general)).To(Succeed())
-			l.add(two, general)
+			Expect(reach(t.outside, "tcp", "192.0.2.1", 8081)).To(Equal("192.0.2.9"))
+			refused(t.Host, "tcp", "10.88.0.1", 8081)
+			Expect(reach(t.outside, "tcp", "192.0.2.1", 8082)).To(Equal("192.0.2.9"))
+			Expect(t.check(t.two, general)).To(Succeed())
+			t.add(t.two, general)
 		}
 	})
 
 	It("come to a mapping with conditions first", func() {
 		conditions := map[string]string{
 			`,"backend":"iptables"`: `,"conditionsV4":["-s","192.0.2.9"]`, `,"backend":"nftables"`: `,"conditionsV4":["ip","saddr","192.0.2.9"]`,
-		}[backend]
-		l.add(two, l.config(two, mapping(8080, 99, "tcp"), backend))
-		l.add(one, l.config(one, mapping(8080, 80, "tcp", `,"hostIP":"0.0.0.0"`), backend+conditions))
-		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
-		refused(l.Host, "tcp", "192.0.2.1", 8080)
-		specific := l.alias(two, "three")
-		l.add(specific, l.config(specific, mapping(8080, 80, "tcp", `,"hostIP":"192.0.2.1"`), backend))
-		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		}[t.backend]
+		t.add(t.two, t.config(t.two, mapping(8080, 99, "tcp"), t.backend))
+		t.add(t.one, t.config(t.one, mapping(8080, 80, "tcp", `,"hostIP":"0.0.0.0"`), t.backend+conditions))
+		Expect(reach(t.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		refused(t.Host, "tcp", "192.0.2.1", 8080)
+		specific := t.alias(t.two, "three")
+		t.add(specific, t.config(specific, mapping(8080, 80, "tcp", `,"hostIP":"192.0.2.1"`), t.backend))
+		Expect(reach(t.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
 		By("of which one container has the port")
-		other := l.alias(two, "four")
-		_, err := l.Call("ADD", other, l.config(other, mapping(8080, 80, "tcp", `,"hostIP":"0.0.0.0"`), backend+conditions))
+		other := t.alias(t.two, "four")
+		_, err := t.Call("ADD", other, t.config(other, mapping(8080, 80, "tcp", `,"hostIP":"0.0.0.0"`), t.backend+conditions))
 		Expect(err).To(MatchError(ContainSubstring("8080/tcp is held by container one, network test")))
 	})
 
-	It("keep their source without snat, and nobody's with masqAll", func() {
-		l.add(one, l.config(one, mapping(8080, 80, "tcp"), backend+`,"snat":false`))
-		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
-		refused(l.Host, "tcp", "127.0.0.1", 8080)
-		config := l.config(one, mapping(8080, 80, "tcp"), backend+`,"masqAll":true`)
-		l.add(one, config)
-		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("10.88.0.1"))
-		Expect(reach(l.outside, "tcp", "2001:db8::1", 8080)).To(Equal("fd88::1"))
-		Expect(reach(l.Host, "tcp", "127.0.0.1", 8080)).To(Equal("10.88.0.1"))
-		Expect(l.check(one, config)).To(Succeed())
-	})
-
-	// begin sends a datagram from outside to mapped ports of the host.
-	begin := func() net.Conn {
-		GinkgoHelper()
-		client, err := ns.Call(l.outside, func() (net.Conn, error) { return net.Dial("udp", "192.0.2.1:5353") })
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(client.Close)
-		_, _ = client.Write([]byte("hello"))
-		return client
-	}
-	restored := func(restore func()) {
-		GinkgoHelper()
-		testutils.Need(GinkgoT(), "nft-tool", "conntrack-tool")
-		l.add(one, l.config(one, mapping(5353, 53, "udp"), backend))
-		l.sh(`nft 'table ip host { chain in { type filter hook prerouting priority 0; ct state new accept; }; }'`) // so that flows are tracked
-		before := begin()
-		Expect(hear(before)).To(Equal("192.0.2.9"))
-		idOf := func(flow net.Conn) string {
-			return l.sh("conntrack -L -p udp -o id 2>/dev/null | grep sport=" + strings.Split(flow.LocalAddr().String(), ":")[1] + " | grep -o 'id=.*'")
+	It("get through where a condition is met", func() {
+		conditions := `,"conditionsV4":["!","-s","10.88.0.0/16"],"conditionsV6":["!","-s","fd88::/64"]`
+		if t.backend == `,"backend":"nftables"` {
+			conditions = `,"conditionsV4":["ip saddr != 10.88.0.0/16"],"conditionsV6":["ip6","saddr","!=","{fd88::/64, fd99::1}"]`
 		}
-		was := idOf(before)
-		l.sh("iptables -t nat -F 2>/dev/null || true; nft delete table ip cni_portmap 2>/dev/null || true")
-		meanwhile := begin()
-		_, err := hear(meanwhile)
-		Expect(err).To(HaveOccurred())
-		restore()
-		Expect(hear(meanwhile)).To(Equal("192.0.2.9"))
-		Expect(hear(before)).To(Equal("192.0.2.9"))
-		Expect(idOf(before)).To(Equal(was), "nothing was wrong with it")
-	}
+		config := t.config(t.one, mapping(8080, 80, "tcp"), t.backend+conditions)
+		t.add(t.one, config)
+		Expect(t.check(t.one, config)).To(Succeed())
+		Expect(reach(t.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+		Expect(reach(t.outside, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::9"))
+		refused(t.two.Netns, "tcp", "192.0.2.1", 8080)
+		refused(t.two.Netns, "tcp", "2001:db8::1", 8080)
+		Expect(t.check(t.one, strings.Replace(config, "10.88.0.0/16", "10.99.0.0/16", 1))).NotTo(Succeed(), "other conditions")
+		t.add(t.two, t.config(t.two, mapping(8081, 80, "tcp"), t.backend))
+		Expect(t.check(t.one, config)).To(Succeed(), "beside others without conditions")
+		t.Del(t.one, config)
+		refused(t.outside, "tcp", "192.0.2.1", 8080)
+	})
+}
 
+// packetsOfFlows is about what connection tracking knows already.
+func (t *trial) packetsOfFlows() {
 	It("of a flow that was opened after a flush follow the mapping that Heal puts back", func() {
-		restored(func() {
-			l.OnHost(func() { Expect(Heal(context.Background())).To(HaveLen(1)) })
+		t.restored(func() {
+			t.OnHost(func() { Expect(Heal(context.Background())).To(HaveLen(1)) })
 		})
 	})
 
 	It("of such a flow follow the mapping that the next ADD puts back", func() {
-		restored(func() { l.add(two, l.config(two, mapping(5354, 53, "udp"), backend)) })
+		t.restored(func() { t.add(t.two, t.config(t.two, mapping(5354, 53, "udp"), t.backend)) })
 	})
 
 	It("of a flow end with the mapping when a GC or another ADD takes it", func() {
-		serve(l.Host, "udp", 5353)
-		config := l.config(one, mapping(5353, 53, "udp"), backend)
+		serve(t.Host, "udp", 5353)
+		config := t.config(t.one, mapping(5353, 53, "udp"), t.backend)
 		for _, remove := range []func(){
 			func() {
-				l.OnHost(func() { Expect(collect(context.Background(), plugin.NewAttachments("test", nil))).To(Succeed()) })
+				t.OnHost(func() { Expect(collect(context.Background(), plugin.NewAttachments("test", nil))).To(Succeed()) })
 			},
-			func() { l.add(one, l.config(one, mapping(5354, 53, "udp"), backend)) },
+			func() { t.add(t.one, t.config(t.one, mapping(5354, 53, "udp"), t.backend)) },
 		} {
-			l.add(one, config)
-			client := begin()
+			t.add(t.one, config)
+			client := t.begin()
 			Expect(hear(client)).To(Equal("192.0.2.9"))
-			toContainer := l.sh("conntrack -L -p udp --orig-port-dst 5353 2>/dev/null")
+			toContainer := t.sh("conntrack -L -p udp --orig-port-dst 5353 2>/dev/null")
 			Expect(toContainer).To(ContainSubstring("src=10.88.0.2 "))
 			remove()
-			Expect(l.sh("conntrack -L -p udp --orig-port-dst 5353 2>/dev/null")).NotTo(ContainSubstring("src=10.88.0.2 "))
+			Expect(t.sh("conntrack -L -p udp --orig-port-dst 5353 2>/dev/null")).NotTo(ContainSubstring("src=10.88.0.2 "))
 			Expect(hear(client)).To(Equal("192.0.2.9"), "the host answers")
 		}
 	})
 
 	It("of a flow that goes on follow the mapping", func() {
-		client := begin()
-		l.add(one, l.config(one, mapping(5353, 53, "udp"), backend))
+		client := t.begin()
+		t.add(t.one, t.config(t.one, mapping(5353, 53, "udp"), t.backend))
 		Expect(hear(client)).To(Equal("192.0.2.9"))
-		l.Del(one, l.config(one, mapping(5353, 53, "udp"), backend))
+		t.Del(t.one, t.config(t.one, mapping(5353, 53, "udp"), t.backend))
 		_, err := hear(client)
 		Expect(err).To(HaveOccurred(), "the flow ends with the mapping")
-		serve(two.Netns, "udp", 53)
-		l.add(two, l.config(two, mapping(5353, 53, "udp"), backend))
+		serve(t.two.Netns, "udp", 53)
+		t.add(t.two, t.config(t.two, mapping(5353, 53, "udp"), t.backend))
 		Expect(hear(client)).To(Equal("192.0.2.9"), "and goes on with another")
 	})
+}
 
-	It("get through where a condition is met", func() {
-		conditions := `,"conditionsV4":["!","-s","10.88.0.0/16"],"conditionsV6":["!","-s","fd88::/64"]`
-		if backend == `,"backend":"nftables"` {
-			conditions = `,"conditionsV4":["ip saddr != 10.88.0.0/16"],"conditionsV6":["ip6","saddr","!=","{fd88::/64, fd99::1}"]`
-		}
-		config := l.config(one, mapping(8080, 80, "tcp"), backend+conditions)
-		l.add(one, config)
-		Expect(l.check(one, config)).To(Succeed())
-		Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
-		Expect(reach(l.outside, "tcp", "2001:db8::1", 8080)).To(Equal("2001:db8::9"))
-		refused(two.Netns, "tcp", "192.0.2.1", 8080)
-		refused(two.Netns, "tcp", "2001:db8::1", 8080)
-		Expect(l.check(one, strings.Replace(config, "10.88.0.0/16", "10.99.0.0/16", 1))).NotTo(Succeed(), "other conditions")
-		l.add(two, l.config(two, mapping(8081, 80, "tcp"), backend))
-		Expect(l.check(one, config)).To(Succeed(), "beside others without conditions")
-		l.Del(one, config)
-		refused(l.outside, "tcp", "192.0.2.1", 8080)
-	})
-
-	if backend != `,"backend":"iptables"` {
-		return // elements of nftables have no conditions of their own
-	}
+// packetsMissedByCheck is about rules that somebody has changed.
+func (t *trial) packetsMissedByCheck() {
 	It("are missed by CHECK where an earlier address gets them, until Heal leads them on", func() {
-		config := l.config(one, mapping(8080, 80, "tcp", `,"hostIP":"192.0.2.1"`)+","+mapping(8081, 80, "tcp"), backend)
-		l.add(one, config)
+		config := t.config(t.one, mapping(8080, 80, "tcp", `,"hostIP":"192.0.2.1"`)+","+mapping(8081, 80, "tcp"), t.backend)
+		t.add(t.one, config)
 		stale := func(how, matches string) {
 			GinkgoHelper()
-			l.sh(`chain=$(iptables -t nat -S | sed -n 's/^-N \(CNI-DN-.*\)/\1/p'); iptables -t nat ` + how + ` $chain ` + matches + ` -j DNAT --to-destination 10.88.0.77:80`)
+			t.sh(`chain=$(iptables -t nat -S | sed -n 's/^-N \(CNI-DN-.*\)/\1/p'); iptables -t nat ` + how + ` $chain ` + matches + ` -j DNAT --to-destination 10.88.0.77:80`)
 		}
 		stale("-A", "-p tcp --dport 8080")
 		stale("-I", "-p udp --dport 8080")
 		stale("-I", "-p tcp --dport 8082")
 		stale("-I", "-p tcp --dport 8080 -d 192.0.2.77")
-		Expect(l.check(one, config)).To(Succeed(), "what nothing for the container comes to")
+		Expect(t.check(t.one, config)).To(Succeed(), "what nothing for the container comes to")
 		for _, matches := range []string{"-p tcp --dport 8080", "-p tcp --dport 8080 -d 192.0.2.1", "-p tcp --dport 8081 -d 192.0.2.1"} {
 			stale("-I", matches)
-			Expect(l.check(one, config)).To(MatchError(And(ContainSubstring("10.88.0.77:80"), ContainSubstring("ahead of the rule for that port"))))
-			l.OnHost(func() { Expect(Heal(context.Background())).To(HaveLen(1)) })
-			Expect(l.check(one, config)).To(Succeed())
-			Expect(reach(l.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
-			Expect(reach(l.outside, "tcp", "192.0.2.1", 8081)).To(Equal("192.0.2.9"))
+			Expect(t.check(t.one, config)).To(MatchError(And(ContainSubstring("10.88.0.77:80"), ContainSubstring("ahead of the rule for that port"))))
+			t.OnHost(func() { Expect(Heal(context.Background())).To(HaveLen(1)) })
+			Expect(t.check(t.one, config)).To(Succeed())
+			Expect(reach(t.outside, "tcp", "192.0.2.1", 8080)).To(Equal("192.0.2.9"))
+			Expect(reach(t.outside, "tcp", "192.0.2.1", 8081)).To(Equal("192.0.2.9"))
 		}
 	})
 
 	It("are missed by CHECK where they get through without a condition", func() {
-		config := l.config(one, mapping(8080, 80, "tcp"), backend+`,"conditionsV4":["-s","192.0.2.0/24"]`)
-		l.add(one, config)
-		l.sh(`rule=$(iptables -t nat -S CNI-HOSTPORT-DNAT | grep 8080 | sed 's#-s 192.0.2.0/24##')
+		config := t.config(t.one, mapping(8080, 80, "tcp"), t.backend+`,"conditionsV4":["-s","192.0.2.0/24"]`)
+		t.add(t.one, config)
+		t.sh(`rule=$(iptables -t nat -S CNI-HOSTPORT-DNAT | grep 8080 | sed 's#-s 192.0.2.0/24##')
 			iptables -t nat -F CNI-HOSTPORT-DNAT; eval iptables -t nat $rule`)
-		Expect(l.check(one, config)).To(MatchError(ContainSubstring("has no rule that leads 8080/tcp")))
+		Expect(t.check(t.one, config)).To(MatchError(ContainSubstring("has no rule that leads 8080/tcp")))
 	})
 }
 
@@ -382,8 +415,7 @@ var _ = Describe("packets from ::1", func() {
 		l.sh("ip link set br0 down; ip link set br0 up; ip -6 addr replace fd88::1/64 dev br0 nodad")
 		meet(l.Host, one.Netns, l.v6(one))
 		Expect(l.check(one, config)).To(MatchError(ContainSubstring("what answers ::1 has no route")))
-		_, err = ns.Call(l.Host, func() ([]plugin.Owner, error) { return Heal(context.Background()) })
-		Expect(err).NotTo(HaveOccurred())
+		l.Heal(func() ([]plugin.Owner, error) { return Heal(context.Background()) })
 		Expect(l.check(one, config)).To(Succeed())
 		Expect(reach(l.Host, "tcp", "::1", 8080)).To(Equal("fd88::1"))
 		l.Del(one, config)
@@ -433,9 +465,5 @@ var _ = Describe("packets from ::1", func() {
 
 func within(netns ns.NetNS, script string) {
 	GinkgoHelper()
-	Expect(netns.Do(func(ns.NetNS) error {
-		defer GinkgoRecover()
-		sh(script)
-		return nil
-	})).To(Succeed())
+	testutils.Inside(netns, func() { sh(script) })
 }
