@@ -25,54 +25,69 @@ var _ = Describe("a traced program", func() { aTracedProgram(false) })
 var _ = Describe("a program traced at every call", func() { aTracedProgram(true) })
 
 func aTracedProgram(everyCall bool) {
-	var dir string
+	p := &tracedProgram{everyCall: everyCall}
+	BeforeEach(func() { p.dir = GinkgoT().TempDir() })
+	p.runs()
+	p.isKilled()
+	p.leavesChildren()
+}
 
-	BeforeEach(func() { dir = GinkgoT().TempDir() })
+// tracedProgram is a script that works in a directory.
+type tracedProgram struct {
+	everyCall bool
+	dir       string
+}
 
-	shell := func(script string) Spec {
-		path, err := exec.LookPath("sh")
-		Expect(err).NotTo(HaveOccurred())
-		return Spec{Path: path, Args: []string{"-c", script}, Dir: dir, Env: os.Environ(), everyCall: everyCall}
-	}
-	names := func() []string {
-		entries, err := os.ReadDir(dir)
-		Expect(err).NotTo(HaveOccurred())
-		var names []string
-		for _, entry := range entries {
-			names = append(names, entry.Name())
-		}
-		return names
-	}
-	what := func(points []Point) []string {
-		var list []string
-		for _, point := range points {
-			list = append(list, strings.ReplaceAll(point.What, dir+"/", ""))
-		}
-		return list
-	}
-	// steps creates a, then b, then prints.
-	const steps = "set -C; echo one >a; echo two >b; echo done"
+func (p *tracedProgram) shell(script string) Spec {
+	path, err := exec.LookPath("sh")
+	Expect(err).NotTo(HaveOccurred())
+	return Spec{Path: path, Args: []string{"-c", script}, Dir: p.dir, Env: os.Environ(), everyCall: p.everyCall}
+}
 
+// names are those of the files in the directory.
+func (p *tracedProgram) names() []string {
+	entries, err := os.ReadDir(p.dir)
+	Expect(err).NotTo(HaveOccurred())
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+func (p *tracedProgram) what(points []Point) []string {
+	var list []string
+	for _, point := range points {
+		list = append(list, strings.ReplaceAll(point.What, p.dir+"/", ""))
+	}
+	return list
+}
+
+// steps creates a, then b, then prints.
+const steps = "set -C; echo one >a; echo two >b; echo done"
+
+// runs is about a program that is let run.
+func (p *tracedProgram) runs() {
 	It("is counted call by call, and its output kept", func() {
-		points, output, err := Count(shell(steps))
+		points, output, err := Count(p.shell(steps))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(what(points)).To(Equal([]string{"create a", "write a", "create b", "write b", "print the answer", "exit"}))
+		Expect(p.what(points)).To(Equal([]string{"create a", "write a", "create b", "write b", "print the answer", "exit"}))
 		Expect(string(output.Stdout)).To(Equal("done\n"))
 		Expect(output.Status).To(BeZero())
-		Expect(names()).To(Equal([]string{"a", "b"}))
+		Expect(p.names()).To(Equal([]string{"a", "b"}))
 	})
 
 	It("stops at visible calls only, if it may have a filter", func() {
-		run := newRun(shell("read line; cat /proc/self/status"))
+		run := newRun(p.shell("read line; cat /proc/self/status"))
 		output, err := run.do()
 		Expect(err).NotTo(HaveOccurred())
-		filtered := runtime.GOARCH == "amd64" && os.Getuid() == 0 && !everyCall
+		filtered := runtime.GOARCH == "amd64" && os.Getuid() == 0 && !p.everyCall
 		Expect(run.filter).To(Equal(filtered))
 		Expect(strings.Contains(string(output.Stdout), "Seccomp:\t2\n")).To(Equal(filtered))
 	})
 
 	It("gets its input and may leave it unread", func() {
-		cmd := shell("read line; echo got $line >&2; exit 3")
+		cmd := p.shell("read line; echo got $line >&2; exit 3")
 		cmd.Stdin = []byte("hello\n" + strings.Repeat("more\n", 100_000))
 		_, output, err := Count(cmd)
 		Expect(err).NotTo(HaveOccurred())
@@ -80,35 +95,8 @@ func aTracedProgram(everyCall bool) {
 		Expect(output.Status).To(Equal(3))
 	})
 
-	It("is killed before the call has any effect", func() {
-		expected := [][]string{{}, {"a"}, {"a"}, {"a", "b"}, {"a", "b"}, {"a", "b"}}
-		for n := 1; ; n++ {
-			for _, mode := range []Mode{KillPlugin, KillTree} {
-				for _, name := range names() {
-					Expect(os.Remove(filepath.Join(dir, name))).To(Succeed())
-				}
-				point, output, err := KillAt(shell(steps), n, mode)
-				Expect(err).NotTo(HaveOccurred())
-				if point == (Point{}) {
-					Expect(n).To(Equal(len(expected) + 1))
-					Expect(output.Status).To(BeZero())
-					return
-				}
-				Expect(point.N).To(Equal(n))
-				Expect(point.Process).To(Or(Equal("dash"), Equal("bash"), Equal("sh")))
-				Expect(output.Status).To(Equal(-1))
-				Expect(names()).To(ConsistOf(expected[n-1]), "%v", point)
-				if n < len(expected) {
-					Expect(output.Stdout).To(BeEmpty(), "%v", point)
-				} else {
-					Expect(string(output.Stdout)).To(Equal("done\n"), "%v", point)
-				}
-			}
-		}
-	})
-
 	It("is followed into the programs it starts", func() {
-		points, _, err := Count(shell("mkdir d; mv d e; rmdir e"))
+		points, _, err := Count(p.shell("mkdir d; mv d e; rmdir e"))
 		Expect(err).NotTo(HaveOccurred())
 		var list []string
 		for _, point := range points {
@@ -123,18 +111,66 @@ func aTracedProgram(everyCall bool) {
 		Expect(points[1].Children).To(Equal(1))
 	})
 
+	It("has a deadline", func() {
+		cmd := p.shell("sleep 60; true")
+		cmd.Timeout = 100 * time.Millisecond
+		start := time.Now()
+		_, output, err := Count(cmd)
+		Expect(err).To(MatchError(ContainSubstring("did not end within 100ms")))
+		Expect(output.Status).To(Equal(-1))
+		Expect(time.Since(start)).To(BeNumerically("<", 5*time.Second))
+	})
+
+	It("must exist", func() {
+		_, _, err := Count(Spec{Path: filepath.Join(p.dir, "nothing")})
+		Expect(err).To(MatchError(os.ErrNotExist))
+	})
+}
+
+// isKilled is about the one that is killed, and its parent.
+func (p *tracedProgram) isKilled() {
+	It("is killed before the call has any effect", func() {
+		expected := [][]string{{}, {"a"}, {"a"}, {"a", "b"}, {"a", "b"}, {"a", "b"}}
+		for n := 1; ; n++ {
+			for _, mode := range []Mode{KillPlugin, KillTree} {
+				for _, name := range p.names() {
+					Expect(os.Remove(filepath.Join(p.dir, name))).To(Succeed())
+				}
+				point, output, err := KillAt(p.shell(steps), n, mode)
+				Expect(err).NotTo(HaveOccurred())
+				if point == (Point{}) {
+					Expect(n).To(Equal(len(expected) + 1))
+					Expect(output.Status).To(BeZero())
+					return
+				}
+				Expect(point.N).To(Equal(n))
+				Expect(point.Process).To(Or(Equal("dash"), Equal("bash"), Equal("sh")))
+				Expect(output.Status).To(Equal(-1))
+				Expect(p.names()).To(ConsistOf(expected[n-1]), "%v", point)
+				if n < len(expected) {
+					Expect(output.Stdout).To(BeEmpty(), "%v", point)
+				} else {
+					Expect(string(output.Stdout)).To(Equal("done\n"), "%v", point)
+				}
+			}
+		}
+	})
+
 	It("is not disturbed by the death of what it started", func() {
-		point, output, err := KillAt(shell("mkdir d; echo $?; mkdir e"), 2, KillDelegate)
+		point, output, err := KillAt(p.shell("mkdir d; echo $?; mkdir e"), 2, KillDelegate)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(point.Process).To(Equal("mkdir"))
 		Expect(point.What).To(Equal("mkdir d"))
 		Expect(string(output.Stdout)).To(Equal("137\n"))
-		Expect(names()).To(Equal([]string{"e"}))
+		Expect(p.names()).To(Equal([]string{"e"}))
 	})
+}
 
+// leavesChildren is about those that a killed program has started.
+func (p *tracedProgram) leavesChildren() {
 	It("takes down with it what asked for that", func() {
 		Expect(exec.LookPath("setpriv")).NotTo(BeEmpty())
-		cmd := shell("setpriv --pdeathsig KILL sh -c 'echo >a; echo >b'; true")
+		cmd := p.shell("setpriv --pdeathsig KILL sh -c 'echo >a; echo >b'; true")
 		for n := 1; ; n++ {
 			point, _, err := KillAt(cmd, n, KillPlugin)
 			if strings.HasPrefix(point.What, "exec") {
@@ -143,7 +179,7 @@ func aTracedProgram(everyCall bool) {
 			Expect(err).NotTo(HaveOccurred(), "%v", point)
 			if strings.HasSuffix(point.What, "create b") {
 				Expect(point.Delegate).To(BeTrue())
-				Expect(names()).To(Equal([]string{"a"}))
+				Expect(p.names()).To(Equal([]string{"a"}))
 				return
 			}
 			Expect(point.N).To(Equal(n))
@@ -156,7 +192,7 @@ func aTracedProgram(everyCall bool) {
 			command = fmt.Sprintf("setpriv --pdeathsig KILL sh -c %q; true", command)
 		}
 		for n := 1; ; n++ {
-			point, _, err := KillAt(shell(command), n, KillPlugin)
+			point, _, err := KillAt(p.shell(command), n, KillPlugin)
 			if strings.HasPrefix(point.What, "exec") || point.Process == "setpriv" {
 				continue // it has not asked yet
 			}
@@ -170,36 +206,21 @@ func aTracedProgram(everyCall bool) {
 	})
 
 	It("is reported when a child goes on without it", func() {
-		point, _, err := KillAt(shell("sh -c 'echo >a; echo >b'; true"), 4, KillPlugin)
+		point, _, err := KillAt(p.shell("sh -c 'echo >a; echo >b'; true"), 4, KillPlugin)
 		Expect(point.What).To(HavePrefix("write"))
 		var outlived *Outlived
 		Expect(errors.As(err, &outlived)).To(BeTrue(), "%v", err)
 		Expect(outlived.Killed).To(Equal(point))
 		Expect(outlived.What).To(HavePrefix("write"))
-		Expect(names()).To(Equal([]string{"a"}), "the survivor is killed, too")
+		Expect(p.names()).To(Equal([]string{"a"}), "the survivor is killed, too")
 	})
 
 	It("is reported when a child just sits there", func() {
 		start := time.Now()
-		point, _, err := KillAt(shell("sleep 60 & sleep 0.1; echo x"), 6, KillPlugin)
+		point, _, err := KillAt(p.shell("sleep 60 & sleep 0.1; echo x"), 6, KillPlugin)
 		Expect(point.What).To(Equal("print the answer"))
 		Expect(err).To(MatchError(And(ContainSubstring("sleep outlived its parent"), ContainSubstring("it did nothing"))))
 		Expect(time.Since(start)).To(BeNumerically("<", 2*SurvivalLimit))
-	})
-
-	It("has a deadline", func() {
-		cmd := shell("sleep 60; true")
-		cmd.Timeout = 100 * time.Millisecond
-		start := time.Now()
-		_, output, err := Count(cmd)
-		Expect(err).To(MatchError(ContainSubstring("did not end within 100ms")))
-		Expect(output.Status).To(Equal(-1))
-		Expect(time.Since(start)).To(BeNumerically("<", 5*time.Second))
-	})
-
-	It("must exist", func() {
-		_, _, err := Count(Spec{Path: filepath.Join(dir, "nothing")})
-		Expect(err).To(MatchError(os.ErrNotExist))
 	})
 }
 
