@@ -44,6 +44,7 @@ func (m *matrix) failures(suite Suite) {
 	}
 	if !suite.Layer2 && !suite.Brief && delegatesAtAll(suite) {
 		m.ipamFailures()
+		m.ipamCalls()
 	}
 }
 
@@ -119,25 +120,33 @@ func ipamFailuresTable() []ipamFailure {
 	}
 }
 
+// delegation is an IPAM plugin that does as it is told, and a configuration with
+// it.
+type delegation struct {
+	fake   fakeIPAM
+	config Object
+}
+
+// install makes the delegation on the host of the running spec.
+func (d *delegation) install(m *matrix) {
+	GinkgoHelper()
+	var err error
+	d.fake, err = m.host.installFake()
+	Expect(err).NotTo(HaveOccurred())
+	d.config = with(m.config("1.1.0"), Object{"ipam": Object{"type": fakeName}})
+}
+
 // ipamFailures declares what a plugin does about an IPAM plugin that does not
 // do its work: it takes its interface back, and has the IPAM plugin release
 // what it may have assigned all the same.
 func (m *matrix) ipamFailures() {
-	var fake fakeIPAM
-	var config Object
-	fakeConfig := func() {
-		var err error
-		fake, err = m.host.installFake()
-		Expect(err).NotTo(HaveOccurred())
-		config = with(m.config("1.1.0"), Object{"ipam": Object{"type": fakeName}})
-	}
-
+	var d delegation
 	for _, failure := range ipamFailuresTable() {
 		It("takes everything back when IPAM "+failure.title, func() {
-			fakeConfig()
+			d.install(m)
 			c := m.container("c1")
-			Expect(failure.setUp(fake)).To(Succeed())
-			refusal, err := m.call("ADD", c, config).Refusal()
+			Expect(failure.setUp(d.fake)).To(Succeed())
+			refusal, err := m.call("ADD", c, d.config).Refusal()
 			Expect(err).NotTo(HaveOccurred())
 			if failure.code != 0 {
 				Expect(refusal.Code).To(Equal(failure.code), refusal.Error())
@@ -145,7 +154,7 @@ func (m *matrix) ipamFailures() {
 			for _, text := range failure.texts {
 				Expect(refusal.Error()).To(ContainSubstring(text))
 			}
-			Expect(fake.calls()).To(Equal([]string{"ADD c1 eth0", "DEL c1 eth0"}))
+			Expect(d.fake.calls()).To(Equal([]string{"ADD c1 eth0", "DEL c1 eth0"}))
 			m.expectNothingLeft(c)
 		})
 	}
@@ -160,66 +169,70 @@ func (m *matrix) ipamFailures() {
 		Expect(refusal.Error()).To(ContainSubstring("no-such-plugin"))
 		m.expectNothingLeft(c)
 	})
+}
 
+// ipamCalls declares which commands an IPAM plugin gets, and what its answers come to.
+func (m *matrix) ipamCalls() {
+	var d delegation
 	It("hands every command on to IPAM, byte for byte", func() {
-		fakeConfig()
-		Expect(fake.answers("ADD", fakeAddresses, 0)).To(Succeed())
+		d.install(m)
+		Expect(d.fake.answers("ADD", fakeAddresses, 0)).To(Succeed())
 		c := m.container("c1")
-		attachment := m.add(c, config)
-		Expect(fake.calls()).To(Equal([]string{"ADD c1 eth0"}))
-		Expect(fake.input("ADD")).To(Equal(attachment.Config))
-		checked := with(config, Object{"prevResult": attachment.Result})
+		attachment := m.add(c, d.config)
+		Expect(d.fake.calls()).To(Equal([]string{"ADD c1 eth0"}))
+		Expect(d.fake.input("ADD")).To(Equal(attachment.Config))
+		checked := with(d.config, Object{"prevResult": attachment.Result})
 		expectSilentSuccess(m.call("CHECK", c, checked))
-		Expect(fake.calls()).To(Equal([]string{"CHECK c1 eth0"}))
-		Expect(fake.input("CHECK")).To(Equal(encode(checked)))
-		expectSilentSuccess(m.call("STATUS", nil, config))
-		Expect(fake.calls()).To(Equal([]string{"STATUS  "}))
-		Expect(m.host.collect(config, c)).To(Succeed())
-		Expect(fake.calls()).To(Equal([]string{"GC  "}))
-		Expect(fake.input("GC")).To(Equal(encode(with(config, validAttachments(c)))))
-		m.delete(c, config)
-		Expect(fake.calls()).To(Equal([]string{"DEL c1 eth0"}))
+		Expect(d.fake.calls()).To(Equal([]string{"CHECK c1 eth0"}))
+		Expect(d.fake.input("CHECK")).To(Equal(encode(checked)))
+		expectSilentSuccess(m.call("STATUS", nil, d.config))
+		Expect(d.fake.calls()).To(Equal([]string{"STATUS  "}))
+		Expect(m.host.collect(d.config, c)).To(Succeed())
+		Expect(d.fake.calls()).To(Equal([]string{"GC  "}))
+		Expect(d.fake.input("GC")).To(Equal(encode(with(d.config, validAttachments(c)))))
+		m.delete(c, d.config)
+		Expect(d.fake.calls()).To(Equal([]string{"DEL c1 eth0"}))
 		m.expectNothingLeft(c)
 	})
 
 	It("has IPAM release when the namespace is gone, or was never named", func() {
-		fakeConfig()
-		Expect(fake.answers("ADD", fakeAddresses, 0)).To(Succeed())
+		d.install(m)
+		Expect(d.fake.answers("ADD", fakeAddresses, 0)).To(Succeed())
 		for _, env := range [][]string{nil, {"CNI_NETNS="}} {
 			c := m.container("c1")
-			m.add(c, config)
-			fake.calls()
+			m.add(c, d.config)
+			d.fake.calls()
 			Expect(c.Remove()).To(Succeed())
-			expectSilentSuccess(m.host.Run(Call{Verb: "DEL", Container: c, Config: encode(config), Env: env}))
-			Expect(fake.calls()).To(Equal([]string{"DEL c1 eth0"}))
+			expectSilentSuccess(m.host.Run(Call{Verb: "DEL", Container: c, Config: encode(d.config), Env: env}))
+			Expect(d.fake.calls()).To(Equal([]string{"DEL c1 eth0"}))
 			m.expectNothingLeft()
 		}
 	})
 
 	It("does not call IPAM for the namespace it runs in", func() {
-		fakeConfig()
-		Expect(fake.answers("ADD", fakeAddresses, 0)).To(Succeed())
-		answer := m.host.Run(Call{Verb: "ADD", Container: m.container("c1"), Config: encode(config), Env: []string{"CNI_NETNS=" + m.host.NS.Path()}})
+		d.install(m)
+		Expect(d.fake.answers("ADD", fakeAddresses, 0)).To(Succeed())
+		answer := m.host.Run(Call{Verb: "ADD", Container: m.container("c1"), Config: encode(d.config), Env: []string{"CNI_NETNS=" + m.host.NS.Path()}})
 		expectRefusal(answer, types.ErrInvalidNetNS)
-		Expect(fake.calls()).To(BeEmpty())
+		Expect(d.fake.calls()).To(BeEmpty())
 		m.expectNothingLeft()
 	})
 
 	It("passes on the verdict of IPAM", func() {
-		fakeConfig()
-		Expect(fake.answers("ADD", fakeAddresses, 0)).To(Succeed())
+		d.install(m)
+		Expect(d.fake.answers("ADD", fakeAddresses, 0)).To(Succeed())
 		c := m.container("c1")
-		attachment := m.add(c, config)
+		attachment := m.add(c, d.config)
 		for _, verb := range []string{"CHECK", "STATUS", "GC", "DEL"} {
-			Expect(fake.answers(verb, `{"code": 123, "msg": "no lease"}`, 1)).To(Succeed())
+			Expect(d.fake.answers(verb, `{"code": 123, "msg": "no lease"}`, 1)).To(Succeed())
 		}
-		answer := m.call("CHECK", c, with(config, Object{"prevResult": attachment.Result}))
+		answer := m.call("CHECK", c, with(d.config, Object{"prevResult": attachment.Result}))
 		refusal, err := answer.Refusal()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(refusal.Error()).To(ContainSubstring("no lease"))
-		expectRefusal(m.call("STATUS", nil, config), 123, "no lease")
-		expectRefusal(m.call("GC", nil, with(config, validAttachments(c))), 123, "no lease")
-		expectRefusal(m.call("DEL", c, config), 123, "no lease")
+		expectRefusal(m.call("STATUS", nil, d.config), 123, "no lease")
+		expectRefusal(m.call("GC", nil, with(d.config, validAttachments(c))), 123, "no lease")
+		expectRefusal(m.call("DEL", c, d.config), 123, "no lease")
 		m.expectNothingLeft(c)
 	})
 }

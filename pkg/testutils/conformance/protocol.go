@@ -22,6 +22,14 @@ import (
 
 // protocol declares what every CNI program does, whatever it is for.
 func (m *matrix) protocol() {
+	m.introduction()
+	m.environment()
+	m.networkNamespaces()
+	m.configurations()
+}
+
+// introduction declares what a program says of itself.
+func (m *matrix) introduction() {
 	It("says which versions it speaks", func() {
 		answer := m.host.Run(Call{Verb: "VERSION"})
 		var said struct {
@@ -41,7 +49,10 @@ func (m *matrix) protocol() {
 		Expect(string(answer.Stderr)).To(ContainSubstring("CNI protocol versions supported: " +
 			strings.Join(m.suite.Plugin.Versions.SupportedVersions(), ", ")))
 	})
+}
 
+// environment declares what it makes of its variables.
+func (m *matrix) environment() {
 	It("names everything that is missing in its environment", func() {
 		config := encode(m.config("1.1.0"))
 		answer := m.host.Run(Call{Verb: "ADD", Config: config, Env: []string{"CNI_PATH="}})
@@ -68,6 +79,52 @@ func (m *matrix) protocol() {
 		m.expectNothingLeft()
 	})
 
+	It("refuses nonsense in CNI_ARGS, or does not look at it", func() {
+		config := encode(m.config("1.1.0"))
+		for _, args := range []string{"MAC", "MAC=zz", "MAC=01:00:5e:00:00:01", "IP=300.1.2.3", "A=b=c", ";;", "=", "UNKNOWN=1", "IgnoreUnknown=maybe", "MAC=\xff", strings.Repeat("A=b;", 10_000)} {
+			c := m.container("c1")
+			answer := m.host.Run(Call{Verb: "ADD", Container: c, Config: config, Env: []string{"CNI_ARGS=" + args}})
+			Expect(answer.proper()).To(Succeed(), args)
+			if answer.Status == 0 {
+				m.delete(c, m.config("1.1.0"))
+			} else {
+				expectRefusal(answer, types.ErrInvalidEnvironmentVariables)
+			}
+			m.expectNothingLeft(c)
+		}
+	})
+}
+
+// networkNamespaces declares which CNI_NETNS it takes.
+func (m *matrix) networkNamespaces() {
+	It("refuses a network namespace that is none, unless it only assigns addresses", func() {
+		c := m.container("c1")
+		file := filepath.Join(m.host.dir, "file")
+		Expect(os.WriteFile(file, nil, 0o644)).To(Succeed())
+		config := m.config("1.1.0")
+		for _, path := range []string{"/run/netns/does-not-exist", file, m.host.dir, "/dev/null"} {
+			answer := m.host.Run(Call{Verb: "ADD", Container: c, Config: encode(config), Env: []string{"CNI_NETNS=" + path}})
+			if m.suite.isAddressesOnly() {
+				Expect(answer.Status).To(BeZero(), string(answer.Stdout))
+				m.delete(c, config)
+				continue
+			}
+			expectRefusal(answer, types.ErrInvalidNetNS, path)
+		}
+		m.expectNothingLeft(c)
+	})
+
+	It("refuses the namespace it runs in before it does anything", func() {
+		c := m.container("c1")
+		config := m.config("1.1.0")
+		answer := m.host.Run(Call{Verb: "ADD", Container: c, Config: encode(config), Env: []string{"CNI_NETNS=" + m.host.NS.Path()}})
+		expectRefusal(answer, types.ErrInvalidNetNS, m.host.NS.Path())
+		m.expectNothingLeft(c)
+	})
+}
+
+// configurations declares what it makes of any configuration.
+func (m *matrix) configurations() {
 	It("refuses a version that nobody speaks", func() {
 		c := m.container("c1")
 		for _, version := range []string{"9.9.9", "0.0.1", "1.0", "1.2.0"} {
@@ -104,46 +161,6 @@ func (m *matrix) protocol() {
 			expectRefusal(answer, types.ErrInvalidNetworkConfig)
 		}
 		m.expectNothingLeft(c)
-	})
-
-	It("refuses a network namespace that is none, unless it only assigns addresses", func() {
-		c := m.container("c1")
-		file := filepath.Join(m.host.dir, "file")
-		Expect(os.WriteFile(file, nil, 0o644)).To(Succeed())
-		config := m.config("1.1.0")
-		for _, path := range []string{"/run/netns/does-not-exist", file, m.host.dir, "/dev/null"} {
-			answer := m.host.Run(Call{Verb: "ADD", Container: c, Config: encode(config), Env: []string{"CNI_NETNS=" + path}})
-			if m.suite.isAddressesOnly() {
-				Expect(answer.Status).To(BeZero(), string(answer.Stdout))
-				m.delete(c, config)
-				continue
-			}
-			expectRefusal(answer, types.ErrInvalidNetNS, path)
-		}
-		m.expectNothingLeft(c)
-	})
-
-	It("refuses the namespace it runs in before it does anything", func() {
-		c := m.container("c1")
-		config := m.config("1.1.0")
-		answer := m.host.Run(Call{Verb: "ADD", Container: c, Config: encode(config), Env: []string{"CNI_NETNS=" + m.host.NS.Path()}})
-		expectRefusal(answer, types.ErrInvalidNetNS, m.host.NS.Path())
-		m.expectNothingLeft(c)
-	})
-
-	It("refuses nonsense in CNI_ARGS, or does not look at it", func() {
-		config := encode(m.config("1.1.0"))
-		for _, args := range []string{"MAC", "MAC=zz", "MAC=01:00:5e:00:00:01", "IP=300.1.2.3", "A=b=c", ";;", "=", "UNKNOWN=1", "IgnoreUnknown=maybe", "MAC=\xff", strings.Repeat("A=b;", 10_000)} {
-			c := m.container("c1")
-			answer := m.host.Run(Call{Verb: "ADD", Container: c, Config: config, Env: []string{"CNI_ARGS=" + args}})
-			Expect(answer.proper()).To(Succeed(), args)
-			if answer.Status == 0 {
-				m.delete(c, m.config("1.1.0"))
-			} else {
-				expectRefusal(answer, types.ErrInvalidEnvironmentVariables)
-			}
-			m.expectNothingLeft(c)
-		}
 	})
 
 	It("hints at the key that was meant", func() {
