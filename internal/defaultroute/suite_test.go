@@ -14,7 +14,6 @@ import (
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/conf"
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -55,11 +54,9 @@ var _ = DescribeTable("the MTU of a configuration",
 			"link set up1 mtu 1380", "link set up0 up", "link set up1 up"}, commands...) {
 			testrig.IP(netns, "%s", command)
 		}
-		Expect(netns.Do(func(ns.NetNS) error {
-			defer GinkgoRecover()
+		testutils.Inside(netns, func() {
 			Expect(MTU(asked)).To(Equal(want))
-			return nil
-		})).To(Succeed())
+		})
 	},
 	Entry("is a number", conf.MTUOrAuto{Bytes: 1300}, 1300, "route add default via 192.0.2.2"),
 	Entry("is up to the kernel", conf.MTUOrAuto{}, 0, "route add default via 192.0.2.2"),

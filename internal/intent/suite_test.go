@@ -5,7 +5,6 @@
 package intent
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -183,11 +182,7 @@ var _ = Describe("a store", func() {
 
 	It("takes nobody for lost whose link is there: a socket may keep the namespace", func() {
 		testutils.Need(GinkgoT(), "root", "initial-pid-namespace", "veth")
-		host, err := testutils.NewNS()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(func() { Expect(errors.Join(host.Close(), testutils.UnmountNS(host))).To(Succeed()) })
-		Expect(host.Do(func(ns.NetNS) error {
-			defer GinkgoRecover()
+		testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 			gone := put("net", "gone", "eth0", "x")
 			gone.Inode = 1
 			Expect(s.Put(gone)).To(Succeed())
@@ -198,8 +193,7 @@ var _ = Describe("a store", func() {
 			Expect(s.Lost()).To(BeEmpty())
 			Expect(netlink.LinkDel(&netlink.Veth{LinkAttrs: attrs})).To(Succeed())
 			Expect(s.Lost()).To(HaveLen(1))
-			return nil
-		})).To(Succeed())
+		})
 	})
 
 	It("tells whether what was listed holds", func() {

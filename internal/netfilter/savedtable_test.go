@@ -5,6 +5,7 @@
 package netfilter
 
 import (
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -34,11 +35,14 @@ COMMIT
 	})
 
 	It("is written as it was read", func() {
+		var written []string
 		for chain, rules := range parseTable(saved) {
 			for _, rule := range rules {
-				Expect(saved).To(ContainSubstring("-A " + chain + " " + rule.String() + "\n"))
+				written = append(written, "-A "+chain+" "+rule.String())
 			}
 		}
+		read := slices.DeleteFunc(strings.Split(saved, "\n"), func(line string) bool { return !strings.HasPrefix(line, "-A ") })
+		Expect(written).To(ConsistOf(read))
 	})
 
 	It("is changed as little as possible", func() {

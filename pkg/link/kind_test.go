@@ -11,15 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/link"
-	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
 var _ = DescribeTable("whether the kernel has a kind of links, which makes none",
 	func(kind, module string) {
 		testutils.Need(GinkgoT(), "root")
-		Expect(testutils.TempNS(GinkgoT()).Do(func(ns.NetNS) error {
-			defer GinkgoRecover()
+		testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 			before, err := netlink.LinkList()
 			Expect(err).NotTo(HaveOccurred())
 			attrs := netlink.NewLinkAttrs()
@@ -33,8 +31,7 @@ var _ = DescribeTable("whether the kernel has a kind of links, which makes none"
 			} else {
 				Expect(err).NotTo(HaveOccurred())
 			}
-			return nil
-		})).To(Succeed())
+		})
 	},
 	Entry("veth", "veth", "veth (CONFIG_VETH)"),
 	Entry("bridge", "bridge", "bridge (CONFIG_BRIDGE)"),

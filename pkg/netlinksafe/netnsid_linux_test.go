@@ -19,8 +19,7 @@ var _ = It("knows the number of a network namespace", func() {
 		namespaces[n] = testutils.TempNS(GinkgoT())
 	}
 	other := int(namespaces[1].Fd())
-	Expect(namespaces[0].Do(func(ns.NetNS) error {
-		defer GinkgoRecover()
+	testutils.Inside(namespaces[0], func() {
 		Expect(netlinksafe.NetnsID(other)).To(Equal(-1))
 		Expect(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "here"}, PeerName: "there", PeerNamespace: netlink.NsFd(other)})).To(Succeed())
 		here, err := netlinksafe.LinkByName("here")
@@ -28,6 +27,5 @@ var _ = It("knows the number of a network namespace", func() {
 		Expect(netlinksafe.NetnsID(other)).To(And(BeNumerically(">=", 0), Equal(here.Attrs().NetNsID)))
 		_, err = netlinksafe.NetnsID(-1)
 		Expect(err).To(HaveOccurred())
-		return nil
-	})).To(Succeed())
+	})
 })

@@ -73,8 +73,10 @@ var _ = Describe("mutations", func() {
 		Expect(encode(doc)).To(Equal(before), "the original stays as it is")
 	})
 
-	It("are JSON, but for the one that is not UTF-8 and the number nothing can hold", func() {
-		for _, mutated := range mutations(doc, location{"object"}) {
+	It("are JSON, also the one that is not UTF-8 and the number nothing can hold", func() {
+		all := mutations(doc, location{"object"})
+		Expect(all).NotTo(BeEmpty())
+		for _, mutated := range all {
 			decoder := json.NewDecoder(strings.NewReader(string(mutated.text)))
 			decoder.UseNumber()
 			var decoded Object
