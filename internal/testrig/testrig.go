@@ -79,8 +79,19 @@ func New(p plugin.Plugin, ipamPath string) *Rig {
 	testutils.Need(ginkgo.GinkgoT(), "root")
 	ginkgo.GinkgoT().Setenv("CNI_PATH", ipamPath)
 	rig := &Rig{Plugin: p, Host: testutils.TempNS(ginkgo.GinkgoT()), DataDir: ginkgo.GinkgoT().TempDir()}
+	ginkgo.DeferCleanup(rig.forget)
 	rig.OnHost(func() { setUp("lo") })
 	return rig
+}
+
+// forget removes the intents that specs leave which do not detach everybody: the
+// directory is the machine's own.
+func (r *Rig) forget() error {
+	left, err := filepath.Glob(fmt.Sprintf("/run/cni/intent/*/%d:*", ns.InodeAt(r.Host.Path())))
+	for _, file := range left {
+		err = errors.Join(err, os.Remove(file))
+	}
+	return err
 }
 
 // Container returns a new container with an interface to be called eth0.

@@ -46,7 +46,6 @@ func newLab() *lab {
 	GinkgoHelper()
 	testutils.Need(GinkgoT(), "root", "ipv6", "bridge", "veth", "ip-tool", "iptables", "ip6tables", "nftables", "nft-tool")
 	l := &lab{Rig: testrig.New(Plugin, "")}
-	DeferCleanup(l.forget)
 	within(l.Host, noDAD)
 	l.outside = l.Outside([]string{"192.0.2.1/24", "2001:db8::1/64"}, []string{"192.0.2.9/24", "2001:db8::9/64"})
 	within(l.outside, "ip route add 10.0.0.0/8 via 192.0.2.1; ip -6 route add fd00::/8 via 2001:db8::1")
@@ -57,18 +56,6 @@ func newLab() *lab {
 	}
 	l.one, l.two, l.three = l.attach("one", 0, 2), l.attach("two", 0, 3), l.attach("three", 1, 2)
 	return l
-}
-
-// forget removes what specs that do not detach everybody leave in /run.
-func (l *lab) forget() error {
-	return l.Host.Do(func(ns.NetNS) error {
-		for _, i := range store().List() {
-			if err := store().Delete(i.Owner()); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // attach puts a container on a bridge.

@@ -40,21 +40,11 @@ type lab struct {
 func newLab() *lab {
 	GinkgoHelper()
 	l := &lab{Rig: testrig.New(Plugin, ""), number: map[*testrig.Container]int{}}
-	DeferCleanup(l.forget)
 	l.outside = l.Outside([]string{"192.0.2.1/24", "2001:db8::1/64"}, []string{"192.0.2.9/24", "2001:db8::9/64"})
 	l.sh(`ip link add br0 address 02:00:00:00:00:01 type bridge mcast_snooping 0; ip addr add 10.88.0.1/16 dev br0; ip addr add fd88::1/64 dev br0 nodad; ip link set br0 up
 		echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding`)
 	meet(l.Host, l.outside, "2001:db8::9")
 	return l
-}
-
-// forget removes what the specs have left in the machine's own directory.
-func (l *lab) forget() {
-	l.OnHost(func() {
-		for _, i := range store().List() {
-			Expect(store().Delete(i.Owner())).To(Succeed())
-		}
-	})
 }
 
 // attach makes a container and does what the plugin before portmap does.
