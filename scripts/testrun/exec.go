@@ -8,6 +8,7 @@ import (
 	"debug/buildinfo"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -100,7 +101,7 @@ func isolate() error {
 	return netlink.LinkSetUp(lo)
 }
 
-// traces lists what a careless test leaves: links, named namespaces.
+// traces lists what a careless test leaves: links, named namespaces, mounts, files of plugins.
 func traces() (map[string]bool, error) {
 	found := map[string]bool{}
 	links, err := net.Interfaces()
@@ -117,7 +118,30 @@ func traces() (map[string]bool, error) {
 	for _, name := range names {
 		found["network namespace "+name.Name()] = true
 	}
-	return found, nil
+	return found, errors.Join(addMounts(found), addFiles(found, "/run/cni"), addFiles(found, "/var/lib/cni"))
+}
+
+// addMounts adds the mounts of the calling thread, each with its number: a second one on the same directory is another.
+func addMounts(found map[string]bool) error {
+	mounts, err := os.ReadFile("/proc/thread-self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(mounts)) {
+		fields := strings.Fields(line)
+		found["mount "+fields[0]+" on "+fields[4]] = true
+	}
+	return nil
+}
+
+// addFiles adds the files below a directory. Directories stay, and locks: what is shared nobody removes.
+func addFiles(found map[string]bool, dir string) error {
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && !slices.Contains([]string{"lock", "netfilter.lock"}, entry.Name()) {
+			found["file "+path] = true
+		}
+		return err
+	})
 }
 
 func leftovers(before map[string]bool) error {
