@@ -5,6 +5,7 @@
 package intent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -54,18 +55,28 @@ func (s Store) TakeBack(remove func(Intent) error) (owners []plugin.Owner, err e
 	return owners, errors.Join(errs...)
 }
 
+// Restore puts back what attachments have lost, and returns whose that was. It goes
+// on after an error.
+type Restore func(context.Context, []Intent) ([]plugin.Owner, error)
+
+// HealNetwork restores the valid attachments of a network.
+func (s Store) HealNetwork(ctx context.Context, valid plugin.Attachments, restore Restore) error {
+	_, err := restore(ctx, s.AliveIn(valid))
+	return err
+}
+
 // Others are the live attachments beside that of the request, whose ADD has found that
-// somebody has flushed the rules of all (netfilter.HealingFirst). restore puts back
-// what they have lost.
-func (s Store) Others(req *plugin.Request, restore func([]Intent) error) *Others {
-	return &Others{store: s, req: req, restore: restore}
+// somebody has flushed the rules of all (netfilter.HealingFirst).
+func (s Store) Others(ctx context.Context, req *plugin.Request, restore Restore) *Others {
+	return &Others{ctx: ctx, store: s, req: req, restore: restore}
 }
 
 // Others are what Store.Others has returned.
 type Others struct {
+	ctx     context.Context
 	store   Store
 	req     *plugin.Request
-	restore func([]Intent) error
+	restore Restore
 	found   []Intent
 }
 
@@ -78,8 +89,19 @@ func (o *Others) Any() bool {
 // Heal restores those that Any has found. What they do not get back is no reason
 // for the ADD to fail, and said on standard error.
 func (o *Others) Heal() {
-	if err := o.restore(o.found); err != nil {
+	if _, err := o.restore(o.ctx, o.found); err != nil {
 		plugin.Logf(o.req.Plugin, "somebody has flushed rules of other attachments, and they were not put back: %v", err)
+	}
+}
+
+// ReportLost says on standard error when what plugins want, such as "rules", was
+// flushed. One attachment of each kind stands for all: they are flushed together.
+// missing says what one lacks.
+func (s Store) ReportLost(what string, kindOf func(Intent) string, missing func(Intent) ([]string, error)) {
+	for _, i := range s.Samples(kindOf) {
+		if differences, err := missing(i); err == nil && len(differences) > 0 {
+			plugin.Logf(s.plugin, "%s were flushed, a GC of their networks puts them back: %s: %s", what, i.Owner().Comment(), differences[0])
+		}
 	}
 }
 

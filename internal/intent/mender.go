@@ -6,7 +6,6 @@ package intent
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -30,17 +29,12 @@ type Mender[T any] struct {
 }
 
 // Remember keeps what the attachment of a request is to have. That works without
-// it, but nobody could put it back: it is said, and no reason to fail.
-func (m Mender[T]) Remember(req *plugin.Request, content T) error {
-	i, err := New(req, content)
-	if err != nil {
-		return err
-	}
-	if err := m.Store.Put(i); err != nil {
-		plugin.Logf(req.Plugin, "%s of %s cannot be put back when somebody flushes it: %v", m.What, req.Owner().Comment(), err)
-	}
-	return nil
+// it, but nobody could put it back.
+func (m Mender[T]) Remember(req *plugin.Request, content T) {
+	m.kept().Remember(req, content, fmt.Sprintf("%s of %s cannot be put back when somebody flushes it", m.What, req.Owner().Comment()))
 }
+
+func (m Mender[T]) kept() Kept[T] { return Kept[T]{m.Store} }
 
 // Forget removes what is kept of an attachment, before what it has: else somebody
 // could put that back. DEL has to find it without.
@@ -55,10 +49,7 @@ func (m Mender[T]) Heal(ctx context.Context) ([]plugin.Owner, error) {
 
 // Others are all but that of the request, as Store.Others.
 func (m Mender[T]) Others(ctx context.Context, req *plugin.Request) *Others {
-	return m.Store.Others(req, func(all []Intent) error {
-		_, err := m.restore(ctx, all)
-		return err
-	})
+	return m.Store.Others(ctx, req, m.restore)
 }
 
 // GC removes what attachments of the network have left that are not valid any
@@ -75,8 +66,7 @@ func (m Mender[T]) GC(ctx context.Context, valid plugin.Attachments) error {
 		}
 		return m.Remove(ctx, owner, content)
 	})
-	_, err := m.restore(ctx, m.Store.AliveIn(valid))
-	return errors.Join(collected, err)
+	return errors.Join(collected, m.Store.HealNetwork(ctx, valid, m.restore))
 }
 
 // TakeBack removes what attachments have left that are lost, see Store.TakeBack.
@@ -92,7 +82,8 @@ func (m Mender[T]) TakeBack(ctx context.Context) ([]plugin.Owner, error) {
 
 // Content returns what an intent contains.
 func (m Mender[T]) Content(i Intent) (content T, err error) {
-	if err := json.Unmarshal(i.Content, &content); err != nil {
+	content, err = m.kept().Content(i)
+	if err != nil {
 		return content, fmt.Errorf("%s of %s, as it was remembered: %w", m.What, i.Owner().Comment(), err)
 	}
 	return content, nil

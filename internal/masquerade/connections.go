@@ -5,21 +5,20 @@
 package masquerade
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/utils/conntrack"
 )
 
 // forgetUntranslated makes the kernel forget connections that were opened while the
 // rules of attachments were missing, so that their next packet is masqueraded: a UDP
 // flow that goes on would otherwise never be. That may fail where nothing tracks
-// connections, and is no reason to fail.
-func forgetUntranslated(restored []intended) {
+// connections, is no reason to fail, and said in the name of a program.
+func forgetUntranslated(name string, restored []intended) {
 	var filters []conntrack.Filter
 	for _, was := range restored {
 		addresses := was.addresses()
@@ -31,7 +30,7 @@ func forgetUntranslated(restored []intended) {
 		}
 	}
 	if _, err := conntrack.Delete(filters...); err != nil {
-		fmt.Fprintf(os.Stderr, "masquerading: connections may go on without: %v\n", err)
+		plugin.Logf(name, "connections may go on without masquerading: %v", err)
 	}
 }
 

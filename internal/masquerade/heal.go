@@ -21,9 +21,12 @@ type intended struct {
 	Addresses []types.IPNet `json:"addresses"`
 }
 
-func mender() intent.Mender[intended] {
+func store() intent.Store { return intent.Of("masquerade") }
+
+// mender says in the name of a program what does not keep it from mending.
+func mender(name string) intent.Mender[intended] {
 	return intent.Mender[intended]{
-		Store: intent.Of("masquerade"),
+		Store: store(),
 		What:  "the masquerading",
 		Lost: func(ctx context.Context, owner plugin.Owner, was intended) (bool, error) {
 			backend, err := netfilter.Select(was.Backend)
@@ -42,24 +45,31 @@ func mender() intent.Mender[intended] {
 		Remove: func(ctx context.Context, owner plugin.Owner, was intended) error {
 			return netfilter.RemoveMasquerade(ctx, owner, was.addresses())
 		},
-		Mended: forgetUntranslated,
+		Mended: func(restored []intended) { forgetUntranslated(name, restored) },
 	}
 }
 
+// administration is the program that heals what is no plugin's alone.
+const administration = "cni-plugins"
+
 // Heal puts back the rules of live attachments that somebody has flushed, see
 // intent.Mender.
-func Heal(ctx context.Context) ([]plugin.Owner, error) { return mender().Heal(ctx) }
+func Heal(ctx context.Context) ([]plugin.Owner, error) { return mender(administration).Heal(ctx) }
 
 // TakeBack removes the rules of attachments that are lost, see intent.Store.
-func TakeBack(ctx context.Context) ([]plugin.Owner, error) { return mender().TakeBack(ctx) }
+func TakeBack(ctx context.Context) ([]plugin.Owner, error) {
+	return mender(administration).TakeBack(ctx)
+}
 
 // GC completes netfilter.GC: it forgets the attachments that are not valid any
 // more, and heals the others.
-func GC(ctx context.Context, valid plugin.Attachments) error { return mender().GC(ctx, valid) }
+func GC(ctx context.Context, req *plugin.Request, valid plugin.Attachments) error {
+	return mender(req.Plugin).GC(ctx, valid)
+}
 
 // Forget removes what is kept of an attachment, before its rules: else somebody
 // could put these back.
-func Forget(owner plugin.Owner) error { return mender().Forget(owner) }
+func Forget(owner plugin.Owner) error { return store().Delete(owner) }
 
 func intend(backend netfilter.Backend, addresses []*net.IPNet) intended {
 	wanted := intended{Backend: backend.Name()}
@@ -81,7 +91,7 @@ func (was intended) addresses() []*net.IPNet {
 // have been flushed; for those of iptables, programs would have to be started. One
 // attachment stands for all: a table is flushed as a whole.
 func reportLost(ctx context.Context, name string) {
-	m := mender()
+	m := mender(name)
 	backendOf := func(i intent.Intent) string {
 		was, _ := m.Content(i)
 		return was.Backend

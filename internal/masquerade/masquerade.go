@@ -48,10 +48,9 @@ func (s *Settings) Masquerade(ctx context.Context, req *plugin.Request, ips []*c
 	owner, addresses := req.Owner(), addressesOf(ips)
 	// Before: one family may be done when the other fails.
 	req.Undo.Push("masquerading", func() error { return Remove(ctx, owner, addresses) })
-	if err := mender().Remember(req, intend(backend, addresses)); err != nil {
-		return err
-	}
-	return netfilter.HealingFirst(ctx, mender().Others(ctx, req), func(ctx context.Context) error {
+	m := mender(req.Plugin)
+	m.Remember(req, intend(backend, addresses))
+	return netfilter.HealingFirst(ctx, m.Others(ctx, req), func(ctx context.Context) error {
 		return backend.Masquerade(ctx, owner, addresses)
 	})
 }

@@ -102,6 +102,6 @@ func status(ctx context.Context, req *plugin.Request, c *Config) error {
 	return errors.Join(errs...)
 }
 
-func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {
-	return errors.Join(vethpair.GC(valid), netfilter.GC(ctx, valid), masquerade.GC(ctx, valid), guards().GC(ctx, valid))
+func gc(ctx context.Context, req *plugin.Request, _ *Config, valid plugin.Attachments) error {
+	return errors.Join(vethpair.GC(valid), netfilter.GC(ctx, valid), masquerade.GC(ctx, req, valid), guards().GC(ctx, valid))
 }

@@ -65,9 +65,7 @@ func guardMAC(ctx context.Context, req *plugin.Request, c *Config, pair *vethpai
 	}
 	owner, port, mac := req.Owner(), pair.Host.Attrs().Name, pair.Container.Attrs().HardwareAddr
 	req.Undo.Push("MAC guard", func() error { return errors.Join(link.Delete(port), unguard(ctx, owner)) })
-	if err := guards().Remember(req, guarded{port, mac.String()}); err != nil {
-		return err
-	}
+	guards().Remember(req, guarded{port, mac.String()})
 	return netfilter.HealingFirst(ctx, guards().Others(ctx, req), func(ctx context.Context) error {
 		return netfilter.GuardMAC(ctx, owner, port, mac)
 	})

@@ -5,7 +5,6 @@
 package hostdevice
 
 import (
-	"encoding/json"
 	"net"
 	"strings"
 
@@ -32,18 +31,13 @@ type traits struct {
 	TxQLen   int      `json:"txQLen"`
 }
 
-func store() intent.Store { return intent.Of("host-device") }
+func store() intent.Kept[record] { return intent.KeptBy[record]("host-device") }
 
 // keep writes down the home of an interface that is about to be lent. Without it,
-// the interface's own mark has to do: that is said, and no reason to fail.
+// the interface's own mark has to do.
 func keep(req *plugin.Request, h home) {
-	kept, err := intent.New(req, record{h.name, h.up, h.mtu, h.alias, h.mac.String(), h.traits})
-	if err == nil {
-		err = store().Put(kept)
-	}
-	if err != nil {
-		plugin.Logf("host-device", "what %s is like on the host is written on itself alone, where the container can change it: %v", h.name, err)
-	}
+	store().Remember(req, record{h.name, h.up, h.mtu, h.alias, h.mac.String(), h.traits},
+		"what "+h.name+" is like on the host is written on itself alone, where the container can change it")
 }
 
 // discard removes what keep has written.
@@ -69,8 +63,8 @@ func keptHere(req *plugin.Request) *home {
 }
 
 func parseRecord(found *intent.Intent) *home {
-	var r record
-	if json.Unmarshal(found.Content, &r) != nil || r.Name == "" {
+	r, err := store().Content(*found)
+	if err != nil || r.Name == "" {
 		return nil
 	}
 	mac, _ := net.ParseMAC(r.MAC) // an interface may have none

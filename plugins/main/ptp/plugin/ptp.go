@@ -93,6 +93,6 @@ func status(ctx context.Context, req *plugin.Request, c *Config) error {
 	return errors.Join(link.Supported("veth"), c.MasqueradeStatus(ctx, req))
 }
 
-func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {
-	return errors.Join(vethpair.GC(valid), netfilter.GC(ctx, valid), masquerade.GC(ctx, valid))
+func gc(ctx context.Context, req *plugin.Request, _ *Config, valid plugin.Attachments) error {
+	return errors.Join(vethpair.GC(valid), netfilter.GC(ctx, valid), masquerade.GC(ctx, req, valid))
 }

@@ -5,7 +5,6 @@
 package bandwidth
 
 import (
-	"encoding/json"
 	"errors"
 	"slices"
 
@@ -24,23 +23,16 @@ type shaped struct {
 	Name  string `json:"name,omitempty"`
 }
 
-func store() intent.Store { return intent.Of("bandwidth") }
+func store() intent.Kept[shaped] { return intent.KeptBy[shaped]("bandwidth") }
 
 // remember keeps that traffic is about to be limited, for cni-plugins gc, and which
-// link will be shaped. Without it, the shaper is known as upstream's are: that is
-// said, and no reason to fail.
+// link will be shaped. Without it, the shaper is known as upstream's are.
 func remember(req *plugin.Request, p plan, host netlink.Link) {
 	var about shaped
 	if p.shapesHost() {
 		about = shaped{host.Attrs().Index, host.Attrs().Name}
 	}
-	kept, err := intent.New(req, about)
-	if err == nil {
-		err = store().Put(kept)
-	}
-	if err != nil {
-		plugin.Logf("bandwidth", "the limit of what %s receives will not be found unless it is still configured: %v", req.Owner().Comment(), err)
-	}
+	store().Remember(req, about, "the limit of what "+req.Owner().Comment()+" receives will not be found unless it is still configured")
 	req.Undo.Push("record of "+host.Attrs().Name, func() error { return store().Delete(req.Owner()) })
 }
 
@@ -61,8 +53,8 @@ func unshapeRemembered(owner plugin.Owner, host netlink.Link) error {
 	if kept == nil {
 		return nil
 	}
-	var was shaped
-	if json.Unmarshal(kept.Content, &was) != nil || was.Index == 0 {
+	was, err := store().Content(*kept)
+	if err != nil || was.Index == 0 {
 		return nil // nobody knows what that is about, or it is about devices
 	}
 	if host != nil && host.Attrs().Index == was.Index { // whatever its name
@@ -81,7 +73,7 @@ func unshapeRemembered(owner plugin.Owner, host netlink.Link) error {
 // isRecorded tells whether a link has a shaper by an attachment's record.
 func isRecorded(l netlink.Link) bool {
 	return slices.ContainsFunc(store().List(), func(kept intent.Intent) bool {
-		var was shaped
-		return json.Unmarshal(kept.Content, &was) == nil && was == shaped{l.Attrs().Index, l.Attrs().Name}
+		was, err := store().Content(kept)
+		return err == nil && was == shaped{l.Attrs().Index, l.Attrs().Name}
 	})
 }

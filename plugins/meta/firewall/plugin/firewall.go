@@ -47,10 +47,8 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	// Before: one family may be done when the other fails.
 	before := store().Get(req.Owner())
 	req.Undo.Push("passage", func() error { return giveUp(ctx, req.Owner(), passage, before) })
-	if err := remember(req, intended{gate.Name(), c.Backend == "", c.zone(), passage, time.Now().UTC()}); err != nil {
-		return nil, err
-	}
-	err = netfilter.HealingAfter(ctx, othersToHeal(ctx, req), func(ctx context.Context) error {
+	remember(req, intended{gate.Name(), c.Backend == "", c.zone(), passage, time.Now().UTC()})
+	err = netfilter.HealingAfter(ctx, store().Others(ctx, req, restore), func(ctx context.Context) error {
 		return gate.Open(ctx, req.Owner(), passage)
 	})
 	if err != nil {
@@ -114,7 +112,7 @@ func remove(ctx context.Context, owner plugin.Owner, addrs []netip.Addr) error {
 // goes on past failures.
 func removeRules(ctx context.Context, owner plugin.Owner, addrs []netip.Addr) error {
 	var errs []error
-	was, remembered := recall(owner)
+	was, remembered := store().Recall(owner)
 	for _, addr := range was.Passage.Addrs {
 		if !slices.Contains(addrs, addr) {
 			addrs = append(addrs, addr)
@@ -168,6 +166,6 @@ func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachme
 	return errors.Join(
 		store().Collect(valid, func(owner plugin.Owner) error { return removeRules(ctx, owner, nil) }),
 		netfilter.GCGates(ctx, valid),
-		healNetwork(ctx, valid),
+		store().HealNetwork(ctx, valid, restore),
 	)
 }

@@ -62,7 +62,7 @@ var _ = Describe("an attachment that a DEL is at", func() {
 			}
 			Expect(removeRules(context.Background(), owner, nil)).To(Succeed())
 			before := l.rules()
-			Expect(restoreWith(context.Background(), decode(listed[0]), []netfilter.OwnedPassage{late})).To(BeEmpty())
+			Expect(restoreWith(context.Background(), store().Decode(listed[0]), []netfilter.OwnedPassage{late})).To(BeEmpty())
 			Expect(l.rules()).To(Equal(before))
 			Expect(asked).To(Equal(2))
 		})
@@ -116,7 +116,7 @@ func healingLate(backend string) {
 		current, taken := testrig.CurrentUntil(l.rules)
 		late.Current = current
 		Expect(l.Heal(func() ([]plugin.Owner, error) {
-			return restoreWith(context.Background(), decode(listed[0]), []netfilter.OwnedPassage{late})
+			return restoreWith(context.Background(), store().Decode(listed[0]), []netfilter.OwnedPassage{late})
 		})).To(BeEmpty())
 		Expect(*taken).To(BeTrue())
 	})

@@ -6,11 +6,8 @@ package firewall
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -29,42 +26,19 @@ type intended struct {
 	Since     time.Time         `json:"since"` // of ADDs for one bridge the last decides about its policy
 }
 
-func store() intent.Store { return intent.Of("firewall") }
+func store() intent.Kept[intended] { return intent.KeptBy[intended]("firewall") }
 
-// remember keeps what the attachment's rules are meant to be. Without it they
-// work, but nobody could put them back: that is said, and no reason to fail.
-func remember(req *plugin.Request, what intended) error {
-	i, err := intent.New(req, what)
-	if err != nil {
-		return err
-	}
-	if err := store().Put(i); err != nil {
-		fmt.Fprintf(os.Stderr, "firewall: the rules of %s cannot be put back when somebody flushes them: %v\n", req.Owner().Comment(), err)
-	}
-	return nil
-}
-
-// recall returns what remember has kept. It may be retired.
-func recall(owner plugin.Owner) (was intended, remembered bool) {
-	i := store().Left(owner)
-	if i == nil {
-		return intended{}, false
-	}
-	return decode(*i), true
-}
-
-func decode(i intent.Intent) intended {
-	var decoded intended
-	_ = json.Unmarshal(i.Content, &decoded) // whoever wrote something else gets nothing back
-	return decoded
+// remember keeps what the attachment's rules are meant to be.
+func remember(req *plugin.Request, what intended) {
+	store().Remember(req, what, "the rules of "+req.Owner().Comment()+" cannot be put back when somebody flushes them")
 }
 
 // addressesOfOthers returns the addresses of all live attachments but one.
 func addressesOfOthers(owner plugin.Owner) []netip.Addr {
 	var addrs []netip.Addr
-	for _, i := range store().List() {
-		if i.Owner() != owner && !i.Gone() {
-			addrs = append(addrs, decode(i).Passage.Addrs...)
+	for _, i := range store().Alive() {
+		if i.Owner() != owner {
+			addrs = append(addrs, store().Decode(i).Passage.Addrs...)
 		}
 	}
 	return addrs
@@ -74,21 +48,6 @@ func addressesOfOthers(owner plugin.Owner) []netip.Addr {
 // network namespace the calling thread is in, and returns whose they were. It may
 // be called at any time; what is in place is left alone.
 func Heal(ctx context.Context) ([]plugin.Owner, error) { return restore(ctx, store().Alive()) }
-
-// healNetwork does so for the valid attachments of a network.
-func healNetwork(ctx context.Context, valid plugin.Attachments) error {
-	_, err := restore(ctx, store().AliveIn(valid))
-	return err
-}
-
-// othersToHeal are those beside that of the request, whose ADD may find that all have
-// lost their rules.
-func othersToHeal(ctx context.Context, req *plugin.Request) *intent.Others {
-	return store().Others(req, func(all []intent.Intent) error {
-		_, err := restore(ctx, all)
-		return err
-	})
-}
 
 // restore makes the rules of attachments what they are meant to be, and returns
 // the owners for which they were not.
@@ -100,7 +59,7 @@ func restore(ctx context.Context, all []intent.Intent) (restored []plugin.Owner,
 		for _, i := range alike {
 			passages = append(passages, passageOf(i, policies))
 		}
-		owners, err := restoreWith(ctx, decode(alike[0]), passages)
+		owners, err := restoreWith(ctx, store().Decode(alike[0]), passages)
 		restored, errs = append(restored, owners...), append(errs, err)
 	}
 	return restored, errors.Join(errs...)
@@ -108,7 +67,7 @@ func restore(ctx context.Context, all []intent.Intent) (restored []plugin.Owner,
 
 func passageOf(i intent.Intent, policies map[string]string) netfilter.OwnedPassage {
 	return netfilter.OwnedPassage{
-		Owner: i.Owner(), Passage: decode(i).following(policies).Passage,
+		Owner: i.Owner(), Passage: store().Decode(i).following(policies).Passage,
 		Current: func() bool { return store().Holds(i) },
 	}
 }
@@ -118,7 +77,7 @@ func byGate(all []intent.Intent) [][]intent.Intent {
 	var sorted [][]intent.Intent
 	at := map[[3]string]int{}
 	for _, i := range all {
-		was := decode(i)
+		was := store().Decode(i)
 		gate := [3]string{was.Backend, was.Zone, strconv.FormatBool(was.Automatic)}
 		if _, known := at[gate]; !known {
 			at[gate] = len(sorted)
@@ -182,7 +141,7 @@ func giveBack(ctx context.Context, opened []netfilter.OwnedPassage) error {
 // harmed tells whether an attachment may have lost rules to what was opened: to its
 // own earlier ones, too, and the policy of its bridge to another.
 func harmed(i intent.Intent, opened []netfilter.OwnedPassage) bool {
-	was := decode(i).Passage
+	was := store().Decode(i).Passage
 	return slices.ContainsFunc(opened, func(p netfilter.OwnedPassage) bool {
 		return p.Owner == i.Owner() || p.Passage.Ingress.Policy != "" && p.Passage.Ingress.Bridge == was.Ingress.Bridge ||
 			slices.ContainsFunc(was.Addrs, func(addr netip.Addr) bool { return slices.Contains(p.Passage.Addrs, addr) })
@@ -194,7 +153,7 @@ func harmed(i intent.Intent, opened []netfilter.OwnedPassage) bool {
 func latestPolicies(all []intent.Intent) map[string]string {
 	policies, since := map[string]string{}, map[string]time.Time{}
 	for _, i := range all {
-		was := decode(i)
+		was := store().Decode(i)
 		ingress := was.Passage.Ingress
 		if ingress.Policy != "" && !was.Since.Before(since[ingress.Bridge]) {
 			policies[ingress.Bridge], since[ingress.Bridge] = ingress.Policy, was.Since
@@ -212,21 +171,19 @@ func (was intended) following(policies map[string]string) intended {
 }
 
 // lost says what is missing of the rules of an attachment.
-func (was intended) lost(ctx context.Context, owner plugin.Owner) (netfilter.Gate, []string, error) {
+func (was intended) lost(ctx context.Context, owner plugin.Owner) ([]string, error) {
 	gate, err := was.gate(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	differences, err := gate.Check(ctx, owner, was.Passage)
-	return gate, differences, err
+	return gate.Check(ctx, owner, was.Passage)
 }
 
 // reportLost says on standard error when rules have been flushed.
 func reportLost(ctx context.Context) {
 	policies := latestPolicies(store().List())
-	for _, i := range store().Samples(func(i intent.Intent) string { return decode(i).Backend }) {
-		if _, differences, err := decode(i).following(policies).lost(ctx, i.Owner()); err == nil && len(differences) > 0 {
-			fmt.Fprintf(os.Stderr, "firewall: rules were flushed, a GC of their networks puts them back: %s: %s\n", i.Owner().Comment(), differences[0])
-		}
-	}
+	backendOf := func(i intent.Intent) string { return store().Decode(i).Backend }
+	store().ReportLost("rules", backendOf, func(i intent.Intent) ([]string, error) {
+		return store().Decode(i).following(policies).lost(ctx, i.Owner())
+	})
 }

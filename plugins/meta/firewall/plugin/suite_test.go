@@ -62,7 +62,7 @@ func FuzzIntended(f *testing.F) {
 	f.Add([]byte(`{"backend":"nftables","zone":"trusted","passage":{"addresses":["10.1.0.2"],"ingress":{"bridge":"br0","policy":"isolated"}},"since":"2026-11-28T17:00:00Z"}`))
 	f.Add([]byte(`{"passage":{"addresses":["",null],"ingress":{"policy":"x"}},"since":"yesterday"}`))
 	f.Fuzz(func(_ *testing.T, content []byte) {
-		was := decode(intent.Intent{Content: content})
+		was := store().Decode(intent.Intent{Content: content})
 		_ = was.following(latestPolicies([]intent.Intent{{Content: content}, {}}))
 		for _, addr := range was.Passage.Addrs {
 			_ = source(addr)

@@ -37,7 +37,7 @@ func selectGate(ctx context.Context, backend, zone string) (netfilter.Gate, erro
 // gateOf returns the gate of an attachment that may be there. Its backend, if none
 // is named, is the one that was chosen then, as far as that will still do.
 func (c *Config) gateOf(ctx context.Context, owner plugin.Owner) (netfilter.Gate, error) {
-	was, remembered := recall(owner)
+	was, remembered := store().Recall(owner)
 	if !remembered || !was.Automatic || c.Backend != "" {
 		return selectGate(ctx, c.Backend, c.zone())
 	}
@@ -105,7 +105,7 @@ func (g zoneGate) Check(ctx context.Context, owner plugin.Owner, p netfilter.Pas
 // checkBeside wants of an attachment that we have not made what upstream would have
 // made of it.
 func (g zoneGate) checkBeside(ctx context.Context, owner plugin.Owner, p netfilter.Passage) ([]string, error) {
-	if _, remembered := recall(owner); !remembered {
+	if _, remembered := store().Recall(owner); !remembered {
 		return netfilter.CheckInherited(ctx, g.beside, owner, p)
 	}
 	return g.beside.Check(ctx, owner, p)

@@ -25,7 +25,7 @@ func checkPorts(ctx context.Context, req *plugin.Request, c *Config) error {
 		report.Addf("port mappings: %s", difference)
 	}
 	checkLoopback(&report, intended{backend, ports})
-	if recall(req.Owner()) != nil { // upstream guards nothing
+	if store().Left(req.Owner()) != nil { // upstream guards nothing
 		checkLoopbackGuard(ctx, &report, ports)
 	}
 	return report.Err()
@@ -38,7 +38,7 @@ func checkPorts(ctx context.Context, req *plugin.Request, c *Config) error {
 func differences(ctx context.Context, owner plugin.Owner, c *Config, ports netfilter.HostPorts) (name string, differences []string, err error) {
 	name = c.backend()
 	if i := store().Get(owner); i != nil {
-		name = decode(*i).Backend
+		name = store().Decode(*i).Backend
 	} else {
 		written, differences, err := netfilter.WrittenByUpstream(ctx, owner, ports)
 		if err != nil || written == netfilter.NFTables {

@@ -200,7 +200,7 @@ func FuzzIntended(f *testing.F) {
 	f.Add([]byte(`{"backend":"iptables","ports":{"containers":["10.88.0.2/16"],"mappings":[{"protocol":"tcp","hostIP":"127.0.0.1","hostPort":8080,"containerPort":80}],"snat":true,"markBit":13}}`))
 	f.Add([]byte(`{"backend":7,"ports":{"containers":["","fd00::/999"],"mappings":[{"hostIP":"fe80::1%x"},null],"markBit":-1}}`))
 	f.Fuzz(func(_ *testing.T, content []byte) {
-		was := decode(intent.Intent{Content: content})
+		was := store().Decode(intent.Intent{Content: content})
 		for _, mappings := range byPort(was.Ports) {
 			_ = isMapped(netip.MustParseAddr("192.0.2.1"), mappings)
 			_ = mappings[0].String()

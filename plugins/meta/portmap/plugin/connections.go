@@ -91,7 +91,7 @@ func readLive() func() []netfilter.OwnedPorts {
 	return sync.OnceValue(func() []netfilter.OwnedPorts {
 		var live []netfilter.OwnedPorts
 		for _, i := range store().Alive() {
-			live = append(live, netfilter.OwnedPorts{Owner: i.Owner(), Ports: decode(i).Ports})
+			live = append(live, netfilter.OwnedPorts{Owner: i.Owner(), Ports: store().Decode(i).Ports})
 		}
 		return live
 	})

@@ -22,26 +22,11 @@ import (
 // they were. It may be called at any time; what is in place is left alone.
 func Heal(ctx context.Context) ([]plugin.Owner, error) { return restore(ctx, store().Alive()) }
 
-// healNetwork does so for the valid attachments of a network.
-func healNetwork(ctx context.Context, valid plugin.Attachments) error {
-	_, err := restore(ctx, store().AliveIn(valid))
-	return err
-}
-
-// othersToHeal are those beside that of the request, whose ADD may find that all have
-// lost their mappings.
-func othersToHeal(ctx context.Context, req *plugin.Request) *intent.Others {
-	return store().Others(req, func(all []intent.Intent) error {
-		_, err := restore(ctx, all)
-		return err
-	})
-}
-
 // handOver has the ports that the owner had lead to other interfaces of the same
 // container that were to have them, too. With iptables the rules of all are there.
 func handOver(ctx context.Context, owner plugin.Owner) {
 	heirs := slices.DeleteFunc(store().OfContainerAnywhere(owner.ContainerID), func(i intent.Intent) bool {
-		return i.Owner() == owner || i.Gone() || decode(i).Backend != netfilter.NFTables
+		return i.Owner() == owner || i.Gone() || store().Decode(i).Backend != netfilter.NFTables
 	})
 	if _, err := restore(ctx, heirs); err != nil {
 		fmt.Fprintf(os.Stderr, "portmap: ports of %s lead to no other interface of the container: %v\n", owner.Comment(), err)
@@ -64,7 +49,7 @@ func restore(ctx context.Context, all []intent.Intent) (restored []plugin.Owner,
 func byBackend(all []intent.Intent) map[string][]netfilter.OwnedPorts {
 	sorted := map[string][]netfilter.OwnedPorts{}
 	for _, i := range all {
-		if d := decode(i); len(d.Ports.Mappings) > 0 {
+		if d := store().Decode(i); len(d.Ports.Mappings) > 0 {
 			sorted[d.Backend] = append(sorted[d.Backend], netfilter.OwnedPorts{
 				Owner: i.Owner(), Ports: d.Ports,
 				Current: func() bool { return store().Holds(i) },
@@ -131,35 +116,27 @@ func takeBack(ctx context.Context, backend string, late []netfilter.OwnedPorts) 
 // harmed tells whether an attachment may have lost mappings to what was restored
 // and removed: only who has the address takes those of others.
 func harmed(i intent.Intent, late []netfilter.OwnedPorts) bool {
-	ports := decode(i).Ports
+	ports := store().Decode(i).Ports
 	return slices.ContainsFunc(late, func(m netfilter.OwnedPorts) bool {
 		return m.Owner == i.Owner() || m.Ports.LeadWhere(ports)
 	})
 }
 
 // lostOf says what is missing of the rules of an attachment.
-func lostOf(ctx context.Context, i intent.Intent) (netfilter.PortMapper, []string, error) {
-	d := decode(i)
+func lostOf(ctx context.Context, i intent.Intent) ([]string, error) {
+	d := store().Decode(i)
 	if len(d.Ports.Mappings) == 0 {
-		return nil, nil, nil
+		return nil, nil
 	}
 	backend, err := netfilter.SelectPortMapper(d.Backend)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	differences, err := backend.CheckPorts(ctx, i.Owner(), d.Ports, holders{})
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", i.Owner().Comment(), err)
-	}
-	return backend, differences, nil
+	return backend.CheckPorts(ctx, i.Owner(), d.Ports, holders{})
 }
 
-// reportLost says on standard error when mappings have been flushed. One of each
-// backend stands for all: chains are flushed together.
+// reportLost says on standard error when mappings have been flushed.
 func reportLost(ctx context.Context) {
-	for _, i := range store().Samples(func(i intent.Intent) string { return decode(i).Backend }) {
-		if _, differences, err := lostOf(ctx, i); err == nil && len(differences) > 0 {
-			fmt.Fprintf(os.Stderr, "portmap: mappings were flushed, a GC of their networks puts them back: %s: %s\n", i.Owner().Comment(), differences[0])
-		}
-	}
+	backendOf := func(i intent.Intent) string { return store().Decode(i).Backend }
+	store().ReportLost("mappings", backendOf, func(i intent.Intent) ([]string, error) { return lostOf(ctx, i) })
 }

@@ -44,7 +44,7 @@ var _ = Describe("an attachment that a DEL is at", func() {
 			l.DelHalfway(filepath.Join(testrig.Build("meta/portmap"), "portmap"), one, configOf(one))
 			l.OnHost(func() {
 				Expect(Heal(context.Background())).To(BeEmpty())
-				Expect(healNetwork(context.Background(), plugin.NewAttachments("test", []types.GCAttachment{{ContainerID: "one", IfName: "eth0"}}))).To(Succeed())
+				Expect(store().HealNetwork(context.Background(), plugin.NewAttachments("test", []types.GCAttachment{{ContainerID: "one", IfName: "eth0"}}), restore)).To(Succeed())
 			})
 			l.add(two, configOf(two))
 			l.Del(two, configOf(two))

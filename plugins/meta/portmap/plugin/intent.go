@@ -6,11 +6,8 @@ package portmap
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/netip"
-	"os"
 	"reflect"
 
 	"github.com/containernetworking/plugins/internal/intent"
@@ -24,35 +21,11 @@ type intended struct {
 	Ports   netfilter.HostPorts `json:"ports"`
 }
 
-func store() intent.Store { return intent.Of("portmap") }
+func store() intent.Kept[intended] { return intent.KeptBy[intended]("portmap") }
 
-// remember keeps what the rules of the attachment are meant to be. Without it
-// they work, but nobody could put them back: that is said, and no reason to fail.
-func remember(req *plugin.Request, wanted intended) error {
-	i, err := intent.New(req, wanted)
-	if err != nil {
-		return err
-	}
-	if err := store().Put(i); err != nil {
-		fmt.Fprintf(os.Stderr, "portmap: the mappings of %s cannot be put back when somebody flushes them: %v\n", req.Owner().Comment(), err)
-	}
-	return nil
-}
-
-// recall returns what remember has kept, or nil. It may be retired.
-func recall(owner plugin.Owner) *intended {
-	i := store().Left(owner)
-	if i == nil {
-		return nil
-	}
-	d := decode(*i)
-	return &d
-}
-
-func decode(i intent.Intent) intended {
-	var decoded intended
-	_ = json.Unmarshal(i.Content, &decoded) // whoever wrote something else gets nothing back
-	return decoded
+// remember keeps what the rules of the attachment are meant to be.
+func remember(req *plugin.Request, wanted intended) {
+	store().Remember(req, wanted, "the mappings of "+req.Owner().Comment()+" cannot be put back when somebody flushes them")
 }
 
 // remove removes the rules of an attachment and then the intent, which has to
@@ -67,7 +40,7 @@ func remove(ctx context.Context, owner plugin.Owner, addresses []netip.Prefix) (
 
 func removeRules(ctx context.Context, owner plugin.Owner, addresses []netip.Prefix) (removed bool, err error) {
 	mapped := netfilter.Mapped{Addresses: addresses}
-	if earlier := recall(owner); earlier != nil {
+	if earlier, remembered := store().Recall(owner); remembered {
 		mapped.Ports = earlier.removable()
 	}
 	return netfilter.RemovePorts(ctx, owner, mapped, holders{})
@@ -91,12 +64,12 @@ func dropEarlier(ctx context.Context, req *plugin.Request, wanted intended) (aga
 	case i == nil:
 		return false, nil
 	case i.Retired: // by a DEL that was killed
-	case reflect.DeepEqual(decode(*i), wanted):
+	case reflect.DeepEqual(store().Decode(*i), wanted):
 		return true, nil
 	default:
 		req.Undo.Push("earlier port mappings", func() error { return putBack(ctx, *i) })
 	}
-	return false, drop(ctx, req.Owner(), decode(*i))
+	return false, drop(ctx, req.Owner(), store().Decode(*i))
 }
 
 // drop removes what an attachment has mapped, with its connections.
@@ -110,7 +83,7 @@ func putBack(ctx context.Context, i intent.Intent) error {
 	if err := store().Put(i); err != nil {
 		return err
 	}
-	was := decode(i)
+	was := store().Decode(i)
 	if len(was.Ports.Mappings) == 0 {
 		return nil
 	}
@@ -137,7 +110,7 @@ func (holders) ContainerGone(network, container string) bool {
 func (holders) Siblings(owner plugin.Owner) []netfilter.HostPorts {
 	var siblings []netfilter.HostPorts
 	for _, i := range store().OfContainer(owner.Network, owner.ContainerID) {
-		if d := decode(i); i.Owner() != owner && d.Backend == netfilter.IPTables {
+		if d := store().Decode(i); i.Owner() != owner && d.Backend == netfilter.IPTables {
 			siblings = append(siblings, d.Ports)
 		}
 	}
@@ -148,7 +121,7 @@ func (holders) Siblings(owner plugin.Owner) []netfilter.HostPorts {
 func collect(ctx context.Context, valid plugin.Attachments) error {
 	remembered := store().Collect(valid, func(owner plugin.Owner) error {
 		_, err := removeRules(ctx, owner, nil)
-		if was := recall(owner); was != nil {
+		if was, remembered := store().Recall(owner); remembered {
 			forgetConnections(was.Ports, leftBy(owner, was.Ports))
 		}
 		return err

@@ -55,10 +55,8 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 			return err
 		})
 	}
-	if err := remember(req, wanted); err != nil {
-		return nil, err
-	}
-	err = netfilter.HealingFirst(ctx, othersToHeal(ctx, req), func(ctx context.Context) error {
+	remember(req, wanted)
+	err = netfilter.HealingFirst(ctx, store().Others(ctx, req, restore), func(ctx context.Context) error {
 		return backend.MapPorts(ctx, req.Owner(), ports, holders{})
 	})
 	if err != nil {
@@ -76,19 +74,19 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 // a configuration that makes sense. Where neither the runtime nor the store know
 // of a mapping there is nothing, and nobody is asked.
 func del(ctx context.Context, req *plugin.Request, c *Config) error {
-	earlier := recall(req.Owner())
-	if earlier == nil && len(c.RuntimeConfig.PortMappings) == 0 {
+	earlier, remembered := store().Recall(req.Owner())
+	if !remembered && len(c.RuntimeConfig.PortMappings) == 0 {
 		return nil
 	}
 	ports := plan(req, c)
-	if earlier != nil {
+	if remembered {
 		ports = earlier.Ports
 	}
 	removed, err := remove(ctx, req.Owner(), containerAddresses(req))
-	if earlier != nil {
+	if remembered {
 		handOver(ctx, req.Owner())
 	}
-	if removed || earlier != nil { // else the ports are somebody else's
+	if removed || remembered { // else the ports are somebody else's
 		forgetConnections(ports, leftBy(req.Owner(), ports))
 	}
 	return err
@@ -106,5 +104,5 @@ func status(ctx context.Context, _ *plugin.Request, c *Config) error {
 }
 
 func gc(ctx context.Context, _ *plugin.Request, _ *Config, valid plugin.Attachments) error {
-	return errors.Join(collect(ctx, valid), healNetwork(ctx, valid))
+	return errors.Join(collect(ctx, valid), store().HealNetwork(ctx, valid, restore))
 }

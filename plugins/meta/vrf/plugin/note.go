@@ -5,8 +5,6 @@
 package vrf
 
 import (
-	"encoding/json"
-
 	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/plugins/internal/intent"
@@ -18,24 +16,20 @@ import (
 // process be killed. The next command takes the way to its end.
 type note struct {
 	req   *plugin.Request
-	store intent.Store
+	store intent.Kept[baggage]
 }
 
-func store() intent.Store { return intent.Of("vrf") }
+func store() intent.Kept[baggage] { return intent.KeptBy[baggage]("vrf") }
 
 // noteOf returns the note of an attachment. It has to be called on the host.
-func noteOf(req *plugin.Request) note { return note{req, store().Pinned()} }
+func noteOf(req *plugin.Request) note {
+	return note{req, intent.Kept[baggage]{Store: store().Pinned()}}
+}
 
 // write keeps the baggage. A note that cannot be written is missed only after a
-// kill: that is said, and no reason to fail.
+// kill.
 func (n note) write(b baggage) {
-	kept, err := intent.New(n.req, b)
-	if err == nil {
-		err = n.store.Put(kept)
-	}
-	if err != nil {
-		plugin.Logf("vrf", "should this process be killed, %s may lose its routes: %v", n.req.Owner().Comment(), err)
-	}
+	n.store.Remember(n.req, b, "should this process be killed, "+n.req.Owner().Comment()+" may lose its routes")
 }
 
 // read returns the baggage with which l has not arrived, or none. The number of a
@@ -46,8 +40,8 @@ func (n note) read(l netlink.Link) baggage {
 	if kept == nil || !kept.Enters(n.req) {
 		return baggage{}
 	}
-	var b baggage
-	if json.Unmarshal(kept.Content, &b) != nil || b.Link != l.Attrs().Index || b.MAC != l.Attrs().HardwareAddr.String() {
+	b, err := n.store.Content(*kept)
+	if err != nil || b.Link != l.Attrs().Index || b.MAC != l.Attrs().HardwareAddr.String() {
 		return baggage{}
 	}
 	return b
