@@ -32,6 +32,7 @@ func exempt() []exemption {
 		{"error text", "plugins/ipam/dhcp", "Error writing pidfile ", compatible},
 		{"error text", "plugins/ipam/dhcp", "Too many (%d) FDs passed ", compatible},
 		{"exit", "plugins/ipam/dhcp", "flag", "the daemon is a program of its own, with a set of flags of its own"},
+		{"stderr", "plugins/ipam/dhcp/plugin/daemon.go", "os.Stderr", "the daemon has a log of its own"},
 		{"error text", "plugins/ipam/host-local", "failed to allocate ", compatible},
 		{"error text", "plugins/ipam/host-local", "Failed to find address added by container ", compatible},
 	}

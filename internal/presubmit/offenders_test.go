@@ -62,6 +62,7 @@ func offenders() []offender {
 		{"sleep", bridge, `import "time"; func f(c chan int) { select { case <-time.After(1): case <-c: } }`, ""},
 		{"stdout", bridge, `import "fmt"; func f() { fmt.Println() }`, "fmt.Println"},
 		{"stdout", bridge, `import "os"; var f = os.Stdout`, "os.Stdout"},
+		{"stderr", bridge, `import ("fmt"; "os"); func f() { fmt.Fprintln(os.Stderr, "x") }`, "os.Stderr"},
 		{"dumps", bridge, `import "github.com/vishvananda/netlink"; func f() { netlink.LinkList() }`, "use netlinksafe.LinkList"},
 		{"dumps", bridge, `import "github.com/vishvananda/netlink"; func f() { netlink.NewHandle() }`, "netlink.NewHandle"},
 		{"dumps", bridge, `import "golang.org/x/sys/unix"; const f = unix.NLM_F_DUMP`, "by hand"},

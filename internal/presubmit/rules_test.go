@@ -51,6 +51,9 @@ func rules() []rule {
 			func(s *source) bool { return !s.isTest() }, checkSleep},
 		{"stdout", "only the chassis prints to standard output: anything else there spoils the answer the runtime parses",
 			func(s *source) bool { return product(s) && !s.in("pkg/plugin") && !s.in("cmd") }, checkStdout},
+		{"stderr", "what the node's administrator should know goes through plugin.Logf, in the name of the plugin; pkg/ipam stands below it, " +
+			"and passes on what a delegate says",
+			func(s *source) bool { return product(s) && !within(s.path, "pkg/plugin", "pkg/ipam", "cmd") }, checkStderr},
 		{"dumps", "netlink dumps through pkg/netlinksafe only: the kernel interrupts a dump when something changes meanwhile, " +
 			"and a caller that does not retry works on half a list",
 			func(s *source) bool { return product(s) && !s.in("pkg/netlinksafe") }, checkDumps},
@@ -286,6 +289,14 @@ func checkStdout(s *source, report reporter) {
 	for use, name := range s.uses("os") {
 		if name == "Stdout" {
 			report(use.Pos(), "os.Stdout", "os.Stdout")
+		}
+	}
+}
+
+func checkStderr(s *source, report reporter) {
+	for use, name := range s.uses("os") {
+		if name == "Stderr" {
+			report(use.Pos(), "os.Stderr", "os.Stderr")
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -61,7 +60,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 func del(ctx context.Context, req *plugin.Request, c *Config) error {
 	err := release(ctx, req, c)
 	if isAbsent(err) {
-		fmt.Fprintf(os.Stderr, "dhcp: the lease is released when the daemon is started: %v\n", err)
+		plugin.Logf("dhcp", "the lease is released when the daemon is started: %v", err)
 		return nil
 	}
 	return err

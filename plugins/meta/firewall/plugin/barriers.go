@@ -7,12 +7,11 @@ package firewall
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 
 	"github.com/containernetworking/plugins/internal/netfilter"
+	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
 // To accept a packet in one table is not the last word, another can still drop
@@ -32,7 +31,7 @@ func warnOfBarriers(ctx context.Context, gate netfilter.Gate, p netfilter.Passag
 
 func warn(found []netfilter.Barrier) {
 	for _, barrier := range found {
-		fmt.Fprintf(os.Stderr, "firewall: %s\n", explain(barrier))
+		plugin.Logf("firewall", "%s", explain(barrier))
 	}
 }
 

@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/ipam"
+	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
 // delegation is a plugin with the configuration that it is run with.
@@ -153,7 +153,7 @@ func dropOwnRange(config map[string]any) {
 	if subnet == nil {
 		return
 	}
-	fmt.Fprintf(os.Stderr, "flannel: ipam.subnet %v is ignored: addresses come from the subnet of this node\n", subnet)
+	plugin.Logf("flannel", "ipam.subnet %v is ignored: addresses come from the subnet of this node", subnet)
 	for _, key := range []string{"subnet", "rangeStart", "rangeEnd", "gateway"} {
 		remove(config, key)
 	}

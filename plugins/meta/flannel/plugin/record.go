@@ -151,7 +151,7 @@ func (r record) restore(before *delegation) error {
 // GC removes it along with the container.
 func (r record) detach(ctx context.Context, d *delegation) error {
 	if !d.Configured() {
-		fmt.Fprintf(os.Stderr, "flannel: the record of container %s, interface %s names no delegate: nothing can be removed\n", r.ContainerID, r.IfName)
+		plugin.Logf("flannel", "the record of container %s, interface %s names no delegate: nothing can be removed", r.ContainerID, r.IfName)
 	}
 	if err := d.Del(ctx); err != nil {
 		return fmt.Errorf("delegate: %w", err)
@@ -215,7 +215,7 @@ func (c *Config) records(network string) ([]staleRecord, error) {
 func parseRecordName(dir, network, name string) (record, bool) {
 	container, ifName, ok := strings.Cut(name, separator)
 	if ok {
-		ifName, ok = strings.CutSuffix(strings.TrimSuffix(ifName, "~"), separator+network+suffix)
+		ifName, ok = strings.CutSuffix(strings.TrimSuffix(ifName, wholefile.Aside("")), separator+network+suffix)
 		return record{dir, plugin.Owner{Network: network, ContainerID: container, IfName: ifName}}, ok
 	}
 	return record{dir, plugin.Owner{Network: network, ContainerID: name}}, true

@@ -5,10 +5,8 @@
 package portmap
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"sync"
 
@@ -52,7 +50,7 @@ func forgetUntranslated(restored []netfilter.OwnedPorts) {
 
 func forget(filters []conntrack.Filter) {
 	if _, err := conntrack.Delete(filters...); err != nil {
-		fmt.Fprintf(os.Stderr, "portmap: connections to mapped ports may go on as before: %v\n", err)
+		plugin.Logf("portmap", "connections to mapped ports may go on as before: %v", err)
 	}
 }
 

@@ -7,9 +7,7 @@ package portmap
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
-	"os"
 	"slices"
 
 	"github.com/containernetworking/plugins/internal/intent"
@@ -29,7 +27,7 @@ func handOver(ctx context.Context, owner plugin.Owner) {
 		return i.Owner() == owner || i.Gone() || store().Decode(i).Backend != netfilter.NFTables
 	})
 	if _, err := restore(ctx, heirs); err != nil {
-		fmt.Fprintf(os.Stderr, "portmap: ports of %s lead to no other interface of the container: %v\n", owner.Comment(), err)
+		plugin.Logf("portmap", "ports of %s lead to no other interface of the container: %v", owner.Comment(), err)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -20,6 +19,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/check"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
@@ -33,7 +33,7 @@ func routeLoopback(wanted intended, guard func(device string) error) error {
 		err = openLoopback(device, guard)
 	}
 	if errors.Is(err, unix.EROFS) {
-		fmt.Fprintf(os.Stderr, "portmap: the ports cannot be reached by the host's 127.0.0.1: %v\n", err)
+		plugin.Logf("portmap", "the ports cannot be reached by the host's 127.0.0.1: %v", err)
 		err = nil
 	}
 	route, errRoute := loopbackRoute(wanted)
