@@ -47,6 +47,20 @@ func (c *Common) HasDNS() bool {
 	return d.Nameservers != nil || d.Search != nil || d.Options != nil || d.Domain != ""
 }
 
+// OneAddressPerFamily tells whether results of the configuration's version hold at
+// most one address per family, and no interfaces.
+func (c *Common) OneAddressPerFamily() bool {
+	return c.CNIVersion == "" || c.CNIVersion == "0.1.0" || c.CNIVersion == "0.2.0"
+}
+
+// LimitFamilies notes that v4 and v6 addresses, which the value at path asks for, do
+// not fit into the results of the configuration's version.
+func (c *Common) LimitFamilies(p *Problems, path string, v4, v6 int) {
+	if c.OneAddressPerFamily() && max(v4, v6) > 1 {
+		p.Add(path, "CNI version %s does not support more than 1 address per family", c.CNIVersion)
+	}
+}
+
 // Validator is a configuration that can say what is wrong with it. Validate
 // looks at nothing but the configuration and its arguments; args are those of
 // CNI_ARGS that the plugin declared.

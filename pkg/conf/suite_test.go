@@ -271,3 +271,20 @@ func FuzzParseEnvArgs(f *testing.F) {
 		_ = p.Err()
 	})
 }
+
+var _ = DescribeTable("LimitFamilies",
+	func(version string, v4, v6 int, problem string) {
+		c, problems := conf.Common{CNIVersion: version}, new(conf.Problems)
+		c.LimitFamilies(problems, "ipam.addresses", v4, v6)
+		if problem == "" {
+			Expect(problems.Err()).NotTo(HaveOccurred())
+			return
+		}
+		Expect(problems.Err()).To(MatchError(ContainSubstring(problem)))
+	},
+	Entry("one of each", "0.2.0", 1, 1, ""),
+	Entry("two of IPv4", "0.2.0", 2, 0, "ipam.addresses: CNI version 0.2.0 does not support more than 1 address per family"),
+	Entry("two of IPv6", "0.1.0", 1, 2, "ipam.addresses: CNI version 0.1.0 does not"),
+	Entry("without a version", "", 2, 2, "does not support more than 1"),
+	Entry("in a newer version", "0.3.0", 9, 9, ""),
+)

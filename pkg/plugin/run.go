@@ -339,18 +339,12 @@ func (c command) checkConvertible(config any, req *Request) error {
 		return err
 	}
 	layer2 := c.IPAM == OptionalIPAM && !req.IPAM.Configured() || c.IPAM == NoIPAM && req.Prev != nil
-	if layer2 && len(req.PrevAddresses()) == 0 && singleAddressVersion(base(config).CNIVersion) {
+	if layer2 && len(req.PrevAddresses()) == 0 && base(config).OneAddressPerFamily() {
 		return Errorf(types.ErrIncompatibleCNIVersion,
 			"cannot convert: no valid IP addresses: cniVersion %q cannot describe an interface without one, use 0.3.0 or newer or configure ipam",
 			base(config).CNIVersion)
 	}
 	return nil
-}
-
-// singleAddressVersion tells whether results of this version hold at most one
-// address per family, and no interfaces.
-func singleAddressVersion(v string) bool {
-	return v == "" || v == "0.1.0" || v == "0.2.0"
 }
 
 func (c command) needPrevious(verb string, req *Request, needed bool) error {

@@ -73,7 +73,7 @@ func (c *Config) Validate(p *conf.Problems, args conf.EnvArgs) {
 		p.Add("ipam.ranges", noRanges)
 	}
 	c.sets = v.rangeSets(configs)
-	v.limitFamilies(c.CNIVersion, c.sets)
+	c.limitFamilies(p)
 	c.requested = v.requested(c, args)
 	if _, ok := parseCooldown(c.IPAM.Cooldown); !ok {
 		p.Add("ipam.cooldown", "%q is not a time, such as 130s", c.IPAM.Cooldown)
@@ -299,21 +299,16 @@ func (v validation) optionalAddress(path, text string) netip.Addr {
 	return ip
 }
 
-// limitFamilies makes sure that the result fits into the old formats, which
-// have room for one address of a family.
-func (v validation) limitFamilies(cniVersion string, sets []RangeSet) {
-	if cniVersion != "" && cniVersion != "0.1.0" && cniVersion != "0.2.0" {
-		return
-	}
+// limitFamilies makes sure that the result, with an address of each set, fits into
+// the old formats.
+func (c *Config) limitFamilies(p *conf.Problems) {
 	count := map[bool]int{}
-	for _, set := range sets {
+	for _, set := range c.sets {
 		if len(set) > 0 {
 			count[set[0].Start.Is4()]++
 		}
 	}
-	if count[true] > 1 || count[false] > 1 {
-		v.Add("ipam.ranges", "CNI version %s does not support more than 1 address per family", cniVersion)
-	}
+	c.LimitFamilies(p, "ipam.ranges", count[true], count[false])
 }
 
 // requested parses the addresses that the runtime asks for, from wherever it

@@ -156,17 +156,11 @@ func parseCIDR(text string) (net.IPNet, bool) {
 	return net.IPNet{IP: v4, Mask: net.CIDRMask(ones, 32)}, ones >= 0
 }
 
-// limitFamilies makes sure that the result fits into the old formats, which
-// have room for one address of a family.
+// limitFamilies makes sure that the result fits into the old formats.
 func (c *Config) limitFamilies(p *conf.Problems) {
-	if c.CNIVersion != "" && c.CNIVersion != "0.1.0" && c.CNIVersion != "0.2.0" {
-		return
-	}
 	count := map[int]int{}
 	for _, a := range c.assigned {
 		count[len(a.network.IP)]++
 	}
-	if count[net.IPv4len] > 1 || count[net.IPv6len] > 1 {
-		p.Add("ipam.addresses", "CNI version %s does not support more than 1 address per family", c.CNIVersion)
-	}
+	c.LimitFamilies(p, "ipam.addresses", count[net.IPv4len], count[net.IPv6len])
 }
