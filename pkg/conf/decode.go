@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -44,10 +45,10 @@ func parse(data []byte) (map[string]any, error) {
 		return nil, fmt.Errorf("configuration is not a JSON object: %w", err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return nil, fmt.Errorf("configuration goes on after the end of the JSON object")
+		return nil, errors.New("configuration goes on after the end of the JSON object")
 	}
 	if root == nil {
-		return nil, fmt.Errorf("configuration is null, a JSON object is expected")
+		return nil, errors.New("configuration is null, a JSON object is expected")
 	}
 	return root, nil
 }

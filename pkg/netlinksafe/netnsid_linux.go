@@ -4,6 +4,7 @@ package netlinksafe
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink/nl"
@@ -32,5 +33,5 @@ func NetnsID(fd int) (int, error) {
 			return int(int32(binary.NativeEndian.Uint32(number))), nil
 		}
 	}
-	return 0, fmt.Errorf("get the number of a network namespace: an answer without one")
+	return 0, errors.New("get the number of a network namespace: an answer without one")
 }
