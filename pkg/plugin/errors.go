@@ -28,6 +28,9 @@ func WithCode(code uint, err error) error {
 	return &withCode{code, err}
 }
 
+// IOError gives err the code of a failure to read or write, as WithCode.
+func IOError(err error) error { return WithCode(types.ErrIOFailure, err) }
+
 // Errorf formats an error with a CNI error code; %w works as in fmt.Errorf.
 func Errorf(code uint, format string, args ...any) error {
 	return &withCode{code, fmt.Errorf(format, args...)}

@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/containernetworking/cni/pkg/types"
-
 	"github.com/containernetworking/plugins/internal/filelock"
 	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -46,7 +44,7 @@ func (d directory) create() (*store, error) {
 	s, err := d.open()
 	for i := 0; i < attempts && errors.Is(err, errAbsent); i++ {
 		if err := os.MkdirAll(d.path(), directoryMode); err != nil {
-			return nil, ioError(err)
+			return nil, plugin.IOError(err)
 		}
 		s, err = d.open()
 	}
@@ -90,7 +88,7 @@ func (d directory) openLeft() (*store, error) {
 func (d directory) openReadOnly() (*store, error) {
 	lock, err := acquire(filepath.Join(d.path(), lockName))
 	if err != nil {
-		return nil, ioError(err)
+		return nil, plugin.IOError(err)
 	}
 	index := newIndex(d.dataDir, d.network)
 	return &store{directory: d, lock: lock, index: index, indexed: index.valid(), readOnly: true}, nil
@@ -156,8 +154,6 @@ func ignoreNotExist(err error) error {
 	}
 	return err
 }
-
-func ioError(err error) error { return plugin.WithCode(types.ErrIOFailure, err) }
 
 // logf writes a line for the node's administrator.
 func logf(format string, args ...any) { plugin.Logf("host-local", format, args...) }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/containernetworking/plugins/internal/wholefile"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
@@ -109,12 +110,12 @@ func (s *store) rebuildIndex() {
 func (s *store) reservations() ([]reservation, error) {
 	dir, err := os.Open(s.path())
 	if err != nil {
-		return nil, ioError(absentIf(err))
+		return nil, plugin.IOError(absentIf(err))
 	}
 	defer dir.Close()
 	entries, err := dir.ReadDir(-1)
 	if err != nil {
-		return nil, ioError(err)
+		return nil, plugin.IOError(err)
 	}
 	var found []reservation
 	for _, entry := range entries {
@@ -145,7 +146,7 @@ func (s *store) reserve(ip netip.Addr, owner string) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, ioError(err)
+		return false, plugin.IOError(err)
 	}
 	s.record(owner, name, true)
 	return true, nil
@@ -155,13 +156,13 @@ func (s *store) reserve(ip netip.Addr, owner string) (bool, error) {
 func (s *store) release(name, owner string) error {
 	r, err := readReservation(s.file(name))
 	if err != nil {
-		return ioError(ignoreNotExist(err))
+		return plugin.IOError(ignoreNotExist(err))
 	}
 	if r.owner != owner {
 		return nil
 	}
 	if err := ignoreNotExist(os.Remove(s.file(name))); err != nil {
-		return ioError(err)
+		return plugin.IOError(err)
 	}
 	s.record(owner, name, false)
 	return nil
@@ -263,13 +264,13 @@ func (s *store) lastReserved(n int) (netip.Addr, error) {
 func (s *store) setLastReserved(n int, ip netip.Addr) error {
 	file, err := plainfile.Open(s.file(pointerName(n)), os.O_CREATE|os.O_WRONLY, fileMode)
 	if err != nil {
-		return ioError(err)
+		return plugin.IOError(err)
 	}
 	written, err := file.WriteString(ip.String())
 	if info, statErr := file.Stat(); err == nil && (statErr != nil || info.Size() > int64(written)) {
 		err = file.Truncate(int64(written))
 	}
-	return ioError(errors.Join(err, file.Close()))
+	return plugin.IOError(errors.Join(err, file.Close()))
 }
 
 func pointerName(n int) string { return pointerPrefix + strconv.Itoa(n) }
@@ -284,7 +285,7 @@ func parsePointer(content string) netip.Addr {
 func (s *store) taken() (map[netip.Addr]bool, error) {
 	names, err := readNames(s.path())
 	if err != nil {
-		return nil, ioError(err)
+		return nil, plugin.IOError(err)
 	}
 	return addresses(names), nil
 }

@@ -5,6 +5,7 @@
 package bandwidth
 
 import (
+	"cmp"
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
@@ -85,19 +86,10 @@ func requestIFB(name string, mtu int, alias string) error {
 
 	answers, err := link.Batch(create, mark)
 	if err == nil {
-		err = firstError(answers)
+		err = cmp.Or(answers...)
 	}
 	if err != nil {
 		return fmt.Errorf("create the device %s of kind ifb: %w", name, err)
-	}
-	return nil
-}
-
-func firstError(errs []error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@
 package bandwidth
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -55,7 +56,7 @@ func redirect(host netlink.Link, hook string, directions []direction, devices []
 	}
 	answers, err := link.Batch(requests...)
 	if err == nil {
-		err = firstError(answers)
+		err = cmp.Or(answers...)
 	}
 	if err == nil {
 		return nil

@@ -3,6 +3,7 @@
 package flannel
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"runtime"
@@ -28,16 +29,9 @@ type Config struct {
 	RuntimeConfig map[string]any `json:"runtimeConfig"`
 }
 
-func (c *Config) subnetFile() string { return or(c.SubnetFile, defaultSubnetFile) }
+func (c *Config) subnetFile() string { return cmp.Or(c.SubnetFile, defaultSubnetFile) }
 
-func (c *Config) dataDir() string { return or(c.DataDir, defaultDataDir) }
-
-func or(value, otherwise string) string {
-	if value == "" {
-		return otherwise
-	}
-	return value
-}
+func (c *Config) dataDir() string { return cmp.Or(c.DataDir, defaultDataDir) }
 
 // Validate implements conf.Validator. What the delegate makes of the rest it
 // will say itself.

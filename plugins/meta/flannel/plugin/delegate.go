@@ -3,6 +3,7 @@
 package flannel
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -163,7 +164,7 @@ func dropOwnRange(config map[string]any) {
 // masquerading itself when flanneld is told to, and IPv4 is all there is.
 func (c *Config) onWindows(env *subnetEnv) (map[string]any, error) {
 	config := c.common("win-bridge")
-	set(config, "cniVersion", or(c.CNIVersion, "0.2.0"))
+	set(config, "cniVersion", cmp.Or(c.CNIVersion, "0.2.0"))
 	addresses := map[string]any{"type": "host-local"}
 	config["ipam"] = addresses
 	if env == nil {

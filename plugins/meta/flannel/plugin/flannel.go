@@ -45,13 +45,13 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	record := c.record(req)
 	attached, err := record.load(req)
 	if err != nil {
-		return nil, ioError(err)
+		return nil, plugin.IOError(err)
 	}
 	if attached != nil && !attached.doubtful {
 		return renew(ctx, req, record, attached, wanted)
 	}
 	if err := record.save(wanted); err != nil {
-		return nil, ioError(err)
+		return nil, plugin.IOError(err)
 	}
 	req.Undo.Push("what was delegated", func() error { return record.detach(context.WithoutCancel(ctx), wanted) })
 	return wanted.attach(ctx)
@@ -62,7 +62,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 // have the delegate remove it.
 func renew(ctx context.Context, req *plugin.Request, record record, attached, wanted *delegation) (*current.Result, error) {
 	if err := record.save(wanted); err != nil {
-		return nil, ioError(err)
+		return nil, plugin.IOError(err)
 	}
 	req.Undo.Push("the record of the delegate", func() error { return record.restore(attached) })
 	result, err := wanted.attach(ctx)
@@ -80,19 +80,17 @@ func asReason(err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return plugin.WithCode(types.ErrTryAgainLater, err)
 	case errors.As(err, &io):
-		return ioError(err)
+		return plugin.IOError(err)
 	}
 	return plugin.WithCode(types.ErrDecodingFailure, err)
 }
-
-func ioError(err error) error { return plugin.WithCode(types.ErrIOFailure, err) }
 
 // check has the delegate check what it has made.
 func check(ctx context.Context, req *plugin.Request, c *Config) error {
 	record := c.record(req)
 	attached, err := record.load(req)
 	if err != nil {
-		return ioError(err)
+		return plugin.IOError(err)
 	}
 	if attached == nil || !attached.Configured() {
 		return fmt.Errorf("%s is missing or broken, the record of what was delegated: DEL will remove nothing", record.path())
@@ -106,7 +104,7 @@ func del(ctx context.Context, req *plugin.Request, c *Config) error {
 	record := c.record(req)
 	attached, err := record.load(req)
 	if err != nil {
-		return ioError(err)
+		return plugin.IOError(err)
 	}
 	if attached == nil {
 		return nil
@@ -131,7 +129,7 @@ func status(ctx context.Context, _ *plugin.Request, c *Config) error {
 // and is not valid, and collect what it has besides.
 func gc(ctx context.Context, req *plugin.Request, c *Config, valid plugin.Attachments) error {
 	records, err := c.records(req.Network)
-	errs := []error{ioError(err)}
+	errs := []error{plugin.IOError(err)}
 	for _, stale := range records {
 		if !stale.validIn(valid) {
 			errs = append(errs, stale.collect(ctx))

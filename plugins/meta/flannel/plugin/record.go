@@ -4,6 +4,7 @@ package flannel
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -160,7 +161,7 @@ func (r record) detach(ctx context.Context, d *delegation) error {
 	case d.doubtful:
 		return nil
 	case d.legacy:
-		return errors.Join(ioError(wholefile.Remove(r.legacy())), r.remove())
+		return errors.Join(plugin.IOError(wholefile.Remove(r.legacy())), r.remove())
 	}
 	return r.remove()
 }
@@ -172,7 +173,7 @@ func (r record) remove() error {
 	if target, _ := os.Readlink(r.legacy()); target == filepath.Base(r.path()) {
 		err = wholefile.Remove(r.legacy())
 	}
-	return ioError(errors.Join(err, wholefile.Remove(r.path())))
+	return plugin.IOError(errors.Join(err, wholefile.Remove(r.path())))
 }
 
 func isLink(path string) bool {
@@ -235,11 +236,11 @@ func (s staleRecord) collect(ctx context.Context) error {
 	if !s.delegated.Configured() {
 		return s.remove() // nobody knows what was delegated
 	}
-	if err := s.delegated.DelFor(ctx, s.ContainerID, or(s.IfName, usual)); err != nil {
+	if err := s.delegated.DelFor(ctx, s.ContainerID, cmp.Or(s.IfName, usual)); err != nil {
 		return fmt.Errorf("delegate, container %s: %w", s.ContainerID, err)
 	}
 	if s.IfName == "" {
-		return ioError(os.Remove(s.legacy()))
+		return plugin.IOError(os.Remove(s.legacy()))
 	}
 	return s.remove()
 }

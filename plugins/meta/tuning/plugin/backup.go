@@ -16,8 +16,6 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/containernetworking/cni/pkg/types"
-
 	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/utils/plainfile"
@@ -96,7 +94,7 @@ func save(req *plugin.Request, dataDir string, l netlink.Link, wanted attributeV
 	file := backupFile(dataDir, req)
 	before, err := plainfile.Read(string(file))
 	if ignoreAbsent(err) != nil {
-		return ioError(err)
+		return plugin.IOError(err)
 	}
 	o := originals{owner: req.Owner().Comment(), link: identify(req, l), values: attributeValues{}}
 	if earlier, err := parseOriginals(before); err == nil && earlier.areOf(req, l) {
@@ -121,7 +119,7 @@ func save(req *plugin.Request, dataDir string, l netlink.Link, wanted attributeV
 
 func (b backup) write(content []byte) error {
 	dir := filepath.Dir(string(b))
-	return ioError(errors.Join(
+	return plugin.IOError(errors.Join(
 		os.MkdirAll(filepath.Dir(dir), 0o755), os.MkdirAll(dir, directoryMode),
 		wholefile.Replace(string(b), string(content), fileMode)))
 }
@@ -139,7 +137,7 @@ func (b backup) read() (originals, error) {
 }
 
 // remove removes the file, and what a kill may have left beside it.
-func (b backup) remove() error { return ioError(wholefile.Remove(string(b))) }
+func (b backup) remove() error { return plugin.IOError(wholefile.Remove(string(b))) }
 
 func (o originals) encode() []byte {
 	object := map[string]any{ownerKey: o.owner, interfaceKey: o.link}
@@ -183,7 +181,7 @@ func text(raw json.RawMessage) (s string) {
 func removeStaleBackups(dataDir string, valid plugin.Attachments) error {
 	entries, err := os.ReadDir(dataDir)
 	if err != nil {
-		return ioError(ignoreAbsent(err))
+		return plugin.IOError(ignoreAbsent(err))
 	}
 	var errs []error
 	for _, entry := range entries {
@@ -204,5 +202,3 @@ func ignoreAbsent(err error) error {
 	}
 	return err
 }
-
-func ioError(err error) error { return plugin.WithCode(types.ErrIOFailure, err) }
