@@ -5,8 +5,6 @@
 package link
 
 import (
-	"encoding/binary"
-
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -16,17 +14,6 @@ import (
 // attribute returns the value of an attribute of a link message, see nlattr.
 func attribute(message []byte, kinds ...uint16) []byte {
 	return nlattr.Attributes(message[unix.SizeofIfInfomsg:]).Get(kinds...)
-}
-
-// number returns the number that an attribute is, of one or four bytes, 0 for none.
-func number(value []byte) int {
-	switch len(value) {
-	case 1:
-		return int(value[0])
-	case 4:
-		return int(binary.NativeEndian.Uint32(value))
-	}
-	return 0
 }
 
 // nameIn returns the name of the link that a message is about.

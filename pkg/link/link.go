@@ -18,6 +18,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/utils/nlattr"
 )
 
 // ErrNotFound is matched (errors.Is) by the errors of this package that mean
@@ -217,7 +218,7 @@ func DescribeNow(name, sandbox string) (*current.Interface, error) {
 	return &current.Interface{
 		Name:    nameIn(message), // name may be an alternative one
 		Mac:     net.HardwareAddr(attribute(message, unix.IFLA_ADDRESS)).String(),
-		Mtu:     number(attribute(message, unix.IFLA_MTU)),
+		Mtu:     nlattr.Number(attribute(message, unix.IFLA_MTU)),
 		Sandbox: sandbox,
 	}, nil
 }

@@ -6,13 +6,13 @@ package link
 
 import (
 	"fmt"
-	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/utils/nlattr"
 )
 
 // Own gives the link with the given index an alias and sets it up, both in one
@@ -64,52 +64,16 @@ func PortOf(index int) (Port, error) {
 	if err != nil {
 		return Port{}, err
 	}
-	port := Port{Bridge: l.Attrs().MasterIndex, Alias: l.Attrs().Alias}
-	kind, settings, err := slaveInfo(message)
-	if err != nil {
-		return Port{}, err
-	}
-	if kind != "bridge" {
+	if unix.ByteSliceToString(attribute(message, unix.IFLA_LINKINFO, nl.IFLA_INFO_SLAVE_KIND)) != "bridge" {
 		return Port{}, fmt.Errorf("%s is no port of a bridge", l.Attrs().Name)
 	}
-	for _, setting := range settings {
-		switch setting.Attr.Type {
-		case nl.IFLA_BRPORT_MODE:
-			port.Hairpin = isOn(setting.Value)
-		case nl.IFLA_BRPORT_ISOLATED:
-			port.Isolated = isOn(setting.Value)
-		}
+	isOn := func(setting uint16) bool {
+		return nlattr.Number(attribute(message, unix.IFLA_LINKINFO, nl.IFLA_INFO_SLAVE_DATA, setting)) != 0
 	}
-	return port, nil
-}
-
-// slaveInfo returns what a link message says about the link as a part of
-// another: the kind of that, and the attributes of its kind.
-func slaveInfo(message []byte) (kind string, settings []syscall.NetlinkRouteAttr, err error) {
-	attributes, err := nl.ParseRouteAttr(message[unix.SizeofIfInfomsg:])
-	if err != nil {
-		return "", nil, err
-	}
-	for _, attribute := range attributes {
-		if attribute.Attr.Type != unix.IFLA_LINKINFO {
-			continue
-		}
-		infos, err := nl.ParseRouteAttr(attribute.Value)
-		if err != nil {
-			return "", nil, err
-		}
-		for _, info := range infos {
-			switch info.Attr.Type {
-			case nl.IFLA_INFO_SLAVE_KIND:
-				kind = unix.ByteSliceToString(info.Value)
-			case nl.IFLA_INFO_SLAVE_DATA:
-				if settings, err = nl.ParseRouteAttr(info.Value); err != nil {
-					return "", nil, err
-				}
-			}
-		}
-	}
-	return kind, settings, nil
+	return Port{
+		Bridge: l.Attrs().MasterIndex, Alias: l.Attrs().Alias,
+		Hairpin: isOn(nl.IFLA_BRPORT_MODE), Isolated: isOn(nl.IFLA_BRPORT_ISOLATED),
+	}, nil
 }
 
 // noLinkLocal has the kernel generate no IPv6 addresses for a link
@@ -142,8 +106,6 @@ func change(index int) (*nl.NetlinkRequest, *nl.IfInfomsg) {
 	request.AddData(message)
 	return request, message
 }
-
-func isOn(value []byte) bool { return len(value) > 0 && value[0] != 0 }
 
 func boolByte(b bool) []byte {
 	if b {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/utils/nlattr"
 )
 
 // Netns is an open network namespace; an ns.NetNS is one.
@@ -105,7 +106,7 @@ func pairFromEcho(echo [][]byte, near, far VethEnd) (netlink.Link, netlink.Link)
 	if len(echo) != 1 || len(echo[0]) < unix.SizeofIfInfomsg {
 		return nil, nil
 	}
-	index, peer := int(headerOf(echo[0]).Index), number(attribute(echo[0], unix.IFLA_LINK))
+	index, peer := int(headerOf(echo[0]).Index), nlattr.Number(attribute(echo[0], unix.IFLA_LINK))
 	if peer == 0 {
 		return nil, nil
 	}
@@ -118,7 +119,7 @@ func (e VethEnd) link(index, peer int, message []byte) netlink.Link {
 	attrs.Index = index
 	attrs.Name = e.Name
 	attrs.HardwareAddr = e.MAC
-	attrs.MTU = number(attribute(message, unix.IFLA_MTU))
+	attrs.MTU = nlattr.Number(attribute(message, unix.IFLA_MTU))
 	attrs.ParentIndex = peer
 	return &netlink.Veth{LinkAttrs: attrs}
 }

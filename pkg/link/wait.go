@@ -13,6 +13,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/utils/nlattr"
 )
 
 // maxWait bounds every wait.
@@ -44,7 +46,7 @@ func isUp(state netlink.LinkOperState, flags uint32) bool {
 }
 
 func operState(message []byte) netlink.LinkOperState {
-	return netlink.LinkOperState(number(attribute(message, unix.IFLA_OPERSTATE)))
+	return netlink.LinkOperState(nlattr.Number(attribute(message, unix.IFLA_OPERSTATE)))
 }
 
 // waitingFor says what has not happened yet; empty: all there is to wait for

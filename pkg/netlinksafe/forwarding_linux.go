@@ -7,6 +7,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/utils/nlattr"
 )
 
 // Numbers of linux/netconf.h.
@@ -33,14 +35,8 @@ func Forwards(family int) (bool, error) {
 		if len(message) < unix.NLMSG_ALIGNTO {
 			continue
 		}
-		attributes, err := nl.ParseRouteAttr(message[unix.NLMSG_ALIGNTO:])
-		if err != nil {
-			return false, err
-		}
-		for _, attribute := range attributes {
-			if attribute.Attr.Type == netconfForwarding && len(attribute.Value) == 4 {
-				return nl.NativeEndian().Uint32(attribute.Value) != 0, nil
-			}
+		if value := nlattr.Attributes(message[unix.NLMSG_ALIGNTO:]).Get(netconfForwarding); len(value) == 4 {
+			return nlattr.Number(value) != 0, nil
 		}
 	}
 	return false, errors.New("the kernel does not say whether it forwards packets")

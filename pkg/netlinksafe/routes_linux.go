@@ -10,6 +10,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/containernetworking/plugins/pkg/utils/nlattr"
 )
 
 // UnicastRoutes lists the routes in the current namespace along which packets
@@ -93,18 +95,18 @@ func routeOf(header *nl.RtMsg, data []byte) (netlink.Route, error) {
 		case unix.RTA_GATEWAY:
 			route.Gw = value
 		case unix.RTA_OIF:
-			route.LinkIndex = number(value)
+			route.LinkIndex = nlattr.Number(value)
 		case unix.RTA_TABLE:
-			route.Table = number(value)
+			route.Table = nlattr.Number(value)
 		case unix.RTA_PRIORITY:
-			route.Priority = number(value)
+			route.Priority = nlattr.Number(value)
 		case unix.RTA_METRICS:
 			return eachAttribute(value, func(metric uint16, value []byte) error {
 				switch metric {
 				case unix.RTAX_MTU:
-					route.MTU = number(value)
+					route.MTU = nlattr.Number(value)
 				case unix.RTAX_ADVMSS:
-					route.AdvMSS = number(value)
+					route.AdvMSS = nlattr.Number(value)
 				}
 				return nil
 			})
@@ -149,12 +151,4 @@ func eachAttribute(data []byte, found func(kind uint16, value []byte) error) err
 		err = found(attributes[i].Attr.Type, attributes[i].Value)
 	}
 	return err
-}
-
-// number is the value of an attribute of four bytes; 0 if it has fewer.
-func number(value []byte) int {
-	if len(value) < 4 {
-		return 0
-	}
-	return int(nl.NativeEndian().Uint32(value))
 }

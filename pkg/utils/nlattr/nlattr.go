@@ -26,6 +26,18 @@ func (a Attributes) Get(kinds ...uint16) Attributes {
 	return a
 }
 
+// Number returns the number that the value of an attribute is, of one or four bytes, 0
+// for none.
+func Number(value []byte) int {
+	switch len(value) {
+	case 1:
+		return int(value[0])
+	case 4:
+		return int(binary.NativeEndian.Uint32(value))
+	}
+	return 0
+}
+
 func (a Attributes) first(kind uint16) Attributes {
 	for len(a) >= unix.SizeofNlAttr {
 		length := int(binary.NativeEndian.Uint16(a))

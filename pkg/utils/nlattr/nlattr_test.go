@@ -44,6 +44,14 @@ func TestGet(t *testing.T) {
 	}
 }
 
+func TestNumber(t *testing.T) {
+	for want, value := range map[int][]byte{6: nl.Uint8Attr(6), 1 << 30: nl.Uint32Attr(1 << 30), 0: nil} {
+		if got := nlattr.Number(value); got != want {
+			t.Errorf("%v: %d, expected %d", value, got, want)
+		}
+	}
+}
+
 func FuzzGet(f *testing.F) {
 	f.Add([]byte("\x05\x00\x03\x00e\x00\x00\x00\x03\x00"), uint16(3), uint16(1))
 	f.Fuzz(func(_ *testing.T, data []byte, outer, inner uint16) {
