@@ -19,6 +19,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
 // Link compares the link that want names with what want says about it: its MAC
@@ -91,9 +92,9 @@ func (r *Report) Addresses(l netlink.Link, index int, want []*current.IPConfig) 
 func (r *Report) Subnets(l netlink.Link, addresses []netlink.Addr) {
 	var subnets []net.IPNet
 	for _, address := range addresses {
-		subnet := net.IPNet{IP: address.IP.Mask(address.Mask), Mask: address.Mask}
-		if address.Flags&unix.IFA_F_NOPREFIXROUTE == 0 && hasRouteOfItsOwn(subnet) {
-			subnets = append(subnets, subnet)
+		network := subnet.Of(address.IPNet)
+		if network != nil && address.Flags&unix.IFA_F_NOPREFIXROUTE == 0 && hasRouteOfItsOwn(*network) {
+			subnets = append(subnets, *network)
 		}
 	}
 	r.RouteThrough(l, subnets...)
@@ -101,9 +102,9 @@ func (r *Report) Subnets(l netlink.Link, addresses []netlink.Addr) {
 
 // hasRouteOfItsOwn tells whether the kernel makes a route to the subnet of an
 // address: not if that is alone in it, and not in 0.0.0.0/8.
-func hasRouteOfItsOwn(subnet net.IPNet) bool {
-	ones, bits := subnet.Mask.Size()
-	return ones < bits && (!isIPv4(subnet) || subnet.IP.To4()[0] != 0)
+func hasRouteOfItsOwn(network net.IPNet) bool {
+	ones, bits := network.Mask.Size()
+	return ones < bits && (!isIPv4(network) || network.IP.To4()[0] != 0)
 }
 
 // findAddress returns the one of have that is want, or nil.

@@ -24,13 +24,12 @@ func AddHostRoute(ipn *net.IPNet, gw net.IP, dev netlink.Link) error {
 	return addRoute(ipn, gw, dev, netlink.SCOPE_HOST)
 }
 
-// AddDefaultRoute is AddRoute for all destinations of the family of gw.
+// AddDefaultRoute is AddRoute for all destinations of the family of gw, IPv4 without.
 func AddDefaultRoute(gw net.IP, dev netlink.Link) error {
-	everywhere := &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
-	if gw != nil && gw.To4() == nil {
-		everywhere = &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
+	if gw == nil {
+		return AddRoute(subnet.Everything(net.IPv4zero), nil, dev)
 	}
-	return AddRoute(everywhere, gw, dev)
+	return AddRoute(subnet.Everything(gw), gw, dev)
 }
 
 func addRoute(ipn *net.IPNet, gw net.IP, dev netlink.Link, scope netlink.Scope) error {

@@ -276,13 +276,10 @@ func routeChanges(l netlink.Link, routes []netlink.Route) []link.Change {
 // destination returns where a route leads: without saying so, as in the netlink
 // library, one with a gateway leads everywhere.
 func destination(route *types.Route) *net.IPNet {
-	switch {
-	case route.Dst.IP != nil || route.Dst.Mask != nil || route.GW == nil:
+	if route.Dst.IP != nil || route.Dst.Mask != nil || route.GW == nil {
 		return &route.Dst
-	case isIPv4(route.GW):
-		return &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}
 	}
-	return &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
+	return subnet.Everything(route.GW)
 }
 
 func kernelRoute(route *types.Route, network *net.IPNet, gateways gatewayPair) netlink.Route {

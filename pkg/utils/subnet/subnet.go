@@ -35,6 +35,22 @@ func Unmapped(ipn *net.IPNet) *net.IPNet {
 	return network
 }
 
+// Single returns the subnet that holds nothing but ip.
+func Single(ip net.IP) *net.IPNet {
+	if v4 := ip.To4(); v4 != nil {
+		return &net.IPNet{IP: v4, Mask: net.CIDRMask(32, 32)}
+	}
+	return &net.IPNet{IP: ip, Mask: net.CIDRMask(128, 128)}
+}
+
+// Everything returns the subnet that holds all addresses of the family of ip.
+func Everything(ip net.IP) *net.IPNet {
+	if ip.To4() != nil {
+		return &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
+	}
+	return &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
+}
+
 // IsEverything tells whether ipn stands for all destinations: it is nil or has the
 // prefix length 0.
 func IsEverything(ipn *net.IPNet) bool {

@@ -46,6 +46,16 @@ var _ = Describe("subnet", func() {
 		Entry("of more than IPv4", "::ffff:10.9.1.2/88", "::ff00:0:0/88"),
 	)
 
+	DescribeTable("Single and Everything",
+		func(ip, single, everything string) {
+			Expect(subnet.Single(net.ParseIP(ip)).String()).To(Equal(single))
+			Expect(subnet.Everything(net.ParseIP(ip)).String()).To(Equal(everything))
+			Expect(subnet.IsEverything(subnet.Everything(net.ParseIP(ip)))).To(BeTrue())
+		},
+		Entry(nil, "10.1.2.3", "10.1.2.3/32", "0.0.0.0/0"),
+		Entry(nil, "fd00::9", "fd00::9/128", "::/0"),
+	)
+
 	DescribeTable("of what is none",
 		func(of *net.IPNet) {
 			Expect(subnet.Of(of)).To(BeNil())

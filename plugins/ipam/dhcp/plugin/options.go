@@ -14,6 +14,8 @@ import (
 	"github.com/d2g/dhcp4"
 
 	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
 // Options of DHCPv4 that the library has no name for, or another one.
@@ -237,7 +239,7 @@ func (o options) routes() []*types.Route {
 	}
 	routes := staticRoutes(o[dhcp4.OptionStaticRoute])
 	if router := o.address(dhcp4.OptionRouter); router != nil {
-		routes = append(routes, &types.Route{Dst: net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}, GW: router})
+		routes = append(routes, &types.Route{Dst: *subnet.Everything(router), GW: router})
 	}
 	return routes
 }

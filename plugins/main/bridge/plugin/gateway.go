@@ -89,14 +89,7 @@ func addDefaultRoute(result *current.Result, gateway net.IP) {
 			return
 		}
 	}
-	result.Routes = append(result.Routes, &types.Route{Dst: everything(gateway), GW: gateway})
-}
-
-func everything(family net.IP) net.IPNet {
-	if isIPv4(family) {
-		return net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
-	}
-	return net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
+	result.Routes = append(result.Routes, &types.Route{Dst: *subnet.Everything(gateway), GW: gateway})
 }
 
 // conflicts tells whether a device that is to have the address want cannot keep

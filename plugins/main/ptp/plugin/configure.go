@@ -24,6 +24,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
 
@@ -120,7 +121,7 @@ func configureContainer(ctx context.Context, req *plugin.Request, pair *vethpair
 	if err != nil {
 		return err
 	}
-	result.Interfaces = []*current.Interface{link.Describe(pair.Host, ""), container}
+	result.Interfaces = []*current.Interface{hostIndex: link.Describe(pair.Host, ""), containerIndex: container}
 	for _, ip := range result.IPs {
 		ip.Interface = current.Int(containerIndex)
 	}
@@ -142,8 +143,7 @@ func configureContainer(ctx context.Context, req *plugin.Request, pair *vethpair
 // address that is its whole subnet.
 func replaceConnected(container netlink.Link, plan routePlan, result *current.Result) error {
 	for _, ip := range result.IPs {
-		subnet := &net.IPNet{IP: ip.Address.IP.Mask(ip.Address.Mask), Mask: ip.Address.Mask}
-		connected := netlink.Route{LinkIndex: container.Attrs().Index, Dst: subnet, Scope: netlink.SCOPE_NOWHERE, Protocol: unix.RTPROT_KERNEL}
+		connected := netlink.Route{LinkIndex: container.Attrs().Index, Dst: subnet.Of(&ip.Address), Scope: netlink.SCOPE_NOWHERE, Protocol: unix.RTPROT_KERNEL}
 		if err := link.RemoveRoute(connected); err != nil {
 			return err
 		}
@@ -155,10 +155,6 @@ func replaceConnected(container netlink.Link, plan routePlan, result *current.Re
 // isGiven tells whether IPAM's routes have one that another one to dst would hide.
 func isGiven(routes []*types.Route, dst *net.IPNet) bool {
 	return slices.ContainsFunc(routes, func(route *types.Route) bool {
-		if route == nil || route.Priority != 0 || route.Table != nil {
-			return false
-		}
-		masked := net.IPNet{IP: route.Dst.IP.Mask(route.Dst.Mask), Mask: route.Dst.Mask}
-		return masked.String() == dst.String()
+		return route != nil && route.Priority == 0 && route.Table == nil && subnet.Of(&route.Dst).String() == dst.String()
 	})
 }

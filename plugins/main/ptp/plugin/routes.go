@@ -13,6 +13,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
 // routePlan is what makes the two ends of the pair reach each other and the
@@ -49,15 +50,15 @@ func planRoutes(ips []*current.IPConfig) (routePlan, error) {
 }
 
 func (p *routePlan) add(ip *current.IPConfig) {
-	address, gateway := single(ip.Address.IP), single(ip.Gateway)
-	subnet := &net.IPNet{IP: ip.Address.IP.Mask(ip.Address.Mask), Mask: ip.Address.Mask}
+	address, gateway := subnet.Single(ip.Address.IP), subnet.Single(ip.Gateway)
+	network := subnet.Of(&ip.Address)
 	if !hasDestination(p.gateways, gateway) {
 		p.gateways = append(p.gateways, netlink.Route{Dst: gateway, Src: ip.Address.IP, Scope: netlink.SCOPE_LINK})
 		p.hostAddrs = append(p.hostAddrs, gateway)
 	}
 	// An address that is its whole subnet has nobody else in it to reach.
-	if subnet.String() != address.String() && !hasDestination(p.subnets, subnet) {
-		p.subnets = append(p.subnets, netlink.Route{Dst: subnet, Gw: ip.Gateway, Src: ip.Address.IP, Scope: netlink.SCOPE_UNIVERSE})
+	if network.String() != address.String() && !hasDestination(p.subnets, network) {
+		p.subnets = append(p.subnets, netlink.Route{Dst: network, Gw: ip.Gateway, Src: ip.Address.IP, Scope: netlink.SCOPE_UNIVERSE})
 	}
 	p.host = append(p.host, netlink.Route{Dst: address, Scope: netlink.SCOPE_HOST})
 }
@@ -69,12 +70,4 @@ func hasDestination(routes []netlink.Route, dst *net.IPNet) bool {
 		}
 	}
 	return false
-}
-
-// single returns the subnet that holds nothing but ip.
-func single(ip net.IP) *net.IPNet {
-	if v4 := ip.To4(); v4 != nil {
-		return &net.IPNet{IP: v4, Mask: net.CIDRMask(32, 32)}
-	}
-	return &net.IPNet{IP: ip, Mask: net.CIDRMask(128, 128)}
 }

@@ -6,7 +6,6 @@ package sbr
 
 import (
 	"context"
-	"errors"
 	"net"
 
 	"github.com/vishvananda/netlink"
@@ -17,6 +16,7 @@ import (
 	"github.com/containernetworking/plugins/internal/linkroutes"
 	"github.com/containernetworking/plugins/pkg/check"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
 // checkTables compares the rules, and the routes in our tables, with what ADD
@@ -53,10 +53,13 @@ func compare(report *check.Report, req *plugin.Request, c *Config, l netlink.Lin
 		}
 	}
 	vrf, err := linkroutes.VRF(l)
+	if err != nil {
+		return err
+	}
 	if c.Table == nil && vrf == nil {
 		v.mainTable(hints(req, c))
 	}
-	return errors.Join(err, report.Err())
+	return nil
 }
 
 // hints are the addresses with whose subnets the main table is left.
@@ -78,7 +81,7 @@ type comparison struct {
 
 // rule looks for the rule of an address and returns the table that it names.
 func (v comparison) rule(ip *current.IPConfig, c *Config) int {
-	from := single(ip.Address.IP)
+	from := subnet.Single(ip.Address.IP)
 	found := 0
 	for _, rule := range v.rules {
 		if !isOwn(&rule) || !isFrom(&rule, ip.Address.IP) || c.Table != nil && rule.Table != *c.Table {
@@ -105,23 +108,23 @@ func (v comparison) routes(ip *current.IPConfig, table int, gateway net.IP) {
 	if gateway != nil && !v.has(table, func(r *netlink.Route) bool { return linkroutes.IsDefault(*r) && r.Gw.Equal(gateway) }) {
 		v.Addf("the default route via %s through %s is missing in table %d", gateway, v.ifName, table)
 	}
-	subnet := subnetOf(ip)
-	if ones, bits := subnet.Mask.Size(); ones == bits {
+	network := subnet.Of(&ip.Address)
+	if ones, bits := network.Mask.Size(); ones == bits {
 		return
 	}
-	if !v.has(table, func(r *netlink.Route) bool { return r.Dst != nil && r.Dst.String() == subnet.String() }) {
-		v.Addf("the route to %s through %s is missing in table %d", subnet, v.ifName, table)
+	if !v.has(table, func(r *netlink.Route) bool { return r.Dst != nil && r.Dst.String() == network.String() }) {
+		v.Addf("the route to %s through %s is missing in table %d", network, v.ifName, table)
 	}
 }
 
 // hint looks for the route to an address's subnet that names the address, or for
 // the one that ADD has made where the kernel did not take that yet.
 func (v comparison) hint(ip *current.IPConfig) {
-	subnet := subnetOf(ip)
+	network := subnet.Of(&ip.Address)
 	if !v.has(unix.RT_TABLE_MAIN, func(r *netlink.Route) bool {
-		return r.Dst != nil && r.Dst.String() == subnet.String() && (r.Src.Equal(ip.Address.IP) || r.Src == nil && isAdded(*r))
+		return r.Dst != nil && r.Dst.String() == network.String() && (r.Src.Equal(ip.Address.IP) || r.Src == nil && isAdded(*r))
 	}) {
-		v.Addf("the route to %s with source %s through %s is missing in the main table", subnet, ip.Address.IP, v.ifName)
+		v.Addf("the route to %s with source %s through %s is missing in the main table", network, ip.Address.IP, v.ifName)
 	}
 }
 

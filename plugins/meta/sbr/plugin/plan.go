@@ -14,6 +14,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/linkroutes"
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
 const (
@@ -151,7 +152,7 @@ func (s *state) missingRule(ip *current.IPConfig, table int, protocol uint8) []n
 		}
 	}
 	rule := netlink.NewRule() // the kernel puts it in front of the others
-	rule.Src = single(ip.Address.IP)
+	rule.Src = subnet.Single(ip.Address.IP)
 	rule.Table = table
 	rule.Protocol = protocol
 	return []netlink.Rule{*rule}
@@ -159,7 +160,7 @@ func (s *state) missingRule(ip *current.IPConfig, table int, protocol uint8) []n
 
 // fill plans the routes of an address's table.
 func (s *state) fill(p *plan, table int, ip *current.IPConfig, gateway net.IP) {
-	subnet := subnetOf(ip)
+	network := subnet.Of(&ip.Address)
 	var first *netlink.Route
 	if gateway != nil {
 		first = &netlink.Route{LinkIndex: s.link, Gw: gateway, Table: table, Protocol: ownTable}
@@ -170,7 +171,7 @@ func (s *state) fill(p *plan, table int, ip *current.IPConfig, gateway net.IP) {
 			moved := linkroutes.InTable(route, table) // has an MTU or the like, perhaps
 			first = &moved
 		case first != nil && isRival(&route, gateway):
-		case belongsTo(&route, subnet):
+		case belongsTo(&route, network):
 			p.copies = append(p.copies, linkroutes.InTable(route, table))
 		}
 	}
@@ -226,19 +227,19 @@ func isRival(route *netlink.Route, gateway net.IP) bool {
 
 // belongsTo tells whether a route is for packets of a subnet: by its source or
 // its gateway, or because it says nothing of either.
-func belongsTo(route *netlink.Route, subnet *net.IPNet) bool {
+func belongsTo(route *netlink.Route, network *net.IPNet) bool {
 	gateways := []net.IP{route.Gw}
 	for _, hop := range route.MultiPath {
 		gateways = append(gateways, hop.Gw)
 	}
 	general := route.Src == nil
 	for _, gateway := range gateways {
-		if gateway != nil && subnet.Contains(gateway) {
+		if gateway != nil && network.Contains(gateway) {
 			return true
 		}
 		general = general && gateway == nil
 	}
-	return general || route.Src != nil && subnet.Contains(route.Src)
+	return general || route.Src != nil && network.Contains(route.Src)
 }
 
 // keepSubnets has the main table keep routes to the addresses' subnets. They
@@ -246,7 +247,7 @@ func belongsTo(route *netlink.Route, subnet *net.IPNet) bool {
 func (s *state) keepSubnets(p *plan, ips []*current.IPConfig) {
 	for _, ip := range hinted(ips) {
 		s.set(p, netlink.Route{
-			LinkIndex: s.link, Dst: subnetOf(ip), Src: ip.Address.IP,
+			LinkIndex: s.link, Dst: subnet.Of(&ip.Address), Src: ip.Address.IP,
 			Scope: netlink.SCOPE_LINK, Table: unix.RT_TABLE_MAIN, Protocol: ownTable,
 		})
 	}
@@ -263,8 +264,8 @@ func (s *state) keepSubnets(p *plan, ips []*current.IPConfig) {
 func hinted(ips []*current.IPConfig) (first []*current.IPConfig) {
 	seen := map[string]bool{}
 	for _, ip := range ips {
-		if subnet := subnetOf(ip).String(); !seen[subnet] {
-			seen[subnet] = true
+		if network := subnet.Of(&ip.Address).String(); !seen[network] {
+			seen[network] = true
 			first = append(first, ip)
 		}
 	}
@@ -286,16 +287,4 @@ func isFrom(rule *netlink.Rule, ip net.IP) bool {
 	}
 	ones, bits := rule.Src.Mask.Size()
 	return ones == bits
-}
-
-// single returns the subnet that holds nothing but ip.
-func single(ip net.IP) *net.IPNet {
-	if v4 := ip.To4(); v4 != nil {
-		return &net.IPNet{IP: v4, Mask: net.CIDRMask(32, 32)}
-	}
-	return &net.IPNet{IP: ip, Mask: net.CIDRMask(128, 128)}
-}
-
-func subnetOf(ip *current.IPConfig) *net.IPNet {
-	return &net.IPNet{IP: ip.Address.IP.Mask(ip.Address.Mask), Mask: ip.Address.Mask}
 }

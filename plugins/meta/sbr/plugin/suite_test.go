@@ -22,6 +22,7 @@ import (
 	"github.com/containernetworking/plugins/internal/linkroutes"
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/utils/subnet"
 )
 
 func TestSbr(t *testing.T) {
@@ -239,10 +240,10 @@ var _ = Describe("the plan", func() {
 
 	It("takes no rule for its own that looks at more than the source", func() {
 		own := *netlink.NewRule()
-		own.Src, own.Table, own.Protocol = single(one().Address.IP), 100, ownTable
+		own.Src, own.Table, own.Protocol = subnet.Single(one().Address.IP), 100, ownTable
 		for what, change := range map[string]func(*netlink.Rule){
-			"source": func(r *netlink.Rule) { r.Src = subnetOf(one()) }, "none": func(r *netlink.Rule) { r.Src = nil },
-			"destination": func(r *netlink.Rule) { r.Dst = subnetOf(two()) }, "interface": func(r *netlink.Rule) { r.IifName = "lo" },
+			"source": func(r *netlink.Rule) { r.Src = subnet.Of(&one().Address) }, "none": func(r *netlink.Rule) { r.Src = nil },
+			"destination": func(r *netlink.Rule) { r.Dst = subnet.Of(&two().Address) }, "interface": func(r *netlink.Rule) { r.IifName = "lo" },
 			"mark": func(r *netlink.Rule) { r.Mark = 5 }, "invert": func(r *netlink.Rule) { r.Invert = true },
 			"goto": func(r *netlink.Rule) { r.Goto = 5 }, "by hand": func(r *netlink.Rule) { r.Protocol = unix.RTPROT_BOOT },
 			"protocol": func(r *netlink.Rule) { r.IPProto = 6 }, "tos": func(r *netlink.Rule) { r.Tos = 4 },
