@@ -216,15 +216,14 @@ func GC(valid plugin.Attachments) error {
 	for _, owner := range valid.Owners() {
 		spared[owner.HostLink()] = true
 	}
-	links, err := netlinksafe.LinkList()
+	veths, err := link.Veths(anybody.HostLinkPrefix())
 	if err != nil {
-		return fmt.Errorf("list the links: %w", err)
+		return err
 	}
 	var errs []error
-	for _, l := range links {
+	for _, l := range veths {
 		attrs := l.Attrs()
-		if l.Type() != "veth" || len(attrs.Name) != len(anybody.HostLink()) ||
-			!strings.HasPrefix(attrs.Name, anybody.HostLinkPrefix()) || spared[attrs.Name] {
+		if len(attrs.Name) != len(anybody.HostLink()) || spared[attrs.Name] {
 			continue
 		}
 		if attrs.Alias == "" || valid.StaleComment(attrs.Alias) {
