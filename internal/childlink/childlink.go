@@ -59,7 +59,7 @@ func Create(req *plugin.Request, k Kind) (netlink.Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := Own(req, created); err != nil {
+	if err := own(req, created); err != nil {
 		return nil, err
 	}
 	return created, setMAC(req, created, k.MAC)
@@ -103,9 +103,9 @@ func (k Kind) Status() error {
 	return errors.Join(link.Supported(k.Type), k.Master.status())
 }
 
-// Own pushes the removal of a link that has just been made in the container and
+// own pushes the removal of a link that has just been made in the container and
 // marks it with its owner.
-func Own(req *plugin.Request, l netlink.Link) error {
+func own(req *plugin.Request, l netlink.Link) error {
 	req.Undo.Push(l.Type()+" link", func() error { return containerlink.Delete(req, l) })
 	return req.InNetns(func() error {
 		if err := netlink.LinkSetAlias(l, req.Owner().Comment()); err != nil {
@@ -163,8 +163,8 @@ func announceIPv6(ifName string) {
 	_ = sysctl.Write("net/ipv6/conf/"+ifName+"/ndisc_notify", "1")
 }
 
-// Del releases the link; one of another kind or owner stays.
-func Del(ctx context.Context, req *plugin.Request, kind string) error {
+// del releases the link; one of another kind or owner stays.
+func del(ctx context.Context, req *plugin.Request, kind string) error {
 	l, err := containerlink.FindOwn(req, kind)
 	return errors.Join(err, Release(ctx, req, l))
 }

@@ -18,9 +18,6 @@
 //		return childlink.Connect(ctx, req, l, &c.Common, ipam.Options{})
 //	}
 //
-// One that makes the link itself does so in the container's namespace and says
-// so with Own.
-//
 // The link has its final name before the IPAM plugin is asked: a DHCP client
 // needs it. It bears its owner as its alias and goes with the container's
 // namespace, so there is nothing on the host for GC to find. DEL needs neither

@@ -45,7 +45,7 @@ func (u usual[C]) add(ctx context.Context, req *plugin.Request, c *C) (*current.
 
 // del does not look at the configuration.
 func (u usual[C]) del(ctx context.Context, req *plugin.Request, _ *C) error {
-	return Del(ctx, req, u.kind(new(C), nil).Type)
+	return del(ctx, req, u.kind(new(C), nil).Type)
 }
 
 func (u usual[C]) check(ctx context.Context, req *plugin.Request, c *C) error {

@@ -15,6 +15,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/containerlink"
+	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/pkg/check"
 	"github.com/containernetworking/plugins/pkg/conf"
@@ -61,12 +62,7 @@ func Recall(owner plugin.Owner, known []*net.IPNet) []*net.IPNet {
 	if len(known) > 0 {
 		return known
 	}
-	m := mender()
-	i := m.Store.Left(owner)
-	if i == nil {
-		return nil
-	}
-	was, _ := m.Content(*i) // whoever wrote something else is not believed
+	was, _ := intent.Kept[intended]{Store: store()}.Recall(owner)
 	return was.addresses()
 }
 

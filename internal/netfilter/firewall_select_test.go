@@ -66,7 +66,7 @@ var _ = Describe("The gate that is chosen for a host", func() {
 		func(choice func(context.Context) (netfilter.Gate, error)) {
 			late, cancel := context.WithDeadline(GinkgoT().Context(), time.Now().Add(-time.Second))
 			defer cancel()
-			within(newNS(), func() {
+			testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 				_, err := choice(late)
 				Expect(err).To(MatchError(os.ErrDeadlineExceeded))
 			})

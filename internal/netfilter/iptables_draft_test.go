@@ -37,7 +37,7 @@ var _ = Describe("A change of iptables-legacy", func() {
 
 	DescribeTable("waits for the lock",
 		func(made, left string, remove func(context.Context) error) {
-			within(newNS(), func() {
+			testutils.Inside(testutils.TempNS(GinkgoT()), func() {
 				run(made)
 				lock := holdLock()
 				hurried, cancel := context.WithTimeout(GinkgoT().Context(), 200*time.Millisecond)

@@ -140,7 +140,7 @@ func (r *Report) routes(want []*types.Route, linkIndex int) {
 	}
 	for i, route := range want {
 		if !hasRoute(have, route, linkIndex) && !repeats(want[:i], route, have) {
-			r.Addf("the route %s is missing", Describe(route))
+			r.Addf("the route %s is missing", describe(route))
 		}
 	}
 }
@@ -165,8 +165,8 @@ func number(field *int) int {
 	return *field
 }
 
-// Describe writes a route the way ip-route does.
-func Describe(route *types.Route) string {
+// describe writes a route the way ip-route does.
+func describe(route *types.Route) string {
 	text := route.Dst.String()
 	if hasOwnGateway(route) {
 		text += " via " + route.GW.String()

@@ -391,7 +391,7 @@ var _ = Describe("delegation", func() {
 			var stack undo.Stack
 			_, err := ipam.NewDelegate("nosuchipam", onAdd(reaction{})).Add(ctx, &stack)
 			Expect(err).To(MatchError(And(ContainSubstring("nosuchipam"), ContainSubstring(fakeDir))))
-			Expect(stack.Len()).To(BeZero())
+			Expect(stack).To(BeZero())
 		})
 
 		It("releases it even though the caller has given up", func() {
@@ -452,7 +452,7 @@ var _ = Describe("delegation", func() {
 			result, err := none.Add(ctx, &stack)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(result.IPs).To(BeEmpty())
-			Expect(stack.Len()).To(BeZero())
+			Expect(stack).To(BeZero())
 			for _, verb := range []func(context.Context) error{none.Check, none.Del, none.Status, none.GC} {
 				Expect(verb(ctx)).To(Succeed())
 			}

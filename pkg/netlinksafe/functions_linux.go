@@ -26,11 +26,6 @@ func ConntrackDeleteFilters(table netlink.ConntrackTableType, family netlink.Ine
 	return perCall().ConntrackDeleteFilters(table, family, filters...)
 }
 
-// ConntrackTableList is Handle.ConntrackTableList in the current namespace.
-func ConntrackTableList(table netlink.ConntrackTableType, family netlink.InetFamily) ([]*netlink.ConntrackFlow, error) {
-	return perCall().ConntrackTableList(table, family)
-}
-
 // FilterList is Handle.FilterList in the current namespace.
 func FilterList(link netlink.Link, parent uint32) ([]netlink.Filter, error) {
 	return perCall().FilterList(link, parent)
@@ -44,16 +39,6 @@ func LinkByName(name string) (netlink.Link, error) {
 // LinkGetProtinfo is Handle.LinkGetProtinfo in the current namespace.
 func LinkGetProtinfo(link netlink.Link) (netlink.Protinfo, error) {
 	return perCall().LinkGetProtinfo(link)
-}
-
-// NeighList is Handle.NeighList in the current namespace.
-func NeighList(linkIndex, family int) ([]netlink.Neigh, error) {
-	return perCall().NeighList(linkIndex, family)
-}
-
-// NeighProxyList is Handle.NeighProxyList in the current namespace.
-func NeighProxyList(linkIndex, family int) ([]netlink.Neigh, error) {
-	return perCall().NeighProxyList(linkIndex, family)
 }
 
 // QdiscList is Handle.QdiscList in the current namespace.

@@ -25,7 +25,7 @@ type Owner struct {
 // 128 with the terminator): a longer network name or container id is cut and
 // ends in "~" and a hash, which no valid name contains.
 func (o Owner) Comment() string {
-	return o.NetworkPrefix() + clip(o.ContainerID, 64) + "/" + o.IfName
+	return o.networkPrefix() + clip(o.ContainerID, 64) + "/" + o.IfName
 }
 
 // IsOther tells whether comment, such as the alias of a link, names another
@@ -34,9 +34,9 @@ func (o Owner) IsOther(comment string) bool {
 	return strings.Count(comment, "/") == 2 && comment != o.Comment()
 }
 
-// NetworkPrefix returns what the comments of all owners in o's network, and of
+// networkPrefix returns what the comments of all owners in o's network, and of
 // no others, begin with.
-func (o Owner) NetworkPrefix() string {
+func (o Owner) networkPrefix() string {
 	return clip(o.Network, 40) + "/"
 }
 
@@ -116,5 +116,5 @@ func (a Attachments) Owners() []Owner {
 // StaleComment tells whether comment marks (see Owner.Comment) an object of
 // this network whose attachment is no longer valid.
 func (a Attachments) StaleComment(comment string) bool {
-	return strings.HasPrefix(comment, Owner{Network: a.network}.NetworkPrefix()) && !a.comments[comment]
+	return strings.HasPrefix(comment, Owner{Network: a.network}.networkPrefix()) && !a.comments[comment]
 }

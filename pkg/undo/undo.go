@@ -72,9 +72,6 @@ func (s *Stack) Push(what string, fn func() error) {
 	}
 }
 
-// Len returns how many steps have been pushed so far.
-func (s *Stack) Len() int { return s.pushed }
-
 // Unwind runs every step, newest first, and empties the stack. A step that
 // fails or panics does not stop the others; what went wrong is joined, each
 // error prefixed with its step's name.

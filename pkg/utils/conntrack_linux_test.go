@@ -59,7 +59,10 @@ func trackUDP(dst net.IP, port uint16) {
 
 func udpFlows() []*netlink.ConntrackFlow {
 	GinkgoHelper()
-	flows, err := netlinksafe.ConntrackTableList(netlink.ConntrackTable, netlink.FAMILY_V4)
+	kernel, err := netlinksafe.NewHandle()
+	Expect(err).NotTo(HaveOccurred())
+	defer kernel.Close()
+	flows, err := kernel.ConntrackTableList(netlink.ConntrackTable, netlink.FAMILY_V4)
 	Expect(err).NotTo(HaveOccurred())
 	return flows
 }

@@ -133,7 +133,12 @@ func neighbour(at ns.NetNS, ifName string, ip net.IP) (mac net.HardwareAddr) {
 		if err != nil {
 			return err
 		}
-		neighbours, err := netlinksafe.NeighList(l.Attrs().Index, netlink.FAMILY_ALL)
+		kernel, err := netlinksafe.NewHandle()
+		if err != nil {
+			return err
+		}
+		defer kernel.Close()
+		neighbours, err := kernel.NeighList(l.Attrs().Index, netlink.FAMILY_ALL)
 		for _, n := range neighbours {
 			if n.IP.Equal(ip) {
 				mac = n.HardwareAddr
