@@ -13,8 +13,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -43,8 +45,10 @@ type stage struct {
 	name     string
 	packages int
 	elapsed  time.Duration
-	outcomes []outcome
 	omitted  string // why it did not run at all
+
+	mu       sync.Mutex // packages may end at the same time
+	outcomes []outcome
 }
 
 // runAll runs all stages, prints the summary and says the exit status.
@@ -114,10 +118,18 @@ func (s *stage) fail(name, detail string) {
 
 // add keeps an outcome and shows a failure at once.
 func (s *stage) add(o outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.outcomes = append(s.outcomes, o)
 	if o.state == failed {
 		fmt.Printf("FAIL %s %s\n%s\n", short(o.pkg), o.name, indent(o.detail))
 	}
+}
+
+func (s *stage) failures() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return count(s.outcomes).failed
 }
 
 // checks are the cheap ones: formatting, vet, other platforms, and shell scripts.
@@ -150,7 +162,8 @@ func (s *stage) check(ctx context.Context, name, hint, command string, args ...s
 	s.add(o)
 }
 
-// native runs every package as root, the concurrent ones with the race detector.
+// native runs every package as root, the concurrent ones with the race detector. Tests wait for the kernel and for one
+// another's processes more than they compute: a few more run at once than there are processors.
 func (r *run) native(ctx context.Context) func(*stage) error {
 	return func(s *stage) error {
 		race := regexp.MustCompile(racePackages)
@@ -163,10 +176,14 @@ func (r *run) native(ctx context.Context) func(*stage) error {
 			}
 		}
 		wrapper := r.self + " exec " + r.dir
-		return errors.Join(
-			r.goTest(ctx, s, ".", plain, "-exec", wrapper),
-			r.goTest(ctx, s, ".", racy, "-race", "-exec", wrapper),
-		)
+		var plainErr, racyErr error
+		var both sync.WaitGroup
+		both.Go(func() {
+			plainErr = r.goTest(ctx, s, ".", plain, fmt.Sprintf("-p=%d", runtime.NumCPU()+1), "-exec", wrapper)
+		})
+		both.Go(func() { racyErr = r.goTest(ctx, s, ".", racy, "-p=1", "-race", "-exec", wrapper) })
+		both.Wait()
+		return errors.Join(plainErr, racyErr)
 	}
 }
 
@@ -228,7 +245,7 @@ func (r *run) goTest(ctx context.Context, s *stage, dir string, packages []strin
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	before := len(s.outcomes)
+	before := s.failures()
 	runs, readErr := readEvents(stream, func(p *packageRun) { r.finished(s, p) })
 	err = cmd.Wait()
 	for _, p := range runs {
@@ -236,8 +253,7 @@ func (r *run) goTest(ctx context.Context, s *stage, dir string, packages []strin
 			s.fail(p.path, p.output.String()) // did not even get to a result
 		}
 	}
-	counted := slices.ContainsFunc(s.outcomes[before:], func(o outcome) bool { return o.state == failed })
-	if readErr == nil && (err == nil || counted) {
+	if counted := s.failures() > before; readErr == nil && (err == nil || counted) {
 		return nil
 	}
 	return fmt.Errorf("go test: %w\n%s", errors.Join(err, readErr), complaints.String())
@@ -252,7 +268,9 @@ func (r *run) finished(s *stage, p *packageRun) {
 	if !p.ran {
 		return
 	}
+	s.mu.Lock()
 	s.packages++
+	s.mu.Unlock()
 	verdict := "ok  "
 	if p.state == failed {
 		verdict = "FAIL"
