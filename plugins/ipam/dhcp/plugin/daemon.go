@@ -140,6 +140,9 @@ func journalPath(socket string) string { return strings.TrimSuffix(socket, ".soc
 // runDaemon runs the daemon until ctx ends. The leases go on without it: they
 // are in the journal.
 func runDaemon(ctx context.Context, f daemonFlags, logger *log.Logger) (err error) {
+	if err := checkPIDFile(f.pidFile); err != nil {
+		return err
+	}
 	listener, path, err := f.openSocket()
 	if err != nil {
 		return err
@@ -152,13 +155,13 @@ func runDaemon(ctx context.Context, f daemonFlags, logger *log.Logger) (err erro
 	defer func() { err = errors.Join(err, journal.Close()) }()
 	removePID, err := writePID(f.pidFile)
 	if err != nil {
-		return err
+		return errors.Join(err, journal.discard())
 	}
 	defer func() { err = errors.Join(err, removePID()) }()
 
 	netns, err := ns.GetCurrentNS()
 	if err != nil {
-		return err
+		return errors.Join(err, journal.discard())
 	}
 	defer func() { err = errors.Join(err, netns.Close()) }()
 
@@ -275,13 +278,17 @@ func passedSocket() (*net.UnixListener, error) {
 	return passed, nil
 }
 
+func checkPIDFile(path string) error {
+	if path != "" && !filepath.IsAbs(path) {
+		return fmt.Errorf("Error writing pidfile %q: path not absolute", path)
+	}
+	return nil
+}
+
 // writePID writes the process id to a file and returns what removes it.
 func writePID(path string) (remove func() error, err error) {
 	if path == "" {
 		return func() error { return nil }, nil
-	}
-	if !filepath.IsAbs(path) {
-		return nil, fmt.Errorf("Error writing pidfile %q: path not absolute", path)
 	}
 	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
 		return nil, fmt.Errorf("Error writing pidfile %q: %w", path, err)

@@ -522,7 +522,12 @@ var _ = Describe("the daemon", func() {
 			Expect(p.ExitCode()).To(Equal(want.status), args)
 			Expect(string(p.Err.Contents())).To(ContainSubstring(want.text))
 			Expect(n.socket()).NotTo(BeAnExistingFile())
+			Expect(journalPath(n.socket())).NotTo(BeAnExistingFile())
 		}
+		Expect(os.Mkdir(journalPath(n.socket()), 0o700)).To(Succeed())
+		p := start(n.Host, executable, "daemon", "-socketpath", n.socket(), "-pidfile=/no/where/pid")
+		Eventually(p.Exited).Should(BeClosed())
+		Expect(journalPath(n.socket())).To(BeADirectory(), "it was not made for this daemon")
 	})
 
 	It("takes no notice of what follows the flags, nor of a pid file that somebody has removed", func() {

@@ -27,8 +27,9 @@ import (
 // one daemon at a time. Nothing in it outlives a boot, and neither does /run. A
 // daemon without one has nil, which notes nothing.
 type journal struct {
-	dir  string
-	lock *os.File
+	dir   string
+	lock  *os.File
+	isNew bool // there was no such directory
 }
 
 // record is what a file of the journal says.
@@ -44,7 +45,8 @@ var errLocked = errors.New("another daemon is running")
 
 // openJournal opens the journal, which is refused if a daemon has it open.
 func openJournal(dir string) (*journal, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	isNew, err := makeDir(dir)
+	if err != nil {
 		return nil, fmt.Errorf("make the journal: %w", err)
 	}
 	lock, err := os.Open(dir)
@@ -58,7 +60,30 @@ func openJournal(dir string) (*journal, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock the journal %s: %w", dir, err), lock.Close())
 	}
-	return &journal{dir, lock}, nil
+	return &journal{dir, lock, isNew}, nil
+}
+
+// makeDir makes a directory, and those that it is in. It tells whether it did.
+func makeDir(dir string) (isNew bool, err error) {
+	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), 0o700); err != nil {
+		return false, err
+	}
+	if err := os.Mkdir(dir, 0o700); !errors.Is(err, fs.ErrExist) {
+		return err == nil, err
+	}
+	return false, os.MkdirAll(dir, 0o700) // says so if it is no directory
+}
+
+// discard removes the directory if it was made for this daemon, which has had no
+// use for it.
+func (j *journal) discard() error {
+	if j == nil || !j.isNew {
+		return nil
+	}
+	if err := os.Remove(j.dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
+		return fmt.Errorf("remove the journal: %w", err)
+	}
+	return nil
 }
 
 func (j *journal) path(owner plugin.Owner) string {
