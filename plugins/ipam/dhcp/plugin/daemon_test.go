@@ -274,7 +274,7 @@ var _ = Describe("the daemon", func() {
 			n.daemon("-resendtimeout", "1500ms")
 			printed, err := n.run(upstream, "ADD", c, strings.Replace(config, "{", `{"cniVersion":"1.0.0",`, 1))
 			Expect(err).To(HaveOccurred())
-			Expect(printed).To(ContainSubstring("error calling DHCP.Allocate: no more tries"))
+			Expect(printed).To(ContainSubstring(`"msg": "error calling DHCP.Allocate: no more tries"`))
 		})
 
 		It("is exchangeable for its plugin", func() {

@@ -140,6 +140,12 @@ var _ = Describe("IPv6", func() {
 		Expect(err).To(MatchError(ContainSubstring(`ipam.family: "ipv5" is not one of ipv4, ipv6, dual`)))
 		Expect(n.leases()).To(BeEmpty())
 	})
+
+	It("says why it gives up, though the last try was cut off", func() {
+		n.daemon("-timeout", "10ms", "-resendmax", "10ms", "-resendtimeout", "8s") // to look for routers is what takes the time
+		_, err := n.Call("ADD", c, n.config(`,"family":"ipv6"`))
+		Expect(err).To(MatchError(ContainSubstring("no more tries: no DHCP server answered")))
+	})
 })
 
 // announcer has dnsmasq announce the prefixes of the server's addresses, for as

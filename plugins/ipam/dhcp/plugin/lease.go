@@ -81,7 +81,7 @@ type lease struct {
 }
 
 func newLease(a *attachment, f family) *lease {
-	return &lease{attachment: a, family: f, nudged: make(chan struct{}, 1), started: bootTime()}
+	return &lease{attachment: a, family: f, nudged: make(chan struct{}, 1), started: bootTime(), lastErr: errNoAnswer}
 }
 
 func (l *lease) held() *grant {
@@ -287,7 +287,7 @@ func (l *lease) obtain(ctx context.Context) (time.Duration, error) {
 	left := l.started + l.limits.resendTimeout - bootTime()
 	switch wait := l.nextTry - bootTime(); {
 	case left <= 0:
-		return 0, l.lost(fmt.Errorf("%w: %w", errNoMore, l.lastErr))
+		return 0, l.lost(&reasoned{errNoMore, l.lastErr})
 	case wait > 0:
 		return min(wait, left, usable), nil
 	}
@@ -299,7 +299,9 @@ func (l *lease) obtain(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	l.logf("%s: %v", l.family, err)
-	l.lastErr = err
+	if err.Error() != context.DeadlineExceeded.Error() { // else the try was cut off, and what failed before says more
+		l.lastErr = err
+	}
 	l.nextTry = bootTime() + l.limits.backoff(l.failures)
 	l.failures++
 	return 0, nil

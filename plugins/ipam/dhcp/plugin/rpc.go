@@ -57,7 +57,14 @@ type rpcResponse struct {
 	ServiceMethod string
 	Seq           uint64
 	Error         string // empty: success, and the reply follows; else an empty struct follows
+	Reason        string // of the error, if that is reasoned; peers of other releases know nothing of it
 }
+
+// reasoned is an error whose text others compare: they are told the reason apart.
+type reasoned struct{ err, reason error }
+
+func (r *reasoned) Error() string   { return r.err.Error() + ": " + r.reason.Error() }
+func (r *reasoned) Unwrap() []error { return []error{r.err, r.reason} }
 
 // remoteError is what a daemon answered.
 type remoteError string
@@ -107,7 +114,10 @@ func converse(conn io.ReadWriter, method string, args *skel.CmdArgs, reply any) 
 	if err := decoder.Decode(&response); err != nil {
 		return err
 	}
-	if response.Error != "" {
+	switch {
+	case response.Error != "" && response.Reason != "":
+		return remoteError(response.Error + ": " + response.Reason)
+	case response.Error != "":
 		return remoteError(response.Error)
 	}
 	return decoder.Decode(reply)
@@ -202,7 +212,7 @@ func (s *session) serve(ctx context.Context, request rpcRequest, args *skel.CmdA
 	got, err := s.run(ctx, request.ServiceMethod, args)
 	response := rpcResponse{ServiceMethod: request.ServiceMethod, Seq: request.Seq}
 	if err != nil {
-		response.Error = err.Error()
+		response.Error, response.Reason = describe(err)
 		got.reply = struct{}{}
 	}
 	sendErr := s.send(ctx, response, got.reply)
@@ -218,6 +228,15 @@ func (s *session) send(ctx context.Context, response rpcResponse, reply any) err
 		return ctx.Err()
 	}
 	return errors.Join(s.encoder.Encode(response), s.encoder.Encode(reply))
+}
+
+// describe returns what an answer says of an error.
+func describe(err error) (text, reason string) {
+	var told *reasoned
+	if errors.As(err, &told) {
+		return told.err.Error(), told.reason.Error()
+	}
+	return err.Error(), ""
 }
 
 // run runs a method. A panic is an error of this call, not of all leases.
