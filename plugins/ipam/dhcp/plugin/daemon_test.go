@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"net/rpc"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,8 +25,11 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
+	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -314,8 +318,38 @@ var _ = Describe("the daemon", func() {
 				_, err := n.CallWith(ctx, verb, c, config)
 				cancel()
 				Expect(err).To(MatchError(ContainSubstring("did not answer in time")), verb)
+				want := types.ErrTryAgainLater
+				if verb == "STATUS" {
+					want = plugin.ErrNotAvailable
+				}
+				Expect(testrig.Code(err)).To(Equal(want), verb)
 			}
 		})
+
+		It("does not keep a DEL from its end, and releases the lease when it goes on", func() {
+			server := n.dnsmasq()
+			d := n.daemon()
+			n.Add(c, config)
+			d.Signal(syscall.SIGSTOP)
+			printed, err := n.run(executable, "DEL", c, config)
+			Expect(err).NotTo(HaveOccurred(), printed)
+			c.Do(func() { Expect(netlink.LinkDel(testrig.Find("eth0"))).To(Succeed()) }) // as the interface plugin does
+			Expect(n.leases()).To(HaveLen(1))
+			d.Signal(syscall.SIGCONT)
+			Eventually(server.Err).Should(gbytes.Say("DHCPRELEASE"))
+			Eventually(n.leases).Should(BeEmpty())
+		})
+	})
+
+	It("says that it does not try any more in the words of the reference, and why to a plugin that knows", func() {
+		n.daemon("-resendtimeout", "1500ms")
+		_, err := n.Call("ADD", c, config)
+		Expect(err).To(MatchError(ContainSubstring("error calling DHCP.Allocate: no more tries: no DHCP server answered within 1s")))
+		client, err := rpc.DialHTTP("unix", n.socket())
+		Expect(err).NotTo(HaveOccurred())
+		defer client.Close()
+		args := &skel.CmdArgs{ContainerID: c.ID, Netns: c.Path, IfName: c.IfName, StdinData: []byte(testrig.Config(config))}
+		Expect(client.Call(methodAllocate, args, new(current.Result))).To(MatchError("no more tries"))
 	})
 
 	It("gives one answer to two ADDs at once, and one lease", func() {

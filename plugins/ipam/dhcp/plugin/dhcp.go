@@ -56,11 +56,16 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 }
 
 // del succeeds without a daemon: one that is started later releases the leases
-// whose interface it does not find.
+// whose interface it does not find. So does one that hangs, when it goes on; the
+// specification does not want a DEL to fail for want of a release.
 func del(ctx context.Context, req *plugin.Request, c *Config) error {
 	err := release(ctx, req, c)
-	if isAbsent(err) {
+	switch {
+	case isAbsent(err):
 		plugin.Logf("dhcp", "the lease is released when the daemon is started: %v", err)
+		return nil
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		plugin.Logf("dhcp", "the lease is released when the daemon goes on, or is started again: %v", err)
 		return nil
 	}
 	return err
@@ -92,8 +97,10 @@ func hasAddress(ips []*current.IPConfig, address net.IPNet) bool {
 }
 
 func status(ctx context.Context, _ *plugin.Request, c *Config) error {
-	_, err := askLimits(ctx, c)
-	return plugin.WithCode(plugin.ErrNotAvailable, err)
+	if _, err := askLimits(ctx, c); err != nil { // which may have the code of an ADD that is to be tried again
+		return plugin.Errorf(plugin.ErrNotAvailable, "%w", err)
+	}
+	return nil
 }
 
 // gc has the daemon release the leases of attachments that are no more. A
