@@ -26,6 +26,7 @@ var (
 	errExpired  = errors.New("the lease has run out")
 	errNoMore   = errors.New("no more tries")
 	errUnusable = errors.New("of no use") // what a server grants, and would grant again
+	errIsDown   = errors.New("there is no lease for the interface, which is down")
 )
 
 // family is an address family, with its protocol.
@@ -295,7 +296,8 @@ func (l *lease) obtain(ctx context.Context) (time.Duration, error) {
 	if err == nil {
 		return 0, l.adopt(g)
 	}
-	if errors.Is(err, errGone) || errors.Is(err, errUnusable) && !l.announced.Load() { // else the servers have done better before
+	hopeless := errors.Is(err, errUnusable) && !l.announced.Load() // else the servers have done better before
+	if hopeless || errors.Is(err, errGone) || errors.Is(err, errIsDown) {
 		return 0, err
 	}
 	l.logf("%s: %v", l.family, err)
@@ -375,14 +377,13 @@ func (l *lease) exchange(ctx context.Context, limit time.Duration, fn func(conte
 	return g, errors.Join(err, c.Close())
 }
 
-// open opens a client on the interface, which it sets up for the first lease.
-// Later, it is somebody's decision that it is down.
+// open opens a client on the interface, which it sets up for the first lease of
+// an ADD. Later, it is somebody's decision that it is down, or ours: its lease has
+// run out.
 func (l *lease) open(ctx context.Context) (c client, err error) {
 	return c, l.place.visit(l.hostPrefix, func(found netlink.Link) error {
-		if !l.announced.Load() {
-			if err := setUp(ctx, found); err != nil {
-				return err
-			}
+		if err := l.prepare(ctx, found); err != nil {
+			return err
 		}
 		at := l.place.station
 		at.IfName, at.MAC = found.Attrs().Name, l.hardwareAddr(found)
@@ -392,6 +393,17 @@ func (l *lease) open(ctx context.Context) (c client, err error) {
 		}
 		return err
 	})
+}
+
+// prepare has the interface ready to send, as far as that is for us to decide.
+func (l *lease) prepare(ctx context.Context, found netlink.Link) error {
+	switch {
+	case l.announced.Load():
+		return nil
+	case l.config.isOfCheck() && found.Attrs().RawFlags&unix.IFF_UP == 0:
+		return errIsDown
+	}
+	return setUp(ctx, found)
 }
 
 // hardwareAddr returns the address to name to servers (chaddr): as long as there

@@ -196,6 +196,14 @@ var _ = Describe("a lease", func() {
 		Eventually(d.Err).Should(gbytes.Say("ended: the lease has run out"))
 		Eventually(linkIsUp).Should(BeFalse())
 		Expect(n.leases()).To(BeEmpty())
+
+		events := start(c.Netns, "ip", "monitor", "link")
+		for range 2 {
+			Expect(n.Check(c, config, result)).To(MatchError(ContainSubstring("there is no lease for the interface, which is down")))
+			Expect(linkIsUp()).To(BeFalse())
+			Expect(n.leases()).To(BeEmpty())
+		}
+		Expect(string(events.Out.Contents())).NotTo(ContainSubstring("UP"))
 		n.Del(c, config)
 	})
 
