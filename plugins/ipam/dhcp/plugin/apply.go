@@ -5,7 +5,6 @@
 package dhcp
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -219,29 +218,22 @@ func (l *lease) removeRoutes(found netlink.Link, before []*grant, now *grant) er
 }
 
 // table returns the routing table that has the routes of grants: sbr and vrf move
-// them to one of their own. Where there are none, it is that in which they were,
-// or the main table.
+// them to one of their own. Where there are none, it is that in which they were.
 func (l *lease) table(found netlink.Link, grants []*grant) (int, error) {
 	of := l.kernelRoutes(found, unix.RT_TABLE_MAIN, grants...)
-	fallback := cmp.Or(l.home, unix.RT_TABLE_MAIN)
 	if len(of) == 0 {
-		return fallback, nil
+		return l.usualTable(found, grants)
 	}
-	family := netlink.FAMILY_V4
-	if l.family == inet6 {
-		family = netlink.FAMILY_V6
-	}
-	all := &netlink.Route{LinkIndex: found.Attrs().Index, Table: unix.RT_TABLE_UNSPEC}
-	present, err := netlinksafe.RouteListFiltered(family, all, netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
+	present, err := l.present(found)
 	if err != nil {
-		return 0, fmt.Errorf("list the routes of %s: %w", found.Attrs().Name, err)
+		return 0, err
 	}
 	for _, route := range slices.Backward(of) { // those through gateways first: no other is like them
 		if i := slices.IndexFunc(present, sameRoute(route)); i >= 0 {
 			return present[i].Table, nil
 		}
 	}
-	return fallback, nil
+	return l.usualTable(found, grants)
 }
 
 // addRoute adds a route next to others to the same destination. It comes first

@@ -53,6 +53,7 @@ type attachment struct {
 	running atomic.Int32  // leases that have not come to their end
 	pending atomic.Int32  // leases that have not been granted yet
 	ready   chan struct{} // closed when all are granted
+	readyAt atomic.Int64  // bootTime of that
 	done    chan struct{} // closed when all have ended
 	cause   error         // why; set before done is closed
 
@@ -137,7 +138,7 @@ func (a *attachment) start() {
 		}
 	}
 	if a.pending.Load() == 0 {
-		close(a.ready)
+		a.becomeReady()
 	}
 	for _, l := range a.leases {
 		go a.live(l)
@@ -192,7 +193,15 @@ func (a *attachment) granted(l *lease) {
 	}
 	a.saved(a)
 	if first {
-		close(a.ready)
+		a.becomeReady()
+	}
+}
+
+func (a *attachment) becomeReady() {
+	a.readyAt.Store(int64(bootTime()))
+	close(a.ready)
+	for _, l := range a.leases {
+		l.nudge()
 	}
 }
 

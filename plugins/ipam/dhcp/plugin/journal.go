@@ -37,6 +37,8 @@ type record struct {
 	Args   *skel.CmdArgs     `json:"args"`
 	Place  place             `json:"place"`
 	Grants map[family]*grant `json:"grants"`
+
+	Seen map[family]*sighting `json:"seen,omitempty"`
 }
 
 const recordSuffix = ".json"
@@ -168,10 +170,13 @@ func (j *journal) Close() error {
 
 // recordOf is what to note about an attachment.
 func recordOf(a *attachment) record {
-	r := record{Args: a.args, Place: a.place, Grants: map[family]*grant{}}
+	r := record{Args: a.args, Place: a.place, Grants: map[family]*grant{}, Seen: map[family]*sighting{}}
 	for _, l := range a.leases {
 		if g := l.noted(); g != nil {
 			r.Grants[l.family] = g
+		}
+		if seen := l.sighted(); seen != nil {
+			r.Seen[l.family] = seen
 		}
 	}
 	return r
@@ -186,6 +191,7 @@ func revive(s settings, r record) (*attachment, error) {
 	a.told = true
 	var errs []error
 	for _, l := range a.leases {
+		l.seen = r.Seen[l.family]
 		errs = append(errs, l.revive(r.Grants[l.family]))
 	}
 	if !slices.Contains(errs, nil) {
@@ -202,6 +208,7 @@ func revive(s settings, r record) (*attachment, error) {
 func (l *lease) revive(g *grant) error {
 	l.announced.Store(true)
 	l.look.Store(true)
+	l.revived = true
 	if g == nil {
 		return fmt.Errorf("%s: the journal has no grant", l.family)
 	}

@@ -68,8 +68,9 @@ type lease struct {
 	wasUp     atomic.Bool   // an event said that it came back
 
 	mu     sync.Mutex
-	grant  *grant   // nil: none yet, or none any more
-	former []*grant // what the link may be configured for besides, the latest last
+	grant  *grant    // nil: none yet, or none any more
+	former []*grant  // what the link may be configured for besides, the latest last
+	seen   *sighting // nil: nobody has looked
 
 	// For run alone:
 	started  time.Duration // bootTime at which the search for a server began
@@ -79,10 +80,15 @@ type lease struct {
 	partial  bool          // the link could not be given all of the grant
 	home     int           // the routing table that the routes were taken out of, if they were
 	lastErr  error
+
+	revived     bool          // out of the journal
+	bounced     bool          // the link was down, and may have lost what it had of the lease
+	nextLook    time.Duration // at the link, after the leases were ready
+	nextPutBack time.Duration // bootTime before which it is given back nothing
 }
 
 func newLease(a *attachment, f family) *lease {
-	return &lease{attachment: a, family: f, nudged: make(chan struct{}, 1), started: bootTime(), lastErr: errNoAnswer}
+	return &lease{attachment: a, family: f, nudged: make(chan struct{}, 1), started: bootTime(), lastErr: errNoAnswer, nextLook: settling}
 }
 
 func (l *lease) held() *grant {
@@ -161,7 +167,7 @@ func (l *lease) step(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	if l.wasUp.Swap(false) {
-		l.verify, l.nextTry = true, 0
+		l.bounced, l.verify, l.nextTry = true, true, 0
 	}
 	g := l.held()
 	switch {
@@ -179,7 +185,8 @@ func (l *lease) step(ctx context.Context) (time.Duration, error) {
 	case l.isDown.Load():
 		return until - age, nil
 	case now == bound && !l.verify:
-		return until - age, nil
+		pause, err := l.tend(g)
+		return min(until-age, pause), err
 	case bootTime() < l.nextTry:
 		return l.nextTry - bootTime(), nil
 	case now == rebinding:
@@ -266,10 +273,14 @@ func (l *lease) hasCompany() bool {
 	return slices.ContainsFunc(l.leases, func(other *lease) bool { return other != l && other.held() != nil })
 }
 
-// lookAtLink returns an error if the link is gone. Other troubles may pass.
+// lookAtLink returns an error if the link is gone. Other troubles may pass. It may
+// have been down, and may be so now.
 func (l *lease) lookAtLink() error {
 	err := l.place.visit(l.hostPrefix, func(found netlink.Link) error {
 		l.isDown.Store(!isRunning(found.Attrs().RawFlags))
+		if g := l.held(); g != nil && l.isReady() && !l.isDown.Load() && l.sighted() != nil {
+			l.missBounce(found, g)
+		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, errGone) {
@@ -422,8 +433,12 @@ func (l *lease) adopt(g *grant) error {
 	before := l.configured()
 	left := others(before, g) // what the link could not be made to give up
 	l.failures, l.nextTry, l.verify = 0, 0, false
+	l.bounced = l.bounced && l.announced.Load() // else nobody has configured it yet
 	err := l.place.visit(l.hostPrefix, func(found netlink.Link) (err error) {
 		left, err = l.apply(found, before, g)
+		if l.sighted() != nil {
+			l.observe(found, g)
+		}
 		return err
 	})
 	if errors.Is(err, errGone) {
