@@ -5,6 +5,7 @@
 package bridge
 
 import (
+	"os"
 	"regexp"
 	"strings"
 
@@ -96,9 +97,10 @@ var _ = Describe("the iptables chain that the attachments of a container share",
 		Entry("that has been renamed", "link set eth1 down", "link set eth1 name renamed", "link set renamed up"),
 	)
 
-	It("goes with the container's namespace", func() {
+	It("goes with the container's namespace where nothing is remembered, as of upstream's attachments", func() {
 		rig.Add(first, config)
 		rig.Add(other, config)
+		Expect(os.RemoveAll("/run/cni/intent/masquerade")).To(Succeed())
 		other.Path = "/run/netns/gone"
 		rig.Del(other, config)
 		Expect(sources()).To(BeEmpty())
