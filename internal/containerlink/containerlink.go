@@ -20,6 +20,7 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/check"
 	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
@@ -155,7 +156,7 @@ func Check(report *check.Report, req *plugin.Request, want Want) (found netlink.
 		}
 		report.Subnets(found, report.Addresses(found, index, req.Prev.IPs))
 		if isAlone(req, index) {
-			report.RoutesThrough(found, req.Prev.Routes)
+			report.RoutesThrough(found, req.Prev.Routes, ipam.GatewayOf(req.Prev, index))
 		} else {
 			report.Routes(req.Prev.Routes)
 		}
@@ -166,7 +167,8 @@ func Check(report *check.Report, req *plugin.Request, want Want) (found netlink.
 }
 
 // isAlone tells whether the interface with an index is the only one of the container
-// in prevResult. A plugin later in the chain may have added another, and routes.
+// in prevResult. A plugin later in the chain may have added another, and routes, of
+// which there is no telling through which gateway they lead.
 func isAlone(req *plugin.Request, index int) bool {
 	for i, iface := range req.Prev.Interfaces {
 		if i != index && iface != nil && iface.Sandbox != "" {

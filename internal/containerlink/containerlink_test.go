@@ -5,10 +5,13 @@
 package containerlink_test
 
 import (
+	"net"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
 
+	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/containerlink"
@@ -100,4 +103,81 @@ var _ = Describe("the container's interface", func() {
 		Entry("anything, when nobody says", "static", 0, 0, ""),
 		Entry("what a server says now", "dhcp", 1500, 1500, ""),
 	)
+
+	Describe("with routes that name no gateway", func() {
+		const default4, default6 = "0.0.0.0/0", "::/0"
+
+		BeforeEach(func() {
+			for _, command := range []string{"link set eth0 up", "link set peer up", "addr add fd00:2::5/64 dev eth0 nodad", "addr add 192.0.2.6/24 dev eth0",
+				"route add default via 192.0.2.1", "-6 route add default via fd00:2::1"} {
+				testrig.IP(netns, "%s", command)
+			}
+			req.Prev = &current.Result{
+				Interfaces: []*current.Interface{{Name: "vethx"}, {Name: "eth0", Sandbox: netns.Path()}},
+				IPs: []*current.IPConfig{address("192.0.2.5/24", "192.0.2.1"), address("192.0.2.6/24", "192.0.2.2"),
+					address("fd00:2::5/64", "fd00:2::1")},
+				Routes: []*types.Route{{Dst: *network(default4)}, {Dst: *network(default6)}},
+			}
+		})
+
+		checked := func() error {
+			var report check.Report
+			containerlink.Check(&report, req, containerlink.Want{Kind: "veth"})
+			return report.Err()
+		}
+
+		It("agrees if they lead through the first gateway of their family", func() { Expect(checked()).To(Succeed()) })
+
+		DescribeTable("differs if one",
+			func(command, want string) {
+				testrig.IP(netns, "%s", command)
+				Expect(checked()).To(MatchError(want))
+			},
+			Entry("leads through another", "route replace default via 192.0.2.77", "the route 0.0.0.0/0 via 192.0.2.1 is missing"),
+			Entry("leads through that of another address", "route replace default via 192.0.2.2", "the route 0.0.0.0/0 via 192.0.2.1 is missing"),
+			Entry("has none", "route replace default dev eth0", "the route 0.0.0.0/0 via 192.0.2.1 is missing"),
+			Entry("of IPv6 leads through another", "-6 route replace default via fd00:2::77", "the route ::/0 via fd00:2::1 is missing"),
+			Entry("of IPv6 has none", "-6 route replace default dev eth0", "the route ::/0 via fd00:2::1 is missing"),
+		)
+
+		DescribeTable("agrees if",
+			func(change func(*current.Result), commands ...string) {
+				change(req.Prev)
+				for _, command := range commands {
+					testrig.IP(netns, "%s", command)
+				}
+				Expect(checked()).To(Succeed())
+			},
+			Entry("a later plugin has moved one to a table", func(*current.Result) {},
+				"route del default", "route add default via 192.0.2.1 table 77"),
+			Entry("one is of what is on the link", func(r *current.Result) {
+				scope := int(netlink.SCOPE_LINK)
+				r.Routes[0].Scope = &scope
+			}, "route replace default dev eth0"),
+			Entry("one has the link itself for a gateway", func(r *current.Result) { r.Routes[0].GW = net.IPv4zero },
+				"route replace default dev eth0"),
+			Entry("no address has a gateway", func(r *current.Result) { r.IPs[0].Gateway, r.IPs[1].Gateway = nil, nil },
+				"route replace default dev eth0"),
+			Entry("the first address has none", func(r *current.Result) { r.IPs[0].Gateway = nil },
+				"route replace default via 192.0.2.2"),
+			Entry("the gateway is that of no interface", func(r *current.Result) { r.IPs[0].Interface, r.IPs[1].Interface = nil, nil },
+				"route replace default dev eth0"),
+			Entry("another interface may have it", func(r *current.Result) {
+				r.Interfaces = append(r.Interfaces, &current.Interface{Name: "eth1", Sandbox: "/x"})
+			}, "route replace default via 192.0.2.77"),
+		)
+	})
 })
+
+func network(text string) *net.IPNet {
+	ip, parsed, err := net.ParseCIDR(text)
+	if err != nil {
+		panic(err)
+	}
+	return &net.IPNet{IP: ip, Mask: parsed.Mask}
+}
+
+// address is one of the second interface of a result.
+func address(text, gateway string) *current.IPConfig {
+	return &current.IPConfig{Interface: current.Int(1), Address: *network(text), Gateway: net.ParseIP(gateway)}
+}

@@ -121,15 +121,18 @@ func findAddress(have []netlink.Addr, want net.IPNet) *netlink.Addr {
 // names a table must be there; one that does not may be in any, because a later
 // plugin of the chain may have moved it (sbr, vrf). What a route says about
 // gateway, MTU, advertised MSS, priority and scope must hold.
-func (r *Report) Routes(want []*types.Route) { r.routes(want, 0) }
-
-// RoutesThrough is Routes for a container that has no other interface than l: a route
-// without a gateway must lead there. Another attachment may have one like it.
-func (r *Report) RoutesThrough(l netlink.Link, want []*types.Route) {
-	r.routes(want, l.Attrs().Index)
+func (r *Report) Routes(want []*types.Route) {
+	r.routes(want, 0, func(route *types.Route) net.IP { return route.GW })
 }
 
-func (r *Report) routes(want []*types.Route, linkIndex int) {
+// RoutesThrough is Routes for a container that has no other interface than l: a route
+// that names no gateway must lead there, through the gateway that gatewayOf tells, if
+// any. Another attachment may have one like it.
+func (r *Report) RoutesThrough(l netlink.Link, want []*types.Route, gatewayOf func(*types.Route) net.IP) {
+	r.routes(want, l.Attrs().Index, gatewayOf)
+}
+
+func (r *Report) routes(want []*types.Route, linkIndex int, gatewayOf func(*types.Route) net.IP) {
 	if len(want) == 0 {
 		return
 	}
@@ -138,10 +141,18 @@ func (r *Report) routes(want []*types.Route, linkIndex int) {
 		r.Addf("list the routes: %v", err)
 		return
 	}
-	for i, route := range want {
-		if !hasRoute(have, route, linkIndex) && !repeats(want[:i], route, have) {
-			r.Addf("the route %s is missing", describe(route))
+	var before []*types.Route
+	for _, named := range want {
+		through := linkIndex
+		if hasOwnGateway(named) {
+			through = 0
 		}
+		route := *named
+		route.GW = gatewayOf(named)
+		if !hasRoute(have, &route, through) && !repeats(before, &route, have) {
+			r.Addf("the route %s is missing", describe(&route))
+		}
+		before = append(before, &route)
 	}
 }
 
@@ -188,12 +199,11 @@ func describe(route *types.Route) string {
 	return text
 }
 
-// hasRoute tells whether have has the route that is wanted, which leads through the
-// link with an index if it has no gateway; 0 is any.
+// hasRoute tells whether have has the route that is wanted, through the link with an
+// index; 0 is any.
 func hasRoute(have []netlink.Route, want *types.Route, linkIndex int) bool {
-	anywhere := linkIndex == 0 || hasOwnGateway(want)
 	for i := range have {
-		if matches(&have[i], want) && (anywhere || leadsThrough(&have[i], linkIndex)) {
+		if matches(&have[i], want) && (linkIndex == 0 || leadsThrough(&have[i], linkIndex)) {
 			return true
 		}
 	}

@@ -223,13 +223,19 @@ var _ = Describe("the kernel's state", func() {
 		)
 
 		It("lead through the only link there is, if they have no gateway", func() {
+			gatewayOf := func(route *types.Route) net.IP { return route.GW }
 			through := func(name string, list ...*types.Route) error {
 				GinkgoHelper()
-				return reported(func(report *check.Report) { report.RoutesThrough(find(name), list) })
+				return reported(func(report *check.Report) { report.RoutesThrough(find(name), list, gatewayOf) })
 			}
 			either, via := &types.Route{Dst: *network("::/0")}, &types.Route{Dst: *network("0.0.0.0/0"), GW: net.ParseIP("10.1.2.1")}
 			Expect(through("eth0", either, via)).To(Succeed())
 			Expect(through("peer", either, via)).To(MatchError("the route ::/0 is missing"))
+			gatewayOf = func(*types.Route) net.IP { return net.ParseIP("2001:db8::1") }
+			Expect(through("eth0", either)).To(Succeed())
+			Expect(through("peer", either)).To(MatchError("the route ::/0 via 2001:db8::1 is missing"), "as that of another attachment would be")
+			gatewayOf = func(*types.Route) net.IP { return net.ParseIP("2001:db8::2") }
+			Expect(through("eth0", either)).To(MatchError("the route ::/0 via 2001:db8::2 is missing"))
 		})
 
 		DescribeTable("differ",

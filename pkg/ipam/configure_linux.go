@@ -307,6 +307,26 @@ func kernelRoute(route *types.Route, network *net.IPNet, gateways gatewayPair) n
 	return kernel
 }
 
+// GatewayOf returns what tells the gateway that ConfigureIface has given a route of
+// res that names none, for the interface with an index in it: the first that an
+// address of the interface brings, if any does.
+func GatewayOf(res *current.Result, index int) func(*types.Route) net.IP {
+	var own []*current.IPConfig
+	for _, ip := range res.IPs {
+		if ip != nil && ip.Interface != nil && *ip.Interface == index {
+			own = append(own, ip)
+		}
+	}
+	gateways := gatewaysOf(own)
+	return func(route *types.Route) net.IP {
+		network := subnet.Unmapped(destination(route))
+		if route.GW != nil || network == nil {
+			return route.GW
+		}
+		return kernelRoute(route, network, gateways).Gw
+	}
+}
+
 func describeRoute(route netlink.Route) string {
 	var text strings.Builder
 	text.WriteString(route.Dst.String())

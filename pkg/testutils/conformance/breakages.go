@@ -22,10 +22,12 @@ func InterfaceBreakages() []Breakage {
 	return []Breakage{
 		{What: "the container's interface is gone", Want: "eth0: the interface is gone", Alone: true,
 			Do: InContainer(netlink.LinkDel)},
-		{What: "the container's IPv4 route is gone", Want: "the route 192.0.2.0/24 is missing",
+		{What: "the container's IPv4 route is gone", Want: "the route 192.0.2.0/24 via 10.88.0.1 is missing",
 			Do: InContainer(removeRoute("192.0.2.0/24"))},
-		{What: "the container's IPv6 route is gone", Want: "the route 2001:db8::/32 is missing",
+		{What: "the container's IPv6 route is gone", Want: "the route 2001:db8::/32 via fd88::1 is missing",
 			Do: InContainer(removeRoute("2001:db8::/32"))},
+		{What: "the container's IPv4 route leads through another gateway", Want: "the route 192.0.2.0/24 via 10.88.0.1 is missing", Alone: true,
+			Do: InContainer(replaceRoute("192.0.2.0/24", "10.88.0.77"))},
 		// Of an address that is gone, too, nothing is said of its subnet.
 		{What: "the container's route to its IPv4 subnet is gone", Want: "10.88.0.0/16", Alone: true,
 			Do: InContainer(removeRoute("10.88.0.0/16"))},
@@ -99,6 +101,21 @@ func removeRoute(dst string) func(netlink.Link) error {
 		err = netlink.RouteDel(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: network, Scope: netlink.SCOPE_NOWHERE})
 		if err != nil {
 			return fmt.Errorf("remove the route to %s: %w", dst, err)
+		}
+		return nil
+	}
+}
+
+// replaceRoute has the route to dst lead through another gateway on the link.
+func replaceRoute(dst, gateway string) func(netlink.Link) error {
+	return func(l netlink.Link) error {
+		_, network, err := net.ParseCIDR(dst)
+		if err != nil {
+			return err
+		}
+		route := netlink.Route{LinkIndex: l.Attrs().Index, Dst: network, Gw: net.ParseIP(gateway), Flags: int(netlink.FLAG_ONLINK)}
+		if err := netlink.RouteReplace(&route); err != nil {
+			return fmt.Errorf("replace the route to %s: %w", dst, err)
 		}
 		return nil
 	}

@@ -269,7 +269,7 @@ var _ = Describe("packets", func() {
 		testrig.IP(one.Netns, "route del 10.1.2.0/24")
 		testrig.IP(one.Netns, "route del 10.1.2.1")
 		Expect(rig.Check(one, static(2), result)).To(MatchError(And(
-			ContainSubstring("the route 0.0.0.0/0 is missing"),
+			ContainSubstring("the route 0.0.0.0/0 via 10.1.2.1 is missing"),
 			ContainSubstring("the route to 10.1.2.0/24 through eth0 is missing"),
 			ContainSubstring("the route to 10.1.2.1/32 through eth0 is missing"),
 		)))
