@@ -5,7 +5,10 @@
 package bridge
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -16,7 +19,9 @@ import (
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/vethpair"
 	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -26,6 +31,9 @@ func checkAttachment(ctx context.Context, req *plugin.Request, c *Config) error 
 	var report check.Report
 	report.Fail("ipam", req.IPAM.Check(ctx))
 	bridge := checkBridge(&report, c)
+	if bridge != nil {
+		checkReported(&report, req, c, bridge)
+	}
 	pair := vethpair.Check(&report, req, !c.DisableContainerInterface)
 	if bridge != nil && pair.Host != nil {
 		checkPort(&report, c, bridge, pair.Host)
@@ -62,6 +70,58 @@ func checkBridge(report *check.Report, c *Config) *netlink.Bridge {
 		report.Equal(c.Bridge, "VLAN filtering", true, isTrue(bridge.VlanFiltering))
 	}
 	return bridge
+}
+
+// checkReported compares the bridge with its entry in prevResult, where it had to
+// stay what it was. Containers know the MAC address of their gateway, but one that is
+// a port's follows the ports. An MTU that is a port's is as small as it has to be; a
+// larger one than ADD found is that of a bridge whose smallest port has left.
+func checkReported(report *check.Report, req *plugin.Request, c *Config, bridge *netlink.Bridge) {
+	want := reportedBridge(req.Prev, c.Bridge)
+	if want == nil {
+		report.Addf("prevResult does not name the bridge %s", c.Bridge)
+		return
+	}
+	otherMAC := want.Mac != "" && conf.CanonicalMAC(want.Mac) != bridge.HardwareAddr.String() && isGatewayOf(req, c)
+	if !otherMAC && bridge.MTU >= want.Mtu {
+		return
+	}
+	ports, err := portsOf(bridge)
+	if err != nil {
+		report.Fail(c.Bridge, err)
+		return
+	}
+	if len(ports) == 0 {
+		return // which is said of the container's
+	}
+	if otherMAC && !slices.ContainsFunc(ports, func(port netlink.Link) bool { return bytes.Equal(port.Attrs().HardwareAddr, bridge.HardwareAddr) }) {
+		report.Equal(c.Bridge, "mac", conf.CanonicalMAC(want.Mac), bridge.HardwareAddr.String())
+	}
+	if bridge.MTU < want.Mtu && !slices.ContainsFunc(ports, func(port netlink.Link) bool { return port.Attrs().MTU <= bridge.MTU }) {
+		report.Equal(c.Bridge, "mtu", want.Mtu, bridge.MTU)
+	}
+}
+
+func reportedBridge(prev *current.Result, name string) *current.Interface {
+	for _, iface := range prev.Interfaces {
+		if iface.Name == name && iface.Sandbox == "" {
+			return iface
+		}
+	}
+	return nil
+}
+
+// isGatewayOf tells whether the bridge itself is the container's gateway.
+func isGatewayOf(req *plugin.Request, c *Config) bool {
+	return c.IsGateway && c.VLAN == 0 && len(gatewaysOf(containerlink.OwnIPs(req)).addresses) > 0
+}
+
+func portsOf(bridge *netlink.Bridge) ([]netlink.Link, error) {
+	all, err := netlinksafe.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list the ports: %w", err)
+	}
+	return slices.DeleteFunc(all, func(l netlink.Link) bool { return l.Attrs().MasterIndex != bridge.Index }), nil
 }
 
 func checkPort(report *check.Report, c *Config, bridge *netlink.Bridge, host netlink.Link) {
