@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 
@@ -76,6 +77,7 @@ func checkUp(_ context.Context, req *plugin.Request, _ *Config) error {
 	err := req.InNetns(func() error {
 		if lo := report.Link(&current.Interface{Name: name}, ""); lo != nil {
 			report.Up(lo)
+			checkAddresses(&report, lo, req.Prev)
 		}
 		return nil
 	})
@@ -83,6 +85,21 @@ func checkUp(_ context.Context, req *plugin.Request, _ *Config) error {
 		return err
 	}
 	return report.Err()
+}
+
+// checkAddresses looks for the addresses that ADD reported. In the result of an
+// earlier plugin there are none of the interface.
+func checkAddresses(report *check.Report, lo netlink.Link, prev *current.Result) {
+	if prev == nil {
+		return
+	}
+	for index, iface := range prev.Interfaces {
+		if iface.Name != name || iface.Sandbox == "" {
+			continue
+		}
+		own := slices.DeleteFunc(slices.Clone(prev.IPs), func(ip *current.IPConfig) bool { return ip.Interface == nil })
+		report.Addresses(lo, index, own)
+	}
 }
 
 // up sets the interface up, unless it is, and pushes the way back; the kernel

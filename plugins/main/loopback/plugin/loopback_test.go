@@ -11,6 +11,8 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
 
+	current "github.com/containernetworking/cni/pkg/types/100"
+
 	"github.com/containernetworking/plugins/internal/testrig"
 )
 
@@ -49,6 +51,23 @@ var _ = Describe("loopback", func() {
 		Entry("which names those of new ones", "default"),
 		Entry("of which the kernel would make another", "net%d"),
 	)
+
+	It("has the addresses that ADD reported, says CHECK", func() {
+		result := rig.Add(c, `{}`)
+		Expect(rig.Check(c, `{}`, result)).To(Succeed())
+		testrig.IP(c.Netns, "addr del 127.0.0.1/8 dev lo")
+		Expect(rig.Check(c, `{}`, result)).To(MatchError(ContainSubstring("lo: the address 127.0.0.1/8 is missing")))
+		testrig.IP(c.Netns, "addr del ::1/128 dev lo")
+		Expect(rig.Check(c, `{}`, result)).To(MatchError(ContainSubstring("lo: the address 127.0.0.1/8 is missing; lo: the address ::1/128 is missing")))
+		result.IPs = nil
+		Expect(rig.Check(c, `{}`, result)).To(Succeed(), "of none that it reported")
+		eth0 := &current.Interface{Name: "eth0", Sandbox: c.Path}
+		elsewhere := []*current.IPConfig{{Interface: current.Int(0), Address: net.IPNet{IP: net.IP{10, 1, 2, 3}, Mask: net.CIDRMask(24, 32)}}}
+		Expect(rig.Check(c, `{}`, &current.Result{CNIVersion: "1.0.0", Interfaces: []*current.Interface{eth0}, IPs: elsewhere})).To(Succeed(), "of another interface")
+		elsewhere[0].Interface = nil
+		Expect(rig.Check(c, `{}`, &current.Result{CNIVersion: "1.0.0", Interfaces: []*current.Interface{eth0, {Name: "lo", Sandbox: c.Path}}, IPs: elsewhere})).
+			To(Succeed(), "of no interface")
+	})
 
 	It("passes the result of an earlier plugin on", func() {
 		stdout, err := rig.Call("ADD", c, `{"cniVersion":"0.4.0","prevResult":{"cniVersion":"0.4.0",
