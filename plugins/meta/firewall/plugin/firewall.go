@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/pkg/check"
+	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
@@ -64,22 +66,36 @@ func (c *Config) passage(prev *current.Result) (netfilter.Passage, error) {
 	if c.IngressPolicy == "" {
 		return passage, nil
 	}
-	bridge, err := bridgeOf(prev)
-	if err != nil && c.IngressPolicy == netfilter.IngressOpen {
+	bridge := bridgeOf(prev)
+	if bridge == "" && c.IngressPolicy == netfilter.IngressOpen {
 		return passage, nil // without a bridge, nothing is closed
 	}
 	passage.Ingress = netfilter.Ingress{Bridge: bridge, Policy: c.IngressPolicy}
-	return passage, err
+	return passage, validateBridge(bridge)
 }
 
 // bridgeOf returns the name of the container's bridge, which the bridge plugin
-// has first in its result.
-func bridgeOf(prev *current.Result) (string, error) {
-	if len(prev.Interfaces) == 0 || prev.Interfaces[0].Name == "" || prev.Interfaces[0].Sandbox != "" {
-		return "", plugin.Errorf(types.ErrInvalidNetworkConfig,
+// has first in its result, or "".
+func bridgeOf(prev *current.Result) string {
+	if len(prev.Interfaces) == 0 || prev.Interfaces[0].Sandbox != "" {
+		return ""
+	}
+	return prev.Interfaces[0].Name
+}
+
+// validateBridge refuses what is not the name of one interface, or not to iptables.
+func validateBridge(name string) error {
+	if name == "" {
+		return plugin.Errorf(types.ErrInvalidNetworkConfig,
 			"prevResult.interfaces[0]: ingressPolicy is for the bridge on the host, which is expected here; run the bridge plugin before this one")
 	}
-	return prev.Interfaces[0].Name, nil
+	const path = "prevResult.interfaces[0].name"
+	var problems conf.Problems
+	conf.LinkName(&problems, path, name)
+	if strings.HasSuffix(name, "+") || strings.HasPrefix(name, "!") {
+		problems.Add(path, "%q cannot be the bridge: with + at its end, or ! in front, iptables takes it for something else than a name", name)
+	}
+	return problems.Err()
 }
 
 // addressesOf returns the container's addresses, which are all in the result.

@@ -5,13 +5,18 @@
 package firewall
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+
 	"github.com/containernetworking/plugins/internal/intent"
+	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/pkg/conf"
 )
 
@@ -43,6 +48,38 @@ var _ = DescribeTable("a configuration that makes sense",
 	Entry("empty values", `{"name":"n","backend":"","iptablesAdminChainName":"","firewalldZone":"","ingressPolicy":""}`),
 	Entry("everything", `{"name":"n","backend":"firewalld","iptablesAdminChainName":"MY-RULES","firewalldZone":"internal","ingressPolicy":"isolated"}`),
 )
+
+var _ = DescribeTable("the bridge of an ingress policy",
+	func(name, problem string) {
+		prev := &current.Result{Interfaces: []*current.Interface{{Name: name}}}
+		for _, policy := range netfilter.IngressPolicies() {
+			passage, err := (&Config{IngressPolicy: policy}).passage(prev)
+			if problem == "" {
+				Expect(err).NotTo(HaveOccurred())
+				Expect(passage.Ingress.Bridge).To(Equal(name))
+				continue
+			}
+			Expect(err).To(MatchError("prevResult.interfaces[0].name: " + problem))
+			var refused *types.Error
+			Expect(errors.As(err, &refused)).To(BeTrue())
+			Expect(refused.Code).To(Equal(types.ErrInvalidNetworkConfig))
+		}
+		_, err := new(Config).passage(prev)
+		Expect(err).NotTo(HaveOccurred(), "nobody asks for it without a policy")
+	},
+	Entry("is an interface", "cni0", ""),
+	Entry("has a name of 15 bytes", "cni-podman0.100", ""),
+	Entry("has a name with unusual characters", `b+r!"#'`, ""),
+	Entry("has a name of 16 bytes", "cni-podman0.1000", `"cni-podman0.1000" is longer than the 15 bytes that the kernel allows`),
+	Entry("has a name of two words", "a b", `"a b" cannot be the name of an interface`+notOfInterface),
+	Entry("has the name of a path", "a/b", `"a/b" cannot be the name of an interface`+notOfInterface),
+	Entry("has the name of a directory", "..", `".." cannot be the name of an interface`+notOfInterface),
+	Entry("has a name that iptables takes for many", "br+", `"br+" cannot be the bridge: with + at its end, or ! in front, iptables takes it for something else than a name`),
+	Entry("has a name that iptables takes for all", "+", `"+" cannot be the bridge: with + at its end, or ! in front, iptables takes it for something else than a name`),
+	Entry("has a name with a negation", "!br0", `"!br0" cannot be the bridge: with + at its end, or ! in front, iptables takes it for something else than a name`),
+)
+
+const notOfInterface = ": it must not be . or .., nor contain a slash, colon, per cent sign or white space"
 
 func FuzzParse(f *testing.F) {
 	f.Add(`{"name":"n","backend":"iptables","iptablesAdminChainName":"CNI-ADMIN","ingressPolicy":"isolated"}`)
