@@ -5,6 +5,7 @@
 package tap
 
 import (
+	"math"
 	"strings"
 
 	"github.com/containernetworking/plugins/pkg/conf"
@@ -22,14 +23,28 @@ type Config struct {
 	Bridge         string  `json:"bridge,omitempty"`
 }
 
+// Limits of the kernel's.
+const (
+	largestMTU = 65535 - 14         // MAX_MTU of tun.c includes the Ethernet header
+	largestID  = math.MaxUint32 - 1 // -1 stands for none
+)
+
 // Validate implements conf.Validator.
 func (c *Config) Validate(p *conf.Problems, args conf.EnvArgs) {
-	conf.MTU(p, "mtu", c.MTU)
+	conf.MTUUpTo(p, "mtu", c.MTU, largestMTU)
+	validateID(p, "owner", c.Owner)
+	validateID(p, "group", c.Group)
 	c.ValidateMAC(p, args)
 	if c.Bridge != "" {
 		conf.LinkName(p, "bridge", c.Bridge)
 	}
 	if strings.ContainsAny(c.SELinuxContext, "\x00\n") {
 		p.Add("selinuxContext", "%q is not a security context such as system_u:system_r:container_t:s0", c.SELinuxContext)
+	}
+}
+
+func validateID(p *conf.Problems, path string, id *uint32) {
+	if id != nil && *id > largestID {
+		p.Add(path, "%d is outside 0-%d", *id, largestID)
 	}
 }

@@ -208,7 +208,7 @@ var _ = Describe("a tap interface", func() {
 		},
 		Entry("without the bridge", `{"bridge":"br9"}`, `bridge: there is no interface "br9" in the container`),
 		Entry("with something else for a bridge", `{"bridge":"other"}`, `bridge: other, in the container, is a tuntap, not a bridge`),
-		Entry("with an MTU that is too great for Ethernet", `{"mtu":65535}`, "set the MTU of eth0 to 65535: "),
+		Entry("with an MTU that is too great for Ethernet", `{"mtu":65535}`, "mtu: 65535 is outside 0-65521"),
 		Entry("with an MTU that is too small for anything", `{"mtu":10}`, "mtu: 10 is smaller than 68"),
 	)
 

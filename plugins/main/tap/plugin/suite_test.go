@@ -31,11 +31,14 @@ func TestTap(t *testing.T) {
 var ipamPath = testrig.BuiltIPAM()
 
 var _ = DescribeTable("a configuration that makes no sense", testrig.Refuses(Plugin),
-	Entry("mtu", `{"name":"n","mtu":-1}`, "mtu: -1 is outside 0-65535"),
+	Entry("mtu", `{"name":"n","mtu":-1}`, "mtu: -1 is outside 0-65521"),
+	Entry("mtu too large for Ethernet", `{"name":"n","mtu":65522}`, "mtu: 65522 is outside 0-65521"),
 	Entry("MAC", `{"name":"n","mac":"01:00:00:00:00:01"}`, "mac: "),
 	Entry("MAC from the runtime", `{"name":"n","runtimeConfig":{"mac":"x"}}`, "runtimeConfig.mac: "),
 	Entry("owner", `{"name":"n","owner":-1}`, "owner: -1 is not a whole number"),
 	Entry("group", `{"name":"n","group":4294967296}`, "group: 4294967296 is not a whole number"),
+	Entry("owner and group that stand for none", `{"name":"n","owner":4294967295,"group":4294967295}`,
+		"owner: 4294967295 is outside 0-4294967294", "group: 4294967295 is outside 0-4294967294"),
 	Entry("bridge", `{"name":"n","bridge":"a/b"}`, `bridge: "a/b" cannot be the name of an interface`),
 	Entry("context", `{"name":"n","selinuxContext":"a\nb"}`, "selinuxContext: "),
 )
