@@ -68,6 +68,9 @@ func (c *Config) Validate(p *conf.Problems, args conf.EnvArgs) {
 		p.Add("ipam", "IPAM config missing 'ipam' key")
 		return
 	}
+	if len(c.Name) > longestName {
+		p.Add("name", "it has %d bytes, at most %d are allowed: the reservations are in a directory of that name", len(c.Name), longestName)
+	}
 	configs := c.rangeSets()
 	if len(configs) == 0 && v.decoded && !c.Capabilities["ipRanges"] {
 		p.Add("ipam.ranges", noRanges)
@@ -79,6 +82,9 @@ func (c *Config) Validate(p *conf.Problems, args conf.EnvArgs) {
 		p.Add("ipam.cooldown", "%q is not a time, such as 130s", c.IPAM.Cooldown)
 	}
 }
+
+// longestName is that of a file, whatever the file system.
+const longestName = 255
 
 const noRanges = "no IP ranges specified"
 

@@ -4,6 +4,7 @@ package hostlocal
 
 import (
 	"fmt"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -134,6 +135,8 @@ var _ = Describe("Config", func() {
 		Entry("an exclusion of the other family", configOf("1.0.0", "", `"subnet":"10.1.2.0/24","exclude":["2001:db8::1"]`), `ipam.exclude[0]: 2001:db8::1 is not in 10.1.2.0/24`),
 		Entry("an exclusion that is larger", configOf("1.0.0", "", `"subnet":"10.1.2.0/24","exclude":["10.1.0.0/16"]`), `ipam.exclude[0]: 10.1.0.0/16 is not in 10.1.2.0/24`),
 		Entry("an exclusion of everything", configOf("1.0.0", "", `"subnet":"10.1.2.0/24","exclude":["10.1.2.0/24"]`), `ipam.exclude: nothing is left of 10.1.2.1-10.1.2.254`),
+		Entry("a name that no directory has", `{"name":"`+strings.Repeat("n", 256)+`","ipam":{"subnet":"10.0.0.0/24"}}`,
+			"name: it has 256 bytes, at most 255 are allowed: the reservations are in a directory of that name"),
 		Entry("no ipam", `{"name":"n"}`, "ipam: IPAM config missing 'ipam' key"),
 		Entry("null ipam", `{"name":"n","ipam":null,"runtimeConfig":{"ipRanges":[[{"subnet":"10.0.0.0/24"}]]}}`, "ipam: IPAM config missing 'ipam' key"),
 		Entry("no ranges", configOf("1.0.0", "", `"ranges":[]`), "ipam.ranges: no IP ranges specified"),
