@@ -79,7 +79,9 @@ func parseAddresses(p *conf.Problems, configs []AddressConfig) []address {
 			p.Add(fmt.Sprintf("ipam.addresses[%d].address", i), "the 'address' field is expected to be in CIDR notation, got: '%s'", config.Address)
 			continue
 		}
-		addresses = append(addresses, address{network, config.Gateway})
+		if assignable(p, fmt.Sprintf("ipam.addresses[%d].address", i), network) {
+			addresses = append(addresses, address{network, config.Gateway})
+		}
 	}
 	return addresses
 }
@@ -92,7 +94,9 @@ func parseIPs(p *conf.Problems, path string, texts []string) []address {
 			p.Add(fmt.Sprintf("%s[%d]", path, i), "an entry in the 'ips' field is NOT in CIDR notation, got: '%s'", text)
 			continue
 		}
-		addresses = append(addresses, address{network: network})
+		if assignable(p, fmt.Sprintf("%s[%d]", path, i), network) {
+			addresses = append(addresses, address{network: network})
+		}
 	}
 	return addresses
 }
@@ -107,7 +111,9 @@ func parseEnvArgs(p *conf.Problems, args conf.EnvArgs) []address {
 			p.Add(args.Path("IP"), "the 'ip' field is expected to be in CIDR notation, got: '%s'", text)
 			continue
 		}
-		addresses = append(addresses, address{network: network})
+		if assignable(p, args.Path("IP"), network) {
+			addresses = append(addresses, address{network: network})
+		}
 	}
 	for _, text := range splitList(args["GATEWAY"]) {
 		gateway := net.ParseIP(text)
@@ -154,6 +160,16 @@ func parseCIDR(text string) (net.IPNet, bool) {
 	ones, bits := network.Mask.Size()
 	ones -= bits - 32
 	return net.IPNet{IP: v4, Mask: net.CIDRMask(ones, 32)}, ones >= 0
+}
+
+// assignable notes an address that no interface can have. The kernel takes those of
+// IPv4, and does not use them.
+func assignable(p *conf.Problems, path string, network net.IPNet) bool {
+	if network.IP.IsUnspecified() || network.IP.IsMulticast() || network.IP.Equal(net.IPv4bcast) {
+		p.Add(path, "%s cannot be the address of an interface", network.String())
+		return false
+	}
+	return true
 }
 
 // limitFamilies makes sure that the result fits into the old formats.
