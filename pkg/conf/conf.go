@@ -10,6 +10,8 @@ package conf
 
 import (
 	"encoding/json"
+	"os"
+	"strings"
 
 	"github.com/containernetworking/cni/pkg/types"
 )
@@ -35,6 +37,13 @@ type Common struct {
 // for the IPAM plugin.
 type IPAM struct {
 	Type string `json:"type,omitempty"`
+}
+
+// validate notes a plugin's name that is a path: it is one of a file in CNI_PATH.
+func (i IPAM) validate(p *Problems) {
+	if strings.ContainsRune(i.Type, '/') || strings.ContainsRune(i.Type, os.PathSeparator) {
+		p.Add("ipam.type", "%q is not the name of a plugin: it must not contain a slash", i.Type)
+	}
 }
 
 // Base returns the common part of a configuration that embeds it.

@@ -33,6 +33,7 @@ func Decode(data []byte, into any, problems *Problems) (ignored []IgnoredKey, er
 	problems.setUndecoded(before)
 	if c, ok := into.(interface{ Base() *Common }); ok {
 		c.Base().findAttachments(problems)
+		c.Base().IPAM.validate(problems)
 	}
 	return d.ignored, nil
 }

@@ -141,6 +141,15 @@ var _ = Describe("Decode", func() {
 		}
 	})
 
+	It("reports the name of an IPAM plugin that is a path, beside the rest", func() {
+		c, _, err := decode(`{"mtu":"1500","ipam":{"type":"../x"}}`)
+		Expect(code(err)).To(Equal(types.ErrInvalidNetworkConfig))
+		Expect(err).To(MatchError(`mtu: the string "1500" where an integer is expected; ipam.type: "../x" is not the name of a plugin: it must not contain a slash`))
+		Expect(c.IPAM.Type).To(Equal("../x"), "for DEL, which uses what can be decoded")
+		_, _, err = decode(`{"ipam":{"type":"host.local-2"}}`)
+		Expect(err).NotTo(HaveOccurred())
+	})
+
 	It("reports the numbers that a route cannot have, and a gateway of the other family", func() {
 		_, _, err := decode(`{"routes":[{"dst":"10.7.0.0/16","gw":"fd00::1","mtu":-1,"advmss":-3,"priority":-9,"table":-5,"scope":999},
 			{"dst":"fd00:7::/64","gw":"10.0.0.1","table":4294967296},{"dst":"::ffff:10.9.0.0/112","gw":"10.0.0.1","table":4294967295,"scope":255}]}`)
