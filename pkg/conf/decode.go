@@ -56,6 +56,7 @@ func parse(data []byte) (map[string]any, error) {
 
 type decoder struct {
 	data     []byte
+	spelling *spelling // once it has been asked for
 	problems *Problems
 	ignored  []IgnoredKey
 }
@@ -63,16 +64,13 @@ type decoder struct {
 // object sets the fields of struct v from the members of node.
 func (d *decoder) object(path string, node map[string]any, v reflect.Value) {
 	fields := fieldsOf(v)
-	for _, key := range sortedKeys(node) {
+	for _, key := range d.inOrder(path, node, fields) {
 		field, ok := fields.find(key)
 		if !ok {
 			if v.Type() != reflect.TypeFor[IPAM]() { // the rest of it is for the IPAM plugin
 				d.noteUnknown(path, key, fields)
 			}
 			continue
-		}
-		if _, both := node[field.key]; both && field.key != key {
-			continue // the exact spelling wins over another one
 		}
 		d.value(join(path, key), node[key], field.value)
 	}

@@ -4,8 +4,10 @@ package conf
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strconv"
 )
 
@@ -16,7 +18,7 @@ type Distinct map[string]string
 // noteDuplicates remembers the keys that stand more than once in the object at
 // path, which becomes a map of type t.
 func (d *decoder) noteDuplicates(path string, t reflect.Type) {
-	for _, key := range duplicated(d.data)[path] {
+	for _, key := range d.spelled().duplicates[path] {
 		if t == reflect.TypeFor[Distinct]() {
 			d.problems.Add(join(path, key), "duplicated, only one of the values can count")
 		} else {
@@ -25,86 +27,115 @@ func (d *decoder) noteDuplicates(path string, t reflect.Type) {
 	}
 }
 
-// duplicated returns, by the path of their object, the keys that stand more
-// than once in an object of the JSON text data. encoding/json lets the last one
-// win, and nobody hears of the others.
-func duplicated(data []byte) map[string][]string {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	w := duplicateFinder{found: map[string][]string{}}
-	for {
-		token, err := dec.Token()
-		if err != nil {
-			return w.found
-		}
-		w.take(token)
+// inOrder returns the keys of the object at path in the order in which they are
+// decoded. Where several are of one field, in another case, that is the order of the
+// text: the last one counts, as with encoding/json.
+func (d *decoder) inOrder(path string, node map[string]any, fields fields) []string {
+	keys := sortedKeys(node)
+	if fields.distinct(keys) {
+		return keys
 	}
+	places := d.spelled().places[path]
+	slices.SortStableFunc(keys, func(a, b string) int { return cmp.Compare(places[a], places[b]) })
+	return keys
 }
 
-// duplicateFinder walks through the tokens of a JSON text.
-type duplicateFinder struct {
+// spelled returns what the text says beside its values.
+func (d *decoder) spelled() *spelling {
+	if d.spelling == nil {
+		d.spelling = spellingOf(d.data)
+	}
+	return d.spelling
+}
+
+// spelling is what gets lost when a JSON text becomes values, by the path of the
+// object.
+type spelling struct {
+	// duplicates are the keys that stand more than once in the object. encoding/json
+	// lets the last one win, and nobody hears of the others.
+	duplicates map[string][]string
+	// places tells where in the text each key of the object stands, the last time.
+	places map[string]map[string]int
+
 	open  []container
-	found map[string][]string
+	place int
 }
 
 // container is an object or a list that has not been closed yet.
 type container struct {
-	keys  map[string]int // how often each key has come; nil in a list
+	path  string
+	keys  map[string]int // where each has come last; nil in a list
 	key   string         // the current one
 	value bool           // a value comes next, not a key
 	index int            // in a list
 }
 
-func (w *duplicateFinder) take(token json.Token) {
+// spellingOf walks through the tokens of a JSON text, up to where it is none.
+func spellingOf(data []byte) *spelling {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	s := &spelling{duplicates: map[string][]string{}, places: map[string]map[string]int{}}
+	for {
+		token, err := dec.Token()
+		if err != nil {
+			return s
+		}
+		s.place++
+		s.take(token)
+	}
+}
+
+func (s *spelling) take(token json.Token) {
 	switch {
-	case w.takeKey(token):
+	case s.takeKey(token):
 	case token == json.Delim('{'):
-		w.open = append(w.open, container{keys: map[string]int{}})
+		object := container{path: s.path(), keys: map[string]int{}}
+		s.places[object.path] = object.keys
+		s.open = append(s.open, object)
 	case token == json.Delim('['):
-		w.open = append(w.open, container{})
+		s.open = append(s.open, container{path: s.path()})
 	case token == json.Delim('}') || token == json.Delim(']'):
-		w.open = w.open[:len(w.open)-1]
-		w.valueEnds()
+		s.open = s.open[:len(s.open)-1]
+		s.valueEnds()
 	default:
-		w.valueEnds()
+		s.valueEnds()
 	}
 }
 
 // takeKey takes token if it is the key of a member.
-func (w *duplicateFinder) takeKey(token json.Token) bool {
+func (s *spelling) takeKey(token json.Token) bool {
 	key, isText := token.(string)
-	if len(w.open) == 0 || !isText {
+	if len(s.open) == 0 || !isText {
 		return false
 	}
-	top := &w.open[len(w.open)-1]
+	top := &s.open[len(s.open)-1]
 	if top.keys == nil || top.value {
 		return false
 	}
-	if top.keys[key]++; top.keys[key] == 2 {
-		path := w.path()
-		w.found[path] = append(w.found[path], key)
+	if _, again := top.keys[key]; again && !slices.Contains(s.duplicates[top.path], key) {
+		s.duplicates[top.path] = append(s.duplicates[top.path], key)
 	}
+	top.keys[key] = s.place
 	top.key, top.value = key, true
 	return true
 }
 
-func (w *duplicateFinder) valueEnds() {
-	if len(w.open) > 0 {
-		top := &w.open[len(w.open)-1]
+func (s *spelling) valueEnds() {
+	if len(s.open) > 0 {
+		top := &s.open[len(s.open)-1]
 		top.value = false
 		top.index++
 	}
 }
 
-// path is the path of the innermost object.
-func (w *duplicateFinder) path() string {
-	path := ""
-	for _, c := range w.open[:len(w.open)-1] {
-		if c.keys == nil {
-			path += "[" + strconv.Itoa(c.index) + "]"
-		} else {
-			path = join(path, c.key)
-		}
+// path is the path of the value that comes next.
+func (s *spelling) path() string {
+	if len(s.open) == 0 {
+		return ""
 	}
-	return path
+	top := s.open[len(s.open)-1]
+	if top.keys == nil {
+		return top.path + "[" + strconv.Itoa(top.index) + "]"
+	}
+	return join(top.path, top.key)
 }

@@ -70,6 +70,19 @@ func (fs fields) find(key string) (field, bool) {
 	return field{}, false
 }
 
+// distinct tells whether no two of the keys are of one field.
+func (fs fields) distinct(keys []string) bool {
+	taken := map[string]bool{}
+	for _, key := range keys {
+		f, ok := fs.find(key)
+		if ok && taken[f.key] {
+			return false
+		}
+		taken[f.key] = taken[f.key] || ok
+	}
+	return true
+}
+
 // IgnoredKey is a key of the configuration that the plugin does not look at.
 type IgnoredKey struct {
 	Path     string // where it stands, "vlanTrunk[0].minid"

@@ -3,6 +3,7 @@
 package conf_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -79,11 +80,30 @@ var _ = Describe("Decode", func() {
 		Expect(c.IPAM.Type).To(Equal("host-local"))
 	})
 
-	It("prefers the exact spelling of a key", func() {
-		c, _, err := decode(`{"name":"n","MTU":1,"mtu":2,"Mtu":3}`)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(c.MTU).To(Equal(2))
-	})
+	DescribeTable("takes what encoding/json takes where a key stands there again, in whatever case",
+		func(text string) {
+			var want config
+			Expect(json.Unmarshal([]byte(text), &want)).To(Succeed())
+			c, _, err := decode(text)
+			Expect(err).NotTo(HaveOccurred())
+			c.ValidAttachments, want.ValidAttachments = nil, nil
+			Expect(c.MTU).To(Equal(want.MTU))
+			Expect(c.Runtime).To(Equal(want.Runtime))
+			Expect(c.Trunk).To(Equal(want.Trunk))
+			Expect(c.Names).To(Equal(want.Names))
+		},
+		Entry("as the field first", `{"mtu":1300,"MTU":1400}`),
+		Entry("as the field last", `{"MTU":1300,"mtu":1400}`),
+		Entry("as the field in between", `{"name":"n","MTU":1,"mtu":2,"Mtu":3}`),
+		Entry("never as the field", `{"mTU":1,"MTU":2,"Mtu":3,"MtU":4}`),
+		Entry("as it was before", `{"mtu":1,"MTU":2,"mtu":3}`),
+		Entry("null", `{"mtu":1,"MTU":null}`),
+		Entry("with an object", `{"runtimeConfig":{"mac":"a"},"RuntimeConfig":{"mac":"b"}}`),
+		Entry("with an object before", `{"RuntimeConfig":{"mac":"a"},"runtimeConfig":{"mac":"b"}}`),
+		Entry("with an object of other keys", `{"runtimeConfig":{"mac":"a"},"RuntimeConfig":{"mtu":7}}`),
+		Entry("in an object of a list", `{"vlanTrunk":[{"minID":1,"maxID":2},{"MinID":3,"minID":4,"maxid":5,"maxID":6,"MAXID":7}]}`),
+		Entry("with a list", `{"names":["a","b"],"Names":["c"]}`),
+	)
 
 	It("replaces what is not UTF-8, like encoding/json", func() {
 		c, unknown, err := decode("{\"name\":\"n\",\"names\":[\"R\xe9seau\"],\"d\xe9sc\":1}")

@@ -446,8 +446,8 @@ var _ = Describe("a command", func() {
 			}
 		},
 		Entry("none", ``, "missing, the name of the network is expected"),
-		Entry("one of two, which does not count", `"name":null,"NAME":"n",`, "missing, the name of the network is expected"),
-		Entry("a path", `"name":"../up","NAME":"n",`,
+		Entry("one of two, which does not count", `"NAME":"n","name":"",`, "missing, the name of the network is expected"),
+		Entry("a path", `"NAME":"n","name":"../up",`,
 			`"../up" cannot be the name of a network: it must begin with a letter or digit, and have nothing but these, _ . and -`),
 	)
 
