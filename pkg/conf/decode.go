@@ -225,6 +225,9 @@ func expect[T any](d *decoder, path string, node any, what string) (T, bool) {
 	if !ok {
 		d.problems.Add(path, "%s where %s is expected", describe(node), what)
 	}
+	if text, isText := any(value).(string); isText {
+		d.noteGarbled(path, text)
+	}
 	return value, ok
 }
 

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 )
 
 // Distinct is a map none of whose keys may stand twice. Of others, the last value
@@ -56,6 +58,9 @@ type spelling struct {
 	duplicates map[string][]string
 	// places tells where in the text each key of the object stands, the last time.
 	places map[string]map[string]int
+	// garbled are the texts that are not UTF-8, by their own path. encoding/json puts
+	// U+FFFD in the place of what it does not understand.
+	garbled map[string]bool
 
 	open  []container
 	place int
@@ -74,18 +79,20 @@ type container struct {
 func spellingOf(data []byte) *spelling {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	s := &spelling{duplicates: map[string][]string{}, places: map[string]map[string]int{}}
+	s := &spelling{duplicates: map[string][]string{}, places: map[string]map[string]int{}, garbled: map[string]bool{}}
 	for {
+		begin := dec.InputOffset()
 		token, err := dec.Token()
 		if err != nil {
 			return s
 		}
 		s.place++
-		s.take(token)
+		s.take(token, data[begin:dec.InputOffset()])
 	}
 }
 
-func (s *spelling) take(token json.Token) {
+// take takes a token, which text ends with.
+func (s *spelling) take(token json.Token, text []byte) {
 	switch {
 	case s.takeKey(token):
 	case token == json.Delim('{'):
@@ -98,6 +105,7 @@ func (s *spelling) take(token json.Token) {
 		s.open = s.open[:len(s.open)-1]
 		s.valueEnds()
 	default:
+		s.takeScalar(text)
 		s.valueEnds()
 	}
 }
@@ -120,6 +128,13 @@ func (s *spelling) takeKey(token json.Token) bool {
 	return true
 }
 
+// takeScalar remembers whether a text is UTF-8: the last one of a key.
+func (s *spelling) takeScalar(text []byte) {
+	if garbled := !utf8.Valid(text); garbled || len(s.garbled) > 0 {
+		s.garbled[s.path()] = garbled
+	}
+}
+
 func (s *spelling) valueEnds() {
 	if len(s.open) > 0 {
 		top := &s.open[len(s.open)-1]
@@ -138,4 +153,11 @@ func (s *spelling) path() string {
 		return top.path + "[" + strconv.Itoa(top.index) + "]"
 	}
 	return join(top.path, top.key)
+}
+
+// noteGarbled notes a text that is not UTF-8. It is used with U+FFFD in it.
+func (d *decoder) noteGarbled(path, text string) {
+	if strings.ContainsRune(text, utf8.RuneError) && d.spelled().garbled[path] {
+		d.problems.Add(path, "%q is not UTF-8 in the configuration", text)
+	}
 }

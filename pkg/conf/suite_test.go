@@ -105,11 +105,14 @@ var _ = Describe("Decode", func() {
 		Entry("with a list", `{"names":["a","b"],"Names":["c"]}`),
 	)
 
-	It("replaces what is not UTF-8, like encoding/json", func() {
-		c, unknown, err := decode("{\"name\":\"n\",\"names\":[\"R\xe9seau\"],\"d\xe9sc\":1}")
-		Expect(err).NotTo(HaveOccurred())
-		Expect(c.Names).To(Equal([]string{"R\ufffdseau"}))
+	It("reports what is not UTF-8 and a field takes, and uses it like encoding/json", func() {
+		c, unknown, err := decode("{\"name\":\"n\",\"names\":[\"\u00e9\ufffd\",\"R\xe9seau\"],\"d\xe9sc\":\"\xe9\",\"runtimeConfig\":{\"MAC\":\"\xff\"},\"args\":{\"x\":\"\xff\"}}")
+		Expect(code(err)).To(Equal(types.ErrInvalidNetworkConfig))
+		Expect(err).To(MatchError("names[1]: \"R\ufffdseau\" is not UTF-8 in the configuration; runtimeConfig.MAC: \"\ufffd\" is not UTF-8 in the configuration"))
+		Expect(c.Names).To(Equal([]string{"\u00e9\ufffd", "R\ufffdseau"}), "for DEL, which uses what can be decoded")
 		Expect(unknown).To(HaveLen(1))
+		_, _, err = decode("{\"name\":\"\xff\",\"name\":\"n\"}")
+		Expect(err).NotTo(HaveOccurred(), "the last one counts")
 	})
 
 	It("lets the last value of a key of a map count, and tells", func() {
