@@ -82,6 +82,10 @@ type nic struct {
 	home   home
 	marked bool // home comes from the interface's own mark, or from the record
 	pciID  string
+
+	// bare is what the container called an interface that says nothing of itself
+	// any more, and is known by the record.
+	bare string
 }
 
 // known returns l with the home that it says it has, or else as it is.
@@ -96,25 +100,33 @@ func known(l netlink.Link) *nic {
 
 // at returns the interface with the home that is on record, if there is one: what
 // it says itself the container may have changed.
-func (n *nic) at(recorded *home) *nic {
+func (n *nic) at(recorded *loan) *nic {
 	if recorded != nil {
-		n.home, n.marked = *recorded, true
+		n.home, n.marked = recorded.home, true
 	}
 	return n
 }
 
-// onHost is known for an interface on the host.
-func onHost(l netlink.Link) *nic { return leftAt(l, keptOf(ownerComments(l))) }
+// onHost is known for an interface on the host. One that bears the mark of another
+// is not left there: DEL and GC know it by its record.
+func onHost(l netlink.Link) *nic {
+	recorded := keptOf(ownerComments(l))
+	if recorded != nil && recorded.compareHere(l) == another {
+		return asItIs(l)
+	}
+	return leftAt(l, recorded)
+}
 
 // leftAt is known for an interface on the host that has a record, or nil. What it
 // says of its home, or the record, counts only if it is where the kernel or a
 // killed plugin can have left it. Otherwise somebody else has brought it home, such
 // as upstream's plugin after a downgrade, and may be using it: it is at home as it
 // is.
-func leftAt(l netlink.Link, recorded *home) *nic {
-	n := known(l).at(recorded)
+func leftAt(l netlink.Link, recorded *loan) *nic { return known(l).at(recorded).ifLeft() }
+
+func (n *nic) ifLeft() *nic {
 	if n.marked && !n.isLeft() {
-		return asItIs(l)
+		return asItIs(n.link)
 	}
 	return n
 }
@@ -123,17 +135,17 @@ func leftAt(l netlink.Link, recorded *home) *nic {
 // the host. The kernel, and a plugin before its last step, leave it down, but
 // others on the host may set it up under a name that is not its own. If the
 // container has renamed it, there is still the alias, which upstream's plugin
-// removes in later versions.
+// removes in later versions; of one that is bare no more can be told.
 func (n *nic) isLeft() bool {
 	attrs := n.link.Attrs()
-	return n.hasForeignName() || !isUp(attrs) && (attrs.Name == n.home.name || attrs.Alias == n.home.name)
+	return n.hasForeignName() || !isUp(attrs) && (n.bare != "" || attrs.Name == n.home.name || attrs.Alias == n.home.name)
 }
 
 // hasForeignName tells whether an interface has a name that the kernel made up,
 // or that of the container.
 func (n *nic) hasForeignName() bool {
 	name := n.link.Attrs().Name
-	return name != n.home.name && (isMadeUp(name) || slices.Contains(containerNames(n.link), name))
+	return name != n.home.name && (isMadeUp(name) || name == n.bare || slices.Contains(containerNames(n.link), name))
 }
 
 // asItIs returns l with how it is now as its home.

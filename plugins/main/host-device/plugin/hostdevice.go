@@ -11,7 +11,8 @@
 // alternative names, wherever it is. So it is recognized on the host when the
 // kernel brought it back, and is never taken for another. What was there before,
 // and what bears no mark, is left alone. A file on the host has its home, too,
-// which comes before what the container may have written on the interface.
+// and what it is known by (identity), which come before what the container may
+// have written on the interface.
 //
 // A device that belongs to a program in userspace (DPDK) has no interface, and
 // nothing is moved.
@@ -84,12 +85,15 @@ func reserve(ctx context.Context, req *plugin.Request, at locator, c *Config) (*
 // del gives the interface back. It looks neither for the device that the
 // configuration names nor for the namespace, and goes on past failures.
 func del(ctx context.Context, req *plugin.Request, c *Config) error {
-	n, err := lent(req, c)
-	if n != nil {
-		_, silenceErr := containerlink.Silence(req, n.link)
-		err = errors.Join(err, silenceErr)
-	}
-	return errors.Join(req.IPAM.Del(ctx), done(req, err, bringHome(req, c, n)))
+	return seek(req, c, func(req *plugin.Request, n *nic, err error) error {
+		if n != nil {
+			_, silenceErr := containerlink.Silence(req, n.link)
+			err = errors.Join(err, silenceErr)
+		}
+		ipamErr := req.IPAM.Del(ctx)
+		isHome, homeErr := bringHome(req, c, n)
+		return errors.Join(ipamErr, done(req, isHome, err, homeErr))
+	})
 }
 
 func (root sysfs) status(_ context.Context, req *plugin.Request, c *Config) error {

@@ -50,10 +50,14 @@ var _ = Describe("several DELs of one attachment", func() {
 		rig.Del(c, wantsIt)
 	}
 	settle := func(_ *plugin.Request, _ *Config, n *nic) error { return settleHome(n) }
+	bring := func(req *plugin.Request, c *Config, n *nic) error {
+		_, err := bringHome(req, c, n)
+		return err
+	}
 	nothing := func() {}
 
 	It("succeed if the first was quicker to move it", func() {
-		overtake(lent, bringHome, nothing)
+		overtake(lent, bring, nothing)
 		expectNothingChanged()
 	})
 
@@ -76,7 +80,7 @@ var _ = Describe("several DELs of one attachment", func() {
 			rig.Del(other, wantsIt)
 			expectNothingChanged()
 		},
-		Entry("from the container", lent, bringHome, nothing),
+		Entry("from the container", lent, bring, nothing),
 		Entry("from the host", returned, settle, func() { comesBackAs(rig, c, "dev7") }),
 	)
 

@@ -48,7 +48,7 @@ func lend(req *plugin.Request, n *nic) error {
 	if err := checkNameIsFree(req); err != nil {
 		return err
 	}
-	keep(req, n.home)
+	keep(req, n)
 	if err := mark(req.Owner(), n); err != nil {
 		return errors.Join(err, discard(req.Owner()))
 	}
@@ -57,7 +57,7 @@ func lend(req *plugin.Request, n *nic) error {
 	req.Undo.Push("marks of "+n.home.name, back)
 	err := link.Move(n.link.Attrs().Index, req.Netns.NS(), req.IfName, n.home.name)
 	if link.IsNotFound(err) {
-		return fmt.Errorf("%w: %w", errTaken, err)
+		return errors.Join(fmt.Errorf("%w: %w", errTaken, err), discard(req.Owner()))
 	}
 	if err != nil {
 		return fmt.Errorf("lend %s to the container: %w", n.link.Attrs().Name, err)
@@ -132,15 +132,37 @@ func mark(owner plugin.Owner, n *nic) error {
 
 // comeHome brings the attachment's interface back to the host, wherever it is.
 func comeHome(req *plugin.Request, c *Config) error {
+	return seek(req, c, func(req *plugin.Request, n *nic, err error) error {
+		isHome, homeErr := bringHome(req, c, n)
+		return done(req, isHome, err, homeErr)
+	})
+}
+
+// seek looks for the attachment's interface in the container, and calls then with what
+// is found, or nil, and a request for the namespace that it is in. The one that it was
+// lent to may be there although the runtime names none, or another, any more.
+func seek(req *plugin.Request, c *Config, then func(*plugin.Request, *nic, error) error) error {
 	n, err := lent(req, c)
-	return done(req, err, bringHome(req, c, n))
+	if n == nil && err == nil {
+		if inside := kept(req.Owner()).enter(req); inside != nil {
+			defer inside.Netns.Close()
+			req = inside
+			n, err = lent(req, c)
+		}
+	}
+	return then(req, n, err)
 }
 
 // done discards the record of an interface that is at home, if there was no error
-// on the way there.
-func done(req *plugin.Request, errs ...error) error {
+// on the way there. Of one that is not to be found it is kept, as long as the
+// interface can be somewhere: that is no error, since the container has to go.
+func done(req *plugin.Request, isHome bool, errs ...error) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
+	}
+	if recorded := kept(req.Owner()); !isHome && recorded != nil && !recorded.isOver() {
+		plugin.Logf("host-device", "%s is neither in the container nor on the host, and stays on record: a later DEL or GC brings it home if it is", recorded.home.name)
+		return nil
 	}
 	return discard(req.Owner())
 }
@@ -149,21 +171,21 @@ func done(req *plugin.Request, errs ...error) error {
 // looks for it on the host, and makes it what it was. One that is not to be
 // found is a success. If it cannot be moved since another DEL was quicker, there
 // may be something left to do on the host.
-func bringHome(req *plugin.Request, c *Config, found *nic) error {
+func bringHome(req *plugin.Request, c *Config, found *nic) (isHome bool, err error) {
 	if found != nil {
 		err := sendHome(req, found)
 		if err == nil {
-			return settleHome(found)
+			return true, settleHome(found)
 		}
 		if !hasLeft(req, found) {
-			return err
+			return false, err
 		}
 	}
-	found, err := returned(req, c)
+	found, err = returned(req, c)
 	if found == nil || err != nil {
-		return err
+		return false, err
 	}
-	return settleHome(found)
+	return true, settleHome(found)
 }
 
 // hasLeft tells whether an interface that was in the container is no longer.

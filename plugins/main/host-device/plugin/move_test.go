@@ -16,6 +16,7 @@ import (
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/undo"
 	macvlan "github.com/containernetworking/plugins/plugins/main/macvlan/plugin"
 )
@@ -466,13 +467,16 @@ var _ = Describe("an interface", func() {
 		Entry("by GC", "dev12", func() { collectNone(rig, c) }),
 	)
 
-	// What upstream's plugin has moved, and what moves on a kernel that has no
-	// alternative names, has an alias and no marks. It comes home down.
+	// What upstream's plugin has moved has an alias, neither marks nor a record. It
+	// comes home down.
 	Describe("without marks", func() {
 		var result *current.Result
 		BeforeEach(func() {
 			beginDown()
 			result = rig.Add(c, wantsIt)
+			rig.OnHost(func() {
+				Expect(discard(plugin.Owner{Network: "test", ContainerID: c.ID, IfName: c.IfName})).To(Succeed())
+			})
 			c.Do(func() {
 				l := testrig.Find("net1")
 				Expect(link.RemoveAltNames(l.Attrs().Index, marks(l)...)).To(Succeed())

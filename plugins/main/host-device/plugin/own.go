@@ -14,20 +14,71 @@ import (
 )
 
 // lent returns the attachment's interface if it is in the container, or nil.
-// The configuration helps to recognize one without marks.
+// The configuration helps to recognize one without marks, and the record one from
+// which the container has removed everything.
 func lent(req *plugin.Request, c *Config) (found *nic, err error) {
 	recorded := keptHere(req)
 	err = req.InNetns(func() error {
-		found, err = pick(func(l netlink.Link) *nic { return ownOf(req, c, l, recorded) })
+		found, err = recorded.pick(func(l netlink.Link) *nic { return ownOf(req, c, l, recorded) })
 		return err
 	})
-	return found, err
+	if found != nil || err != nil || recorded == nil {
+		return found, err
+	}
+	err = req.InNetns(func() error {
+		found, err = recorded.find(req.IfName)
+		return err
+	})
+	return recorded.unlessSuperseded(found), err
+}
+
+// pick is pick, but for interfaces that cannot be the one of the loan, which may be
+// nil.
+func (l *loan) pick(choose func(netlink.Link) *nic) (*nic, error) {
+	v := &view{}
+	defer v.close()
+	return pick(func(candidate netlink.Link) *nic {
+		n := choose(candidate)
+		if n != nil && l != nil && l.id.compare(v, candidate) == another {
+			return nil
+		}
+		return n
+	})
+}
+
+// find returns the interface of the loan if it is certain which one of the current
+// namespace that is, or nil.
+func (l *loan) find(ifName string) (*nic, error) {
+	v := &view{}
+	defer v.close()
+	return pick(func(candidate netlink.Link) *nic {
+		if l.id.compare(v, candidate) != same {
+			return nil
+		}
+		return (&nic{link: candidate, bare: ifName}).at(l)
+	})
+}
+
+// compareHere is compare in the current namespace, for a single interface.
+func (l *loan) compareHere(candidate netlink.Link) verdict {
+	v := &view{}
+	defer v.close()
+	return l.id.compare(v, candidate)
+}
+
+// unlessSuperseded returns the interface that find has found unless it is somebody
+// else's by now. It works on the host.
+func (l *loan) unlessSuperseded(found *nic) *nic {
+	if found == nil || l.isSuperseded() {
+		return nil
+	}
+	return found
 }
 
 // ownOf returns l if it is the attachment's interface in the container: because
 // it says so, or because it has an alias that upstream's plugin can have left,
 // which is its name on the host, and nothing contradicts.
-func ownOf(req *plugin.Request, c *Config, l netlink.Link, recorded *home) *nic {
+func ownOf(req *plugin.Request, c *Config, l netlink.Link, recorded *loan) *nic {
 	if belongsTo(req.Owner(), l) {
 		return known(l).at(recorded)
 	}
@@ -76,7 +127,7 @@ func hasAddress(req *plugin.Request, c *Config, attrs *netlink.LinkAttrs) bool {
 // container's namespace went away.
 func returned(req *plugin.Request, c *Config) (*nic, error) {
 	recorded := kept(req.Owner())
-	return pick(func(l netlink.Link) *nic {
+	found, err := recorded.pick(func(l netlink.Link) *nic {
 		if belongsTo(req.Owner(), l) {
 			return leftAt(l, recorded)
 		}
@@ -85,4 +136,12 @@ func returned(req *plugin.Request, c *Config) (*nic, error) {
 		}
 		return stray(req, l, c.Device)
 	})
+	if found != nil || err != nil || recorded == nil {
+		return found, err
+	}
+	found, err = recorded.find(req.IfName)
+	if found = recorded.unlessSuperseded(found); found == nil {
+		return nil, err
+	}
+	return found.ifLeft(), err
 }
