@@ -8,14 +8,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/link"
-	"github.com/containernetworking/plugins/pkg/netlinksafe"
-	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/undo"
 )
 
@@ -128,31 +125,4 @@ func restoreNames(n *nic) error {
 		}
 	}
 	return describe(n, "alternative names", errors.Join(append(errs, link.RemoveAltNames(attrs.Index, foreign...))...))
-}
-
-// collect brings home what is on the host and belongs to attachments of the
-// network that are no longer valid. Of several owners' marks only theirs go.
-func collect(valid plugin.Attachments) error {
-	links, err := netlinksafe.LinkList()
-	if err != nil {
-		return fmt.Errorf("list the links: %w", err)
-	}
-	var errs []error
-	for _, l := range links {
-		owners := ownerComments(l)
-		stale := slices.DeleteFunc(slices.Clone(owners), func(comment string) bool { return !valid.StaleComment(comment) })
-		switch {
-		case len(stale) == 0:
-		case len(stale) == len(owners):
-			errs = append(errs, settleHome(onHost(l)))
-		default:
-			for _, comment := range stale {
-				errs = append(errs, link.RemoveAltNames(l.Attrs().Index, markOf(comment)))
-			}
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err // what is not home yet still needs its record
-	}
-	return store().Collect(valid, func(plugin.Owner) error { return nil })
 }

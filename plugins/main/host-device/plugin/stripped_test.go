@@ -109,6 +109,7 @@ var _ = Describe("an interface from which the container has taken what was writt
 		},
 		Entry("by DEL", "net1", func() { rig.Del(c, wantsIt) }),
 		Entry("by DEL, whatever the kernel calls it", "dev7", func() { rig.Del(c, `{}`) }),
+		Entry("by GC", "mine", func() { collectNone(rig, c) }),
 	)
 
 	It("stays as it is when somebody has brought it home, and uses it", func() {
@@ -128,6 +129,7 @@ var _ = Describe("an interface from which the container has taken what was writt
 		nested := elsewhere()
 		move(c, nested)
 		rig.Del(c, wantsIt)
+		collectNone(rig, c)
 		Expect(hasRecord()).To(BeTrue())
 		move(nested, c)
 		rig.Del(c, wantsIt)
@@ -147,6 +149,7 @@ var _ = Describe("an interface from which the container has taken what was writt
 		})()
 		before := testrig.Snapshot(rig.Host, c.Netns)
 		rig.Del(c, wantsIt)
+		collectNone(rig, c)
 		Expect(testrig.Snapshot(rig.Host, c.Netns)).To(Equal(before))
 	})
 
