@@ -156,7 +156,11 @@ func asItIs(l netlink.Link) *nic {
 
 func traitsOf(l netlink.Link) *traits {
 	attrs := l.Attrs()
-	return &traits{without(attrs.AltNames, marks(l)), attrs.RawFlags&unix.IFF_PROMISC != 0, attrs.RawFlags&unix.IFF_ALLMULTI != 0, attrs.TxQLen}
+	has := func(flag uint32) bool { return attrs.RawFlags&flag != 0 }
+	return &traits{
+		AltNames: without(attrs.AltNames, marks(l)), Promisc: has(unix.IFF_PROMISC), AllMulti: has(unix.IFF_ALLMULTI), TxQLen: attrs.TxQLen,
+		More: &more{has(unix.IFF_NOARP), has(unix.IFF_MULTICAST), attrs.Group},
+	}
 }
 
 // without returns those of names that are not among others.

@@ -37,6 +37,13 @@ type traits struct {
 	Promisc  bool     `json:"promisc"`
 	AllMulti bool     `json:"allmulti"`
 	TxQLen   int      `json:"txQLen"`
+	More     *more    `json:"more,omitempty"` // nil: the record of an earlier version
+}
+
+type more struct {
+	NoARP     bool   `json:"noARP"`
+	Multicast bool   `json:"multicast"`
+	Group     uint32 `json:"group"`
 }
 
 func store() intent.Kept[record] { return intent.KeptBy[record]("host-device") }

@@ -5,6 +5,7 @@
 package hostdevice
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/link"
@@ -33,6 +35,7 @@ var _ = Describe("what a container has written on an interface", func() {
 			Expect(link.AddAltNames(l.Attrs().Index, "enp0s5")).To(Succeed())
 			Expect(netlink.LinkSetTxQLen(l, 700)).To(Succeed())
 			Expect(netlink.LinkSetAllmulticastOn(l)).To(Succeed())
+			Expect(netlink.LinkSetGroup(l, 5)).To(Succeed())
 			standIn("docker0", "02:00:00:00:00:09", 1500, false)
 		})
 		expectNothingChanged = rig.Remember(c)
@@ -46,6 +49,9 @@ var _ = Describe("what a container has written on an interface", func() {
 			Expect(netlink.LinkSetTxQLen(l, 77)).To(Succeed())
 			Expect(netlink.SetPromiscOn(l)).To(Succeed())
 			Expect(netlink.LinkSetAllmulticastOff(l)).To(Succeed())
+			Expect(netlink.LinkSetMulticastOff(l)).To(Succeed())
+			Expect(netlink.LinkSetARPOff(l)).To(Succeed())
+			Expect(netlink.LinkSetGroup(l, 7)).To(Succeed())
 			Expect(link.RemoveAltNames(attrs.Index, "enp0s5", attrs.AltNames[1])).To(Succeed())
 			Expect(link.AddAltNames(attrs.Index, "home:lo:down:1500::02:00:00:00:00:99", "owner:test:two:net1", "cni0")).To(Succeed())
 		})
@@ -62,6 +68,35 @@ var _ = Describe("what a container has written on an interface", func() {
 			Expect(netlink.LinkSetAlias(l, "lo")).To(Succeed())
 		})
 	}
+
+	It("does not leave the group to which it belongs", func() {
+		rig.Del(c, wantsIt)
+		rig.OnHost(func() {
+			attrs := testrig.Find("nic0").Attrs()
+			Expect(attrs.Group).To(BeEquivalentTo(5))
+			Expect(attrs.RawFlags & unix.IFF_NOARP).To(BeZero())
+			Expect(attrs.RawFlags & unix.IFF_MULTICAST).NotTo(BeZero())
+		})
+	})
+
+	It("stays in what a record of an earlier version does not have", func() {
+		rig.OnHost(func() {
+			i := store().Get(owner)
+			var r record
+			Expect(json.Unmarshal(i.Content, &r)).To(Succeed())
+			r.Traits.More = nil
+			content, err := json.Marshal(r)
+			Expect(err).NotTo(HaveOccurred())
+			i.Content = content
+			Expect(store().Put(*i)).To(Succeed())
+		})
+		rig.Del(c, wantsIt)
+		rig.OnHost(func() {
+			attrs := testrig.Find("nic0").Attrs()
+			Expect(attrs.Group).To(BeEquivalentTo(7))
+			Expect(attrs.RawFlags & unix.IFF_NOARP).NotTo(BeZero())
+		})
+	})
 
 	DescribeTable("does not come home with it",
 		func(before ...func()) {

@@ -81,25 +81,39 @@ func restore(n *nic) error {
 // restoreTraits is restore for what the record alone has.
 func restoreTraits(n *nic) error {
 	wanted, now := n.home.traits, traitsOf(n.link)
-	var errs []error
-	if wanted.Promisc != now.Promisc {
-		set := netlink.SetPromiscOff
-		if wanted.Promisc {
-			set = netlink.SetPromiscOn
-		}
-		errs = append(errs, describe(n, "promiscuous mode", set(n.link)))
-	}
-	if wanted.AllMulti != now.AllMulti {
-		set := netlink.LinkSetAllmulticastOff
-		if wanted.AllMulti {
-			set = netlink.LinkSetAllmulticastOn
-		}
-		errs = append(errs, describe(n, "reception of all multicast", set(n.link)))
+	errs := []error{
+		n.turn("promiscuous mode", wanted.Promisc, now.Promisc, netlink.SetPromiscOn, netlink.SetPromiscOff),
+		n.turn("reception of all multicast", wanted.AllMulti, now.AllMulti, netlink.LinkSetAllmulticastOn, netlink.LinkSetAllmulticastOff),
 	}
 	if wanted.TxQLen != now.TxQLen {
 		errs = append(errs, describe(n, "queue length", netlink.LinkSetTxQLen(n.link, wanted.TxQLen)))
 	}
+	if wanted.More != nil {
+		errs = append(errs, restoreMore(n, wanted.More, now.More))
+	}
 	return errors.Join(errs...)
+}
+
+func restoreMore(n *nic, wanted, now *more) error {
+	errs := []error{
+		n.turn("use of ARP", !wanted.NoARP, !now.NoARP, netlink.LinkSetARPOn, netlink.LinkSetARPOff),
+		n.turn("multicast", wanted.Multicast, now.Multicast, netlink.LinkSetMulticastOn, netlink.LinkSetMulticastOff),
+	}
+	if wanted.Group != now.Group {
+		errs = append(errs, describe(n, "group", netlink.LinkSetGroup(n.link, int(wanted.Group))))
+	}
+	return errors.Join(errs...)
+}
+
+// turn turns something on or off unless it is.
+func (n *nic) turn(what string, wanted, now bool, on, off func(netlink.Link) error) error {
+	switch {
+	case wanted == now:
+		return nil
+	case wanted:
+		return describe(n, what, on(n.link))
+	}
+	return describe(n, what, off(n.link))
 }
 
 func describe(n *nic, what string, err error) error {
