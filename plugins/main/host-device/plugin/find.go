@@ -253,7 +253,11 @@ func noInterface(directory string) error {
 
 // pciID returns the PCI address of an interface, empty if it has none.
 func (root sysfs) pciID(name string) string {
-	device, err := filepath.EvalSymlinks(filepath.Join(string(root), "class/net", name, "device"))
+	device := filepath.Join(string(root), "class/net", name, "device")
+	if !exists(device) {
+		return "" // with one call to the kernel rather than one for each directory
+	}
+	device, err := filepath.EvalSymlinks(device)
 	if err != nil {
 		return ""
 	}

@@ -35,7 +35,7 @@ func identify(l netlink.Link) identity {
 	if attrs.ParentDevBus != "" {
 		id.Device = filepath.Join(attrs.ParentDevBus, "devices", attrs.ParentDev)
 	}
-	id.Number, _ = v.number(l)
+	id.Number = v.numberOf(attrs.Name)
 	return id
 }
 
@@ -122,6 +122,16 @@ func mountSysfs() (int, error) {
 		return -1, err
 	}
 	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
+}
+
+// numberOf returns the number of the directory of the interface with a name, where
+// nobody tries to deceive: on the host.
+func (v *view) numberOf(name string) uint64 {
+	var stat unix.Stat_t
+	if v.open() != nil || unix.Fstatat(v.fd, "class/net/"+name, &stat, 0) != nil {
+		return 0
+	}
+	return stat.Ino
 }
 
 // number returns the number of an interface's directory, and whether sysfs can be

@@ -49,11 +49,16 @@ func lend(req *plugin.Request, n *nic) error {
 		return err
 	}
 	keep(req, n)
+	isHome := rememberBelongings(req, n)
 	if err := mark(req.Owner(), n); err != nil {
 		return errors.Join(err, discard(req.Owner()))
 	}
 	// For kernels without marks: it can be told by its alias, too.
-	back := func() error { return comeHome(req, &Config{Device: n.home.name}) }
+	back := func() error {
+		err := comeHome(req, &Config{Device: n.home.name})
+		*isHome = err == nil
+		return err
+	}
 	req.Undo.Push("marks of "+n.home.name, back)
 	err := link.Move(n.link.Attrs().Index, req.Netns.NS(), req.IfName, n.home.name)
 	if link.IsNotFound(err) {
@@ -64,6 +69,35 @@ func lend(req *plugin.Request, n *nic) error {
 	}
 	req.Undo.Push("move of "+n.home.name+" into the container", back)
 	return req.InNetns(func() error { return arrive(req, n) })
+}
+
+// rememberBelongings has an interface get back what it loses as it is moved, if ADD
+// fails and it comes home: as far as the caller knows, nothing has happened then.
+// DEL leaves it without.
+func rememberBelongings(req *plugin.Request, n *nic) (isHome *bool) {
+	isHome = new(bool)
+	had, err := belongingsOf(n.link)
+	if err != nil && !link.IsNotFound(err) { // or somebody else has taken it
+		plugin.Logf("host-device", "should ADD fail, %s will not get back all of its addresses and routes: %v", n.home.name, err)
+	}
+	if had.isEmpty() {
+		return isHome
+	}
+	id := identify(n.link)
+	req.Undo.Push("addresses and routes of "+n.home.name, func() error {
+		if !*isHome {
+			return nil
+		}
+		l, err := link.Find(n.home.name)
+		if errors.Is(err, link.ErrNotFound) || err == nil && (&loan{id: id}).compareHere(l) == another {
+			return nil // it is the next container's
+		}
+		if err != nil {
+			return err
+		}
+		return had.putBack(l)
+	})
+	return isHome
 }
 
 // arrive finds the interface again in the container. Somebody else may have
