@@ -33,7 +33,7 @@ func budgets() map[string]budget {
 		"dummy":       {add: 170, check: 80, del: 115, status: 40, gc: 65},
 		"firewall":    {add: 165, check: 125, del: 125, status: 205, gc: 260},
 		"flannel":     {add: 210, check: 170, del: 290, status: 60, gc: 280},
-		"host-device": {add: 190, check: 90, del: 200, status: 50, gc: 80},
+		"host-device": {add: 200, check: 90, del: 200, status: 50, gc: 80},
 		"host-local":  {add: 90, check: 50, del: 80, status: 30, gc: 70},
 		"ipvlan":      {add: 170, check: 80, del: 115, status: 40, gc: 65},
 		"loopback":    {add: 60, check: 50, del: 60, status: 30, gc: 30},
