@@ -19,12 +19,11 @@ import (
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
-// Settings are the keys that macvlan, ipvlan and vlan have in common. Embed them
-// by value.
+// Settings are the keys about the master that macvlan, ipvlan and vlan have in
+// common. Embed them by value.
 type Settings struct {
 	Master          string `json:"master,omitempty"`
 	LinkInContainer bool   `json:"linkInContainer,omitempty"`
-	Probe           bool   `json:"probe,omitempty"`
 }
 
 // Master says which link is to be the master of another.

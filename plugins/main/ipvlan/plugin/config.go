@@ -5,8 +5,6 @@
 package ipvlan
 
 import (
-	"github.com/vishvananda/netlink"
-
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
@@ -26,9 +24,6 @@ type Config struct {
 // Validate implements conf.Validator.
 func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
 	modes().Validate(p, c.Mode)
-	if c.Probe && modes().Value(c.Mode) != netlink.IPVLAN_MODE_L2 {
-		p.Add("probe", "true, but in mode %s nobody is asked for addresses; use mode l2, or leave it out", c.Mode)
-	}
 	conf.MTU(p, "mtu", c.MTU)
 }
 

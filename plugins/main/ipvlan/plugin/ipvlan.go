@@ -46,11 +46,10 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err != nil {
 		return nil, err
 	}
-	options := ipam.Options{Probe: c.Probe}
 	if !req.IPAM.Configured() {
-		return req.Prev, childlink.Configure(ctx, req, l, req.Prev, &c.Common, options)
+		return req.Prev, childlink.Configure(ctx, req, l, req.Prev, &c.Common, ipam.Options{})
 	}
-	return childlink.Connect(ctx, req, l, &c.Common, options)
+	return childlink.Connect(ctx, req, l, &c.Common, ipam.Options{})
 }
 
 // needAddresses refuses an ADD that has addresses neither to ask for nor to

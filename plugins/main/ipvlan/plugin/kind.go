@@ -28,7 +28,6 @@ func (c *Config) kindOn(master *childlink.Master) childlink.Kind {
 		Type:   "ipvlan",
 		Master: master,
 		MTU:    c.MTU,
-		Probe:  c.Probe,
 		Build: func(attrs netlink.LinkAttrs) netlink.Link {
 			return &netlink.IPVlan{LinkAttrs: attrs, Mode: modes().Value(c.Mode)}
 		},

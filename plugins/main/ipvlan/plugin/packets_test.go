@@ -50,11 +50,6 @@ var _ = Describe("packets", func() {
 		rig.Del(two, config)
 	})
 
-	It("do not begin while somebody else has the address, if that is to be made sure", func() {
-		testrig.WaitUp(outside, "uplink")
-		rig.ExpectProbed(one, `"type":"ipvlan","master":"uplink"`, "192.0.2.8/24", "192.0.2.9/24", "2001:db8::9/64")
-	})
-
 	DescribeTable("reach them by the routes of the host in mode",
 		func(mode string) {
 			testrig.Route(outside, "10.1.2.0/24", "192.0.2.1")

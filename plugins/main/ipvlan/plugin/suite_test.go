@@ -20,12 +20,11 @@ var ipamPath = testrig.BuiltIPAM()
 
 var _ = DescribeTable("a configuration that makes no sense", testrig.Refuses(Plugin),
 	Entry("mode", `{"name":"n","mode":"l4"}`, `mode: "l4" is not one of l2, l3, l3s`),
-	Entry("probe", `{"name":"n","mode":"l3s","probe":true}`, "probe: true, but in mode l3s nobody is asked for addresses; use mode l2, or leave it out"),
 	Entry("mtu", `{"name":"n","mtu":-1}`, "mtu: -1 is outside 0-65535"),
 )
 
 func FuzzParse(f *testing.F) {
 	testrig.FuzzLint(f, Plugin,
-		`{"name":"n","master":"eth0","mode":"l3s","mtu":1400,"linkInContainer":true,"probe":true}`,
+		`{"name":"n","master":"eth0","mode":"l3s","mtu":1400,"linkInContainer":true}`,
 		`{"mtu":"x","mode":null}`)
 }

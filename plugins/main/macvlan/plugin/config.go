@@ -17,6 +17,7 @@ type Config struct {
 	Mode       string `json:"mode"`
 	MTU        int    `json:"mtu"`
 	BCQueueLen uint32 `json:"bcqueuelen"`
+	Probe      bool   `json:"probe,omitempty"`
 }
 
 // Validate implements conf.Validator.

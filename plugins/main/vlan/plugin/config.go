@@ -20,8 +20,9 @@ const maxVLAN = 4094
 type Config struct {
 	conf.Common
 	childlink.Settings
-	VLANID int `json:"vlanId"`
-	MTU    int `json:"mtu"`
+	VLANID int  `json:"vlanId"`
+	MTU    int  `json:"mtu"`
+	Probe  bool `json:"probe,omitempty"`
 }
 
 // Validate implements conf.Validator.
