@@ -78,12 +78,19 @@ func (d *draft) input(table string) string {
 
 func (d *draft) line(words ...string) { d.lines = append(d.lines, strings.Join(words, " ")) }
 
-// addChain makes a chain unless it is there.
+// addChain makes a chain unless it is there. One that the draft was to delete is
+// flushed only: should others change the ruleset meanwhile, iptables-nft looks again,
+// leaves out the -N because the chain is there, and deletes it all the same.
 func (d *draft) addChain(chain string) {
-	if !d.table.has(chain) {
-		d.line("-N", chain)
-		d.table[chain] = nil
+	if d.table.has(chain) {
+		return
 	}
+	d.table[chain] = nil
+	if deletion := slices.Index(d.lines, "-X "+chain); deletion >= 0 {
+		d.lines = slices.Delete(d.lines, deletion, deletion+1)
+		return
+	}
+	d.line("-N", chain)
 }
 
 // append adds a rule to the end of its chain unless it is there.
