@@ -44,7 +44,7 @@ func (p Passage) isolateInIPTables(ctx context.Context) error {
 			if len(f.singles(p.Addrs)) == 0 {
 				continue
 			}
-			err := f.changeLocked(ctx, "filter", filterTries, func(d *draft) error {
+			err := f.changeLocked(ctx, "filter", func(d *draft) error {
 				d.setIngress(p.Ingress)
 				return nil
 			})

@@ -103,7 +103,7 @@ func (f family) gcIngressInLegacy(ctx context.Context) error {
 	if !f.legacyMentions("filter", isolationFirst) {
 		return nil
 	}
-	return unlessAbsent(f.legacy().changeLocked(ctx, "filter", filterTries, func(d *draft) error {
+	return unlessAbsent(f.legacy().changeLocked(ctx, "filter", func(d *draft) error {
 		d.gcIngress()
 		return nil
 	}))

@@ -109,7 +109,7 @@ func (iptablesGate) Open(ctx context.Context, owner plugin.Owner, p Passage) err
 			if len(addrs) == 0 || f.openDirectly(ctx, owner, p, addrs) {
 				continue
 			}
-			err := f.changeLocked(ctx, "filter", filterTries, func(d *draft) error {
+			err := f.changeLocked(ctx, "filter", func(d *draft) error {
 				if len(d.table[cniForward]) == 0 {
 					if err := stopAtFlush(ctx); err != nil {
 						return err
@@ -128,7 +128,7 @@ func (iptablesGate) Open(ctx context.Context, owner plugin.Owner, p Passage) err
 
 // Restore starts, for each family, one iptables-save and, if something is to be
 // restored, one iptables-restore. It is all or nothing for the latter: if it
-// fails, one attachment is restored after the other.
+// fails, one attachment is restored after the other, unless nobody gets the lock.
 func (g iptablesGate) Restore(ctx context.Context, all []OwnedPassage) (restored []plugin.Owner, err error) {
 	touched := map[plugin.Owner]bool{}
 	err = locked(ctx, func() error {
@@ -139,6 +139,9 @@ func (g iptablesGate) Restore(ctx context.Context, all []OwnedPassage) (restored
 		}
 		return nil
 	})
+	if isLockedOut(err) {
+		return nil, err
+	}
 	if err != nil {
 		return openEach(ctx, g, all)
 	}
@@ -157,7 +160,7 @@ func (f family) restorePassages(ctx context.Context, all []OwnedPassage, touched
 	if len(all) == 0 {
 		return nil
 	}
-	return f.changeLocked(ctx, "filter", filterTries, func(d *draft) error {
+	return f.changeLocked(ctx, "filter", func(d *draft) error {
 		for _, o := range all {
 			if !o.Current() {
 				continue
@@ -170,9 +173,6 @@ func (f family) restorePassages(ctx context.Context, all []OwnedPassage, touched
 		return nil
 	})
 }
-
-// filterTries bounds how often a change of table filter is planned.
-const filterTries = 5
 
 // open plans all that Open does.
 func (d *draft) open(owner plugin.Owner, p Passage, addrs []netip.Prefix) {
@@ -348,7 +348,7 @@ func (f family) closeInLegacy(ctx context.Context, record string, known []netip.
 	if !f.legacyMentions("filter", record) && (len(known) == 0 || !f.legacyMentions("filter", cniForward)) {
 		return nil
 	}
-	return unlessAbsent(f.legacy().change(ctx, "filter", filterTries, func(d *draft) error {
+	return unlessAbsent(f.legacy().change(ctx, "filter", func(d *draft) error {
 		d.close(record, known)
 		return nil
 	}))
@@ -358,7 +358,7 @@ func (f family) gcPassagesInLegacy(ctx context.Context, attachments plugin.Attac
 	if !f.legacyMentions("filter", passageRecords(attachments.Network())) {
 		return nil
 	}
-	return unlessAbsent(f.legacy().change(ctx, "filter", filterTries, func(d *draft) error {
+	return unlessAbsent(f.legacy().change(ctx, "filter", func(d *draft) error {
 		for _, record := range slices.Sorted(maps.Keys(d.table)) {
 			if staleRecord(record, attachments) {
 				d.close(record, nil)

@@ -255,7 +255,7 @@ func (iptablesBackend) MapPorts(ctx context.Context, owner plugin.Owner, ports H
 		if err := f.freeOfOtherVariant(ctx, owner, ports, holders); err != nil {
 			return err
 		}
-		err := f.change(ctx, "nat", once, func(d *draft) error {
+		err := f.change(ctx, "nat", func(d *draft) error {
 			if len(d.table[dnatChain]) == 0 {
 				if err := stopAtFlush(ctx); err != nil {
 					return err
@@ -308,12 +308,15 @@ func (f family) siblings(table savedTable, owner plugin.Owner, holders Holders) 
 
 // RestorePorts starts one iptables-save and, if something is to be restored, one
 // iptables-restore for each family. It is all or nothing for the latter: if it
-// fails, one attachment is restored after the other.
+// fails, one attachment is restored after the other, unless nobody gets the lock.
 func (b iptablesBackend) RestorePorts(ctx context.Context, all []OwnedPorts, holders Holders) (restored []plugin.Owner, err error) {
 	var errs []error
 	touched := map[plugin.Owner]bool{}
 	for _, f := range families() {
 		owners, problems, err := f.restorePorts(ctx, all, holders)
+		if isLockedOut(err) {
+			return nil, err
+		}
 		if err != nil {
 			return mapEach(ctx, b, all, holders)
 		}
@@ -340,7 +343,7 @@ func (f family) restorePorts(ctx context.Context, all []OwnedPorts, holders Hold
 	if len(all) == 0 {
 		return nil, nil, nil
 	}
-	err = f.change(ctx, "nat", once, func(d *draft) error {
+	err = f.change(ctx, "nat", func(d *draft) error {
 		restored, problems = f.planRestoration(ctx, d, all, holders)
 		return nil
 	})

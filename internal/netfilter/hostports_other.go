@@ -101,7 +101,7 @@ func (f family) freeInIPTables(ctx context.Context, owner plugin.Owner, ports Ho
 	if absent(f.installed("-save")) {
 		return nil
 	}
-	return f.change(ctx, "nat", once, func(d *draft) error {
+	return f.change(ctx, "nat", func(d *draft) error {
 		evicted, err := f.heldIn(d.table, owner, ports, holders)
 		if err != nil {
 			return err

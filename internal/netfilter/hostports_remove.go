@@ -101,7 +101,7 @@ func (f family) removeNFTChain(ctx context.Context, c *conn, owner plugin.Owner,
 
 // leaveSiblings leaves in a container's chain what its other attachments have.
 func (f family) leaveSiblings(ctx context.Context, owner plugin.Owner, holders Holders) error {
-	return f.change(ctx, "nat", once, func(d *draft) error {
+	return f.change(ctx, "nat", func(d *draft) error {
 		f.planWithout(d, owner, holders)
 		return nil
 	})
@@ -146,7 +146,7 @@ func (f family) dropLegacyChains(ctx context.Context, selected func(savedTable) 
 	if absent(f.legacy().installed("-save")) {
 		return nil
 	}
-	return f.legacy().change(ctx, "nat", once, func(d *draft) error {
+	return f.legacy().change(ctx, "nat", func(d *draft) error {
 		for _, chain := range selected(d.table) {
 			d.dropChain(parent, chain)
 		}

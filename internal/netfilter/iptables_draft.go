@@ -6,38 +6,50 @@ package netfilter
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
 )
 
 // change changes a table as plan says, unless that fails. The lock keeps off others
-// of ours. It is planned tries times at most: those who do not care about the lock may
-// have changed the same rules between our reading and our writing.
-func (f family) change(ctx context.Context, table string, tries int, plan func(*draft) error) error {
-	return locked(ctx, func() error { return f.changeLocked(ctx, table, tries, plan) })
+// of ours.
+func (f family) change(ctx context.Context, table string, plan func(*draft) error) error {
+	return locked(ctx, func() error { return f.changeLocked(ctx, table, plan) })
 }
 
-// once is for a change that is not planned anew.
-const once = 1
-
 // changeLocked is change for who has the lock.
-func (f family) changeLocked(ctx context.Context, table string, tries int, plan func(*draft) error) error {
+func (f family) changeLocked(ctx context.Context, table string, plan func(*draft) error) error {
+	return planningAnew(func() error {
+		d, err := f.draft(ctx, table)
+		if err != nil {
+			return err
+		}
+		if err := plan(d); err != nil || len(d.lines) == 0 {
+			return err
+		}
+		return f.restore(ctx, d.input(table))
+	})
+}
+
+// planningAnew calls try, which reads a table and then changes it, until the change is
+// not refused: those who do not care about the lock may have changed the same rules in
+// between.
+func planningAnew(try func() error) error {
+	const tries = 5
 	var err error
 	for range tries {
-		var d *draft
-		if d, err = f.draft(ctx, table); err != nil {
+		if err = try(); !errors.As(err, new(refused)) {
 			return err
-		}
-		if err = plan(d); err != nil || len(d.lines) == 0 {
-			return err
-		}
-		if err = f.restore(ctx, d.input(table)); err == nil {
-			return nil
 		}
 	}
 	return err
 }
+
+// refused is the error of a change that does not go with what is there.
+type refused struct{ error }
+
+func (r refused) Unwrap() error { return r.error }
 
 // draft returns a change of a table that changes nothing yet.
 func (f family) draft(ctx context.Context, table string) (*draft, error) {

@@ -6,8 +6,10 @@ package netfilter_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -98,21 +100,96 @@ func changing(netns ns.NetNS, f func()) {
 	f()
 }
 
+// meanwhile has iptables-restore run a script first, which finds the programs of
+// usePrograms and, in $n, how often it has been started.
+func meanwhile(script string) {
+	GinkgoHelper()
+	dir := os.Getenv("PATH")
+	restore := filepath.Join(dir, "iptables-restore")
+	program, err := os.Readlink(restore)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.Remove(restore)).To(Succeed())
+	starts := filepath.Join(dir, "starts")
+	Expect(os.WriteFile(starts, nil, 0o644)).To(Succeed())
+	Expect(os.WriteFile(restore, fmt.Appendf(nil, `#!/bin/sh
+echo >>%[1]s; n=0; while read -r line; do n=$((n+1)); done <%[1]s
+%s
+exec %s "$@"
+`, starts, script, program), 0o755)).To(Succeed())
+}
+
+// restores returns how often iptables-restore was started since meanwhile.
+func restores() int {
+	GinkgoHelper()
+	starts, err := os.ReadFile(filepath.Join(os.Getenv("PATH"), "starts"))
+	Expect(err).NotTo(HaveOccurred())
+	return len(starts)
+}
+
+// changesByPrograms returns changes for an attachment that iptables-save and
+// iptables-restore are started for.
+func changesByPrograms() map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"ports": func(ctx context.Context) error {
+			mapper, err := netfilter.SelectPortMapper(netfilter.IPTables)
+			Expect(err).NotTo(HaveOccurred())
+			return mapper.MapPorts(ctx, owner("podman", "c1", "eth0"), netfilter.HostPorts{
+				Containers: []netip.Prefix{netip.MustParsePrefix("10.88.0.2/16")}, SNAT: true, MarkBit: 13,
+				Mappings: []netfilter.PortMapping{{Protocol: "tcp", HostPort: 8080, ContainerPort: 80}},
+			}, alone{})
+		},
+		"masquerading": func(ctx context.Context) error {
+			backend, err := netfilter.Select(netfilter.IPTables)
+			Expect(err).NotTo(HaveOccurred())
+			return backend.Masquerade(ctx, owner("podman", "c1", "eth0"), addrs("10.88.0.2/16"))
+		},
+		"gate": func(ctx context.Context) error {
+			gate, err := netfilter.SelectGate(ctx, netfilter.IPTables)
+			Expect(err).NotTo(HaveOccurred())
+			return gate.Open(ctx, owner("podman", "c1", "eth0"), netfilter.Passage{Addrs: []netip.Addr{netip.MustParseAddr("10.88.0.2")}, AdminChain: "CNI-ADMIN"})
+		},
+	}
+}
+
+var _ = Describe("A change by the programs of iptables", func() {
+	for _, variant := range []string{"nft", "legacy"} {
+		BeforeEach(func() { testutils.Need(GinkgoT(), "root", "iptables-"+variant, "ip6tables-"+variant) })
+
+		for name, change := range changesByPrograms() {
+			It("is planned anew when somebody deletes all chains before it is carried out: "+name+", with iptables-"+variant, inNewNS(func() {
+				usePrograms(variant)
+				Expect(change(GinkgoT().Context())).To(Succeed())
+				table := "nat"
+				if name == "gate" {
+					table = "filter"
+				}
+				run("iptables -t " + table + " -F") // so that there is something to change
+				// The programs refuse some of what they read: here all of it.
+				meanwhile(fmt.Sprintf(`if [ $n = 1 ]; then iptables -t %[1]s -F; iptables -t %[1]s -X; echo refused >&2; exit 1; fi`, table))
+				Expect(change(GinkgoT().Context())).To(Succeed())
+				Expect(restores()).To(Equal(2))
+				Expect(run("iptables-save -t " + table)).To(ContainSubstring("10.88.0.2"))
+			}))
+
+			It("is given up at once where somebody has the lock: "+name+", with iptables-"+variant, inNewNS(func() {
+				usePrograms(variant)
+				meanwhile(`echo "Another app is currently holding the xtables lock. Stopped waiting after 5s." >&2; exit 4`)
+				Expect(change(GinkgoT().Context())).To(MatchError(ContainSubstring("is held by another process")))
+				Expect(restores()).To(Equal(1))
+			}))
+		}
+	}
+})
+
 var _ = Describe("A change of iptables-nft", func() {
 	It("that fills a chain anew gets through while others change nftables", func() {
 		testutils.Need(GinkgoT(), "root", "iptables-nft", "ip6tables-nft")
 		usePrograms("nft")
-		mapper, err := netfilter.SelectPortMapper(netfilter.IPTables)
-		Expect(err).NotTo(HaveOccurred())
-		ports := netfilter.HostPorts{
-			Containers: []netip.Prefix{netip.MustParsePrefix("10.88.0.2/16")}, SNAT: true, MarkBit: 13,
-			Mappings: []netfilter.PortMapping{{Protocol: "tcp", HostPort: 8080, ContainerPort: 80}},
-		}
 		host := newNS()
 		changing(host, func() {
 			within(host, func() {
 				for range 40 {
-					Expect(mapper.MapPorts(GinkgoT().Context(), owner("podman", "c1", "eth0"), ports, alone{})).To(Succeed())
+					Expect(changesByPrograms()["ports"](GinkgoT().Context())).To(Succeed())
 				}
 			})
 		})

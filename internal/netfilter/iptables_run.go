@@ -88,10 +88,14 @@ func (f family) save(ctx context.Context) (map[string]savedChain, error) {
 	return parseSave(output), err
 }
 
-// restore changes the tables as input says, all at once.
+// restore changes the tables as input says, all at once. To plan anew does not help
+// where the program is missing, or has not got the lock in its time.
 func (f family) restore(ctx context.Context, input string) error {
 	_, err := f.run(ctx, "-restore", input, "--noflush", "-w", lockWait)
-	return err
+	if err == nil || absent(err) || isLockedOut(err) || ctx.Err() != nil {
+		return err
+	}
+	return refused{err}
 }
 
 // run runs one of the family's programs. It gets SIGKILL when this process
@@ -120,12 +124,19 @@ func (f family) run(ctx context.Context, which, input string, args ...string) (s
 // another resource.
 const exitLocked = 4
 
+// lockedOut is the error of a program that has not got the lock.
+type lockedOut struct{ error }
+
+func (l lockedOut) Unwrap() error { return l.error }
+
+func isLockedOut(err error) bool { return errors.As(err, new(lockedOut)) }
+
 // failure says what a program said, and who holds the lock if it did not get it.
 func (f family) failure(cmd *exec.Cmd, stderr string, err error) error {
 	said := strings.Join(strings.Fields(stderr), " ")
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == exitLocked && strings.Contains(said, "lock") {
-		return fmt.Errorf("%s: %s is held by %s, for more than %s s: %w", strings.Join(cmd.Args, " "), xtablesLock(), lockHolder(xtablesLock()), lockWait, err)
+		return lockedOut{fmt.Errorf("%s: %s is held by %s, for more than %s s: %w", strings.Join(cmd.Args, " "), xtablesLock(), lockHolder(xtablesLock()), lockWait, err)}
 	}
 	return fmt.Errorf("%s: %s: %w", strings.Join(cmd.Args, " "), said, err)
 }

@@ -167,7 +167,7 @@ func loopbackRules(device string) []ruleWords {
 }
 
 func (f family) guardLoopback(ctx context.Context, device string) error {
-	return f.change(ctx, "raw", once, func(d *draft) error {
+	return f.change(ctx, "raw", func(d *draft) error {
 		for _, rule := range loopbackRules(device) {
 			d.prepend("PREROUTING", rule)
 		}

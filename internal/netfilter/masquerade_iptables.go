@@ -46,11 +46,14 @@ func (iptablesBackend) Masquerade(ctx context.Context, owner plugin.Owner, addrs
 		if len(prefixes) == 0 {
 			continue
 		}
-		state, err := f.currentChain(ctx, masqueradeChain(owner))
+		err := planningAnew(func() error {
+			state, err := f.currentChain(ctx, masqueradeChain(owner))
+			if err != nil {
+				return err
+			}
+			return f.restore(ctx, f.masqueradeInput(owner, prefixes, state))
+		})
 		if err != nil {
-			return err
-		}
-		if err := f.restore(ctx, f.masqueradeInput(owner, prefixes, state)); err != nil {
 			return err
 		}
 	}
