@@ -28,6 +28,7 @@ import (
 var _ = Describe("A change of iptables-legacy", func() {
 	attachment := owner("podman", "c1", "eth0")
 	chain := rulename.Chain(attachment.Network, attachment.ContainerID, "DN-")
+	masquerading := rulename.Chain(attachment.Network, attachment.ContainerID, "")
 
 	BeforeEach(func() { testutils.Need(GinkgoT(), "root", "iptables-legacy") })
 
@@ -65,7 +66,36 @@ var _ = Describe("A change of iptables-legacy", func() {
 			func(ctx context.Context) error {
 				return netfilter.CloseGate(ctx, attachment, []netip.Addr{netip.MustParseAddr("10.1.0.2")})
 			}),
+		Entry("that ends masquerading", "iptables-legacy -t nat -N "+masquerading+"; iptables-legacy -t nat -A POSTROUTING -s 10.1.0.2/32 -j "+masquerading,
+			"10.1.0.2", func(ctx context.Context) error {
+				return netfilter.RemoveMasquerade(ctx, attachment, addrs("10.1.0.2/24"))
+			}),
 	)
+
+	It("succeeds when two remove the same at once", func() {
+		usePrograms("legacy")
+		host := newNS()
+		changes := changesByPrograms()
+		for range 10 {
+			within(host, func() {
+				Expect(changes["ports"](GinkgoT().Context())).To(Succeed())
+				Expect(changes["masquerading"](GinkgoT().Context())).To(Succeed())
+			})
+			var both sync.WaitGroup
+			for range 2 {
+				both.Go(func() {
+					defer GinkgoRecover()
+					within(host, func() {
+						_, err := netfilter.RemovePorts(GinkgoT().Context(), attachment, netfilter.Mapped{}, alone{})
+						Expect(err).NotTo(HaveOccurred())
+						Expect(netfilter.RemoveMasquerade(GinkgoT().Context(), attachment, addrs("10.88.0.2/16"))).To(Succeed())
+					})
+				})
+			}
+			both.Wait()
+			within(host, func() { Expect(run("iptables-save")).NotTo(ContainSubstring("10.88.0.2")) })
+		}
+	})
 })
 
 // changing changes the ruleset of a namespace while f runs, with tables that have

@@ -207,18 +207,32 @@ func (f family) gcLegacy(ctx context.Context, attachments plugin.Attachments) er
 	return f.reduceLegacy(ctx, func(state savedChain) (savedChain, bool) { return savedChain{}, state.stale(attachments) })
 }
 
-// reduceLegacy changes the chains that reduce selects to what it returns.
+// reduceLegacy changes the chains that reduce selects to what it returns. What another
+// removal has done by then is done.
 func (f family) reduceLegacy(ctx context.Context, reduce func(savedChain) (rest savedChain, selected bool)) error {
 	legacy := f.legacy()
-	chains, err := legacy.save(ctx)
-	if absent(err) {
-		return nil
+	return unlessAbsent(locked(ctx, func() error {
+		return planningAnew(func() error { return legacy.reduceChains(ctx, reduce) })
+	}))
+}
+
+// reduceChains goes on past a chain that it cannot change, unless nobody gets the lock.
+func (f family) reduceChains(ctx context.Context, reduce func(savedChain) (rest savedChain, selected bool)) error {
+	chains, err := f.save(ctx)
+	if err != nil {
+		return err
 	}
-	errs := []error{err}
+	var errs []error
 	for _, state := range chains {
-		if rest, selected := reduce(state); selected && state.differs(rest) {
-			errs = append(errs, legacy.restore(ctx, removalInput(state, rest)))
+		rest, selected := reduce(state)
+		if !selected || !state.differs(rest) {
+			continue
 		}
+		err := f.restore(ctx, removalInput(state, rest))
+		if isLockedOut(err) {
+			return err
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
