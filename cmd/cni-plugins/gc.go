@@ -15,6 +15,7 @@ import (
 
 	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/masquerade"
+	"github.com/containernetworking/plugins/internal/netfilter"
 	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
@@ -45,6 +46,9 @@ func gc(ctx context.Context, dataDir string, stdout, stderr io.Writer) (status i
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", left.name, err))
 		}
+	}
+	if err := netfilter.DropUnused(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("portmap: %w", err))
 	}
 	// Last: no address is freed to which ports lead.
 	if err := errors.Join(append(errs, hostlocal.Reclaim(dataDir))...); err != nil {

@@ -340,11 +340,11 @@ func (t portTable) elementApart(c *conn, at item, exists map[string]bool) (*elem
 }
 
 // queueRemoval queues the deletion of what the owner with a comment has of ports,
-// or without ports, of all elements. It tells whether there is anything.
-func (t portTable) queueRemoval(c *conn, comment string, ports *HostPorts) (bool, error) {
+// or without ports, of all elements, and returns that.
+func (t portTable) queueRemoval(c *conn, comment string, ports *HostPorts) ([]item, error) {
 	items, err := t.ownItems(c, comment, ports)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	bySet := map[string][]nftables.SetElement{}
 	for _, i := range items {
@@ -352,10 +352,10 @@ func (t portTable) queueRemoval(c *conn, comment string, ports *HostPorts) (bool
 	}
 	for _, set := range slices.Sorted(maps.Keys(bySet)) {
 		if err := c.deleteElements(t.set(set), bySet[set]); err != nil {
-			return false, err
+			return nil, err
 		}
 	}
-	return len(items) > 0, nil
+	return items, nil
 }
 
 func (t portTable) ownItems(c *conn, comment string, ports *HostPorts) ([]item, error) {

@@ -95,3 +95,108 @@ var _ = Describe("Ports of containers that have the same address in four network
 		}
 	})
 })
+
+var _ = Describe("What mappings need beyond that of all", func() {
+	var (
+		ctx    = context.Background()
+		netns  ns.NetNS
+		mapper netfilter.PortMapper
+	)
+	BeforeEach(func() {
+		testutils.Need(GinkgoT(), "root", "nftables", "nft-tool")
+		netns = newNS()
+		var err error
+		mapper, err = netfilter.SelectPortMapper(netfilter.NFTables)
+		Expect(err).NotTo(HaveOccurred())
+	})
+	conditional := func(n int) netfilter.HostPorts {
+		return netfilter.HostPorts{
+			Containers:   []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 88, 0, byte(n + 2)}), 16)},
+			Mappings:     []netfilter.PortMapping{{Protocol: "tcp", HostPort: 8080 + uint16(n), ContainerPort: 80}},
+			ConditionsV4: []string{"ip", "saddr", "1.2.3.0/24"},
+			SNAT:         true,
+		}
+	}
+	plain := func() netfilter.HostPorts {
+		return netfilter.HostPorts{
+			Containers: []netip.Prefix{netip.MustParsePrefix("10.88.0.2/16")}, SNAT: true,
+			Mappings: []netfilter.PortMapping{{Protocol: "tcp", HostPort: 8080, ContainerPort: 80}},
+		}
+	}
+	add := func(network, container string, ports netfilter.HostPorts) {
+		GinkgoHelper()
+		Expect(mapper.MapPorts(ctx, owner(network, container, "eth0"), ports, alone{})).To(Succeed())
+	}
+	del := func(network, container string, ports netfilter.HostPorts) {
+		GinkgoHelper()
+		Expect(netfilter.RemovePorts(ctx, owner(network, container, "eth0"), netfilter.Mapped{Ports: &ports}, alone{})).To(BeTrue())
+	}
+	// settled has the table as the first attachment leaves it.
+	settled := func() string {
+		GinkgoHelper()
+		add("podman", "c0", plain())
+		del("podman", "c0", plain())
+		return ruleset()
+	}
+
+	It("goes with the last that have the same conditions", func() {
+		within(netns, func() {
+			before := settled()
+			for n := range 2 {
+				add("podman", fmt.Sprint("c", n), conditional(n))
+			}
+			del("podman", "c0", conditional(0))
+			Expect(mapper.CheckPorts(ctx, owner("podman", "c1", "eth0"), conditional(1), alone{})).To(BeEmpty())
+			del("podman", "c1", conditional(1))
+			Expect(ruleset()).To(Equal(before))
+		})
+	})
+
+	It("goes with the last of the network", func() {
+		within(netns, func() {
+			before := settled()
+			other := plain()
+			other.Mappings[0].HostPort++
+			add("one", "c1", plain())
+			add("two", "c2", other)
+			Expect(ruleset()).To(MatchRegexp(`set sources16-`))
+			del("two", "c2", other)
+			Expect(ruleset()).NotTo(MatchRegexp(`sources\d+-`))
+			Expect(mapper.CheckPorts(ctx, owner("one", "c1", "eth0"), plain(), alone{})).To(BeEmpty())
+			del("one", "c1", plain())
+			Expect(ruleset()).To(Equal(before))
+		})
+	})
+
+	It("goes when GC comes, if it was left", func() {
+		within(netns, func() {
+			before := settled()
+			for range 2 {
+				add("podman", "c1", conditional(1))
+				run(`for map in $(nft list table ip cni_portmap | sed -nE 's/^\tmap ((ports|addresses)-[^ ]*) .*/\1/p'); do nft flush map ip cni_portmap $map; done
+					nft flush set ip cni_portmap sources8; nft flush set ip cni_portmap sources16`)
+				Expect(ruleset()).NotTo(Equal(before))
+				Expect(netfilter.GCPorts(ctx, plugin.NewAttachments("other", nil), func(string) bool { return false })).To(Succeed())
+				Expect(ruleset()).To(Equal(before))
+			}
+		})
+	})
+
+	It("is there for those who come while others go", func() {
+		var all sync.WaitGroup
+		for n := range 4 {
+			all.Go(func() {
+				defer GinkgoRecover()
+				within(netns, func() {
+					for range 25 {
+						container := fmt.Sprint("c", n)
+						add("podman", container, conditional(n))
+						Expect(mapper.CheckPorts(ctx, owner("podman", container, "eth0"), conditional(n), alone{})).To(BeEmpty())
+						del("podman", container, conditional(n))
+					}
+				})
+			})
+		}
+		all.Wait()
+	})
+})

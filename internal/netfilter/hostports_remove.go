@@ -63,19 +63,28 @@ func removeNFTPorts(ctx context.Context, c *conn, owner plugin.Owner, known Mapp
 }
 
 // removeFromPortTables is one transaction for both families: one that deletes
-// something keeps the next waiting (see registry.put).
+// something keeps the next waiting (see registry.put). Another follows only if what
+// was removed may have been the last in a map with conditions, or in its network's set.
 func removeFromPortTables(ctx context.Context, c *conn, owner plugin.Owner, ports *HostPorts) (removed bool, err error) {
+	left := map[family][]string{}
 	err = c.retrying(ctx, func(c *conn) error {
 		for _, f := range families() {
-			queued, err := f.portTable().queueRemoval(c, owner.Comment(), ports)
+			items, err := f.portTable().queueRemoval(c, owner.Comment(), ports)
 			if err != nil {
 				return f.portTable().wrap(err)
 			}
-			removed = removed || queued
+			removed = removed || len(items) > 0
+			left[f] = extrasIn(items)
 		}
 		return c.commit()
 	})
-	return removed, err
+	errs := []error{err}
+	for _, f := range families() {
+		if endings := left[f]; err == nil && len(endings) > 0 {
+			errs = append(errs, f.portTable().dropUnused(ctx, c, func(ending string) bool { return slices.Contains(endings, ending) }))
+		}
+	}
+	return removed, errors.Join(errs...)
 }
 
 // containerChainRef is a chain of a container and where the jumps to it are.
@@ -169,7 +178,7 @@ func GCPorts(ctx context.Context, attachments plugin.Attachments, elsewhere func
 			errs = append(errs, f.portTable().gcElements(ctx, c, attachments), f.gcNFTPorts(ctx, c, stale), err)
 		}
 		return errors.Join(errs...)
-	})}
+	}), DropUnused(ctx)}
 	for _, f := range families() {
 		if f.legacyMentions("nat", dnatCommentPrefix+commentPrefix(attachments.Network())) {
 			errs = append(errs, f.dropLegacyChains(ctx, func(table savedTable) []string { return table.entriesOf(stale) }, dnatChain))

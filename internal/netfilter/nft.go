@@ -171,6 +171,49 @@ func explain(err error) error {
 
 // Messages that the nftables package does not send.
 
+// deleteEmpty is a transaction that deletes rules and then sets, as long as these are
+// empty: others fail with EBUSY. The nftables package would delete them with their
+// elements.
+func (c *conn) deleteEmpty(rules []*nftables.Rule, table *nftables.Table, sets []string) error {
+	const unlessFilled = 0x100 // NLM_F_NONREC
+	messages := []netlink.Message{batchLimit(unix.NFNL_MSG_BATCH_BEGIN)}
+	add := func(kind int, flags netlink.HeaderFlags, attrs ...netlink.Attribute) {
+		encoded, _ := netlink.MarshalAttributes(attrs) // fails on attributes of 64 KiB only
+		messages = append(messages, netlink.Message{
+			Header: netlink.Header{
+				Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | kind),
+				Flags: netlink.Request | netlink.Acknowledge | flags,
+			},
+			Data: append(nfgenmsg(table.Family), encoded...),
+		})
+	}
+	for _, rule := range rules {
+		add(unix.NFT_MSG_DELRULE, 0, cstring(unix.NFTA_RULE_TABLE, table.Name), cstring(unix.NFTA_RULE_CHAIN, rule.Chain.Name),
+			netlink.Attribute{Type: unix.NFTA_RULE_HANDLE, Data: binary.BigEndian.AppendUint64(nil, rule.Handle)})
+	}
+	for _, set := range sets {
+		add(unix.NFT_MSG_DELSET, unlessFilled, cstring(unix.NFTA_SET_TABLE, table.Name), cstring(unix.NFTA_SET_NAME, set))
+	}
+	acknowledged := len(messages) - 1
+	if _, err := c.nl.SendMessages(append(messages, batchLimit(unix.NFNL_MSG_BATCH_END))); err != nil {
+		return explain(err)
+	}
+	for range acknowledged {
+		if _, err := c.nl.Receive(); err != nil {
+			return explain(err)
+		}
+	}
+	return nil
+}
+
+// batchLimit begins or ends a transaction.
+func batchLimit(kind netlink.HeaderType) netlink.Message {
+	return netlink.Message{
+		Header: netlink.Header{Type: kind, Flags: netlink.Request},
+		Data:   []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, unix.NFNL_SUBSYS_NFTABLES},
+	}
+}
+
 // nfgenmsg is the header of every nf_tables message: family, version, resource.
 func nfgenmsg(family nftables.TableFamily) []byte {
 	return []byte{byte(family), unix.NFNETLINK_V0, 0, 0}
