@@ -166,7 +166,7 @@ func (f family) dropLegacyChains(ctx context.Context, selected func(savedTable) 
 // GCPorts removes what attachments of the network that are not valid any more
 // have left, in the shapes that RemovePorts removes. Upstream's nftables rules
 // name no network: elsewhere tells of a container whether it may be another
-// network's. It goes on after an error.
+// network's. What no attachment needs any more goes, too. It goes on after an error.
 func GCPorts(ctx context.Context, attachments plugin.Attachments, elsewhere func(container string) bool) error {
 	stale := func(comment string) bool { return staleEntry(attachments, comment) }
 	errs := []error{ifNFTables(ctx, func(c *conn) error {
@@ -178,7 +178,7 @@ func GCPorts(ctx context.Context, attachments plugin.Attachments, elsewhere func
 			errs = append(errs, f.portTable().gcElements(ctx, c, attachments), f.gcNFTPorts(ctx, c, stale), err)
 		}
 		return errors.Join(errs...)
-	}), DropUnused(ctx)}
+	}), DropUnused(ctx), ForgetGoneDevices(ctx)}
 	for _, f := range families() {
 		if f.legacyMentions("nat", dnatCommentPrefix+commentPrefix(attachments.Network())) {
 			errs = append(errs, f.dropLegacyChains(ctx, func(table savedTable) []string { return table.entriesOf(stale) }, dnatChain))

@@ -5,10 +5,12 @@
 package netfilter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -17,7 +19,9 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/containernetworking/plugins/pkg/utils/plainfile"
 )
 
 // The loopback guard is for devices with route_localnet, by which the kernel also lets
@@ -37,8 +41,8 @@ import (
 //	}
 //
 // What the host itself has sent from there has another address by the time it comes
-// back. Devices stay in the set, as their setting does. A kernel without nf_tables gets
-// both rules in table raw of iptables.
+// back. Devices stay in the set for as long as they are there, as their setting does. A
+// kernel without nf_tables gets both rules in table raw of iptables.
 const loopbackTable = "cni_loopback"
 
 type loopbackGuard struct {
@@ -89,23 +93,95 @@ func (g *loopbackGuard) hasDevice(device string) bool {
 	return err == nil && len(answer) > 0
 }
 
-// RestoreLoopbackGuard is GuardLoopback, and looks at the rules, too.
+// RestoreLoopbackGuard is GuardLoopback, and looks at the rules, too. If it writes, and
+// many devices are gone, they are forgotten.
 func RestoreLoopbackGuard(ctx context.Context, device string) error {
 	g := newLoopbackGuard()
-	err := retrying(ctx, func(c *conn) error {
-		guarded, err := g.guards(c, device)
-		if guarded || err != nil {
+	err := withConn(ctx, func(c *conn) error {
+		written, err := g.guard(ctx, c, device)
+		if !written || err != nil {
 			return err
 		}
-		if err := g.queue(c, device); err != nil {
-			return err
-		}
-		return c.commit()
+		const many = 16 // a transaction that deletes something keeps the next waiting: see registry.put
+		return g.forgetGone(ctx, c, many)
 	})
 	if errors.Is(err, errNoNFTables) {
 		return families()[0].guardLoopback(ctx, device)
 	}
 	return g.wrap(err)
+}
+
+func (g *loopbackGuard) guard(ctx context.Context, c *conn, device string) (written bool, err error) {
+	err = c.retrying(ctx, func(c *conn) error {
+		guarded, err := g.guards(c, device)
+		if guarded || err != nil {
+			return err
+		}
+		written = true
+		if err := g.queue(c, device); err != nil {
+			return err
+		}
+		return c.commit()
+	})
+	return written, err
+}
+
+// ForgetGoneDevices ends GuardLoopback for devices that are gone.
+func ForgetGoneDevices(ctx context.Context) error {
+	g := newLoopbackGuard()
+	err := withConn(ctx, func(c *conn) error { return g.forgetGone(ctx, c, 1) })
+	if errors.Is(err, errNoNFTables) {
+		return unlessAbsent(families()[0].forgetGoneDevices(ctx))
+	}
+	return g.wrap(err)
+}
+
+// forgetGone forgets devices that are gone, if they are as many as that. One that has
+// come back meanwhile may belong to who has found it guarded.
+func (g *loopbackGuard) forgetGone(ctx context.Context, c *conn, atLeast int) error {
+	if areBornOpen() {
+		return nil
+	}
+	var gone []string
+	err := c.retrying(ctx, func(c *conn) error {
+		listed, err := c.elements(g.devices())
+		if err != nil {
+			return err
+		}
+		gone = nil
+		var keys []nftables.SetElement
+		for _, e := range listed {
+			if name := text(e.key); isNoLink(name) {
+				gone, keys = append(gone, name), append(keys, nftables.SetElement{Key: e.key})
+			}
+		}
+		if len(gone) < atLeast {
+			gone = nil
+			return nil
+		}
+		if err := c.deleteElements(g.devices(), keys); err != nil {
+			return err
+		}
+		return c.commit()
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.DeleteFunc(gone, isNoLink) {
+		if _, err := g.guard(ctx, c, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isNoLink(name string) bool { return !netnsalive.HasLink(name) }
+
+// areBornOpen tells whether a device has route_localnet from the start. Then one of the
+// same name must find the guard of the one that is gone.
+func areBornOpen() bool {
+	value, err := plainfile.Read("/proc/sys/net/ipv4/conf/default/route_localnet")
+	return err != nil || string(bytes.TrimSpace(value)) != "0"
 }
 
 // LoopbackGuarded tells whether there is what GuardLoopback would write.
@@ -168,6 +244,10 @@ func loopbackRules(device string) []ruleWords {
 
 func (f family) guardLoopback(ctx context.Context, device string) error {
 	return f.change(ctx, "raw", func(d *draft) error {
+		if d.table.guardsLoopback(device) {
+			return nil
+		}
+		d.forgetGoneDevices()
 		for _, rule := range loopbackRules(device) {
 			d.prepend("PREROUTING", rule)
 		}
@@ -175,8 +255,41 @@ func (f family) guardLoopback(ctx context.Context, device string) error {
 	})
 }
 
+// forgetGoneDevices starts programs only if the kernel's legacy table has such rules.
+func (f family) forgetGoneDevices(ctx context.Context) error {
+	const fromLoopback = "\x7f\x00\x00\x00" + "\x00\x00\x00\x00" + "\xff\x00\x00\x00" // source, destination, mask: struct ipt_ip
+	if !f.legacyMentions("raw", fromLoopback) {
+		return nil
+	}
+	return f.change(ctx, "raw", func(d *draft) error {
+		d.forgetGoneDevices()
+		return nil
+	})
+}
+
+// forgetGoneDevices deletes the rules of devices that are gone, where both are there. A
+// name that ends in + is a pattern.
+func (d *draft) forgetGoneDevices() {
+	if areBornOpen() {
+		return
+	}
+	for _, rule := range slices.Clone(d.table["PREROUTING"]) {
+		device := after(rule, "-i")
+		ours := slices.Equal(rule, loopbackRules(device)[0]) && d.table.guardsLoopback(device) && !strings.HasSuffix(device, "+")
+		if ours && isNoLink(device) {
+			for _, rule := range loopbackRules(device) {
+				d.delete("PREROUTING", rule)
+			}
+		}
+	}
+}
+
 func (f family) loopbackGuarded(ctx context.Context, device string) (bool, error) {
 	table, err := f.saved(ctx, "raw")
-	lacks := func(rule ruleWords) bool { return table.index("PREROUTING", rule) < 0 }
-	return err == nil && !slices.ContainsFunc(loopbackRules(device), lacks), err
+	return err == nil && table.guardsLoopback(device), err
+}
+
+func (t savedTable) guardsLoopback(device string) bool {
+	lacks := func(rule ruleWords) bool { return t.index("PREROUTING", rule) < 0 }
+	return !slices.ContainsFunc(loopbackRules(device), lacks)
 }
