@@ -40,10 +40,10 @@ func mender(name string) intent.Mender[intended] {
 			if err != nil {
 				return err
 			}
-			return backend.Masquerade(ctx, owner, was.addresses())
+			return write(ctx, backend, owner, was.addresses())
 		},
 		Remove: func(ctx context.Context, owner plugin.Owner, was intended) error {
-			return netfilter.RemoveMasquerade(ctx, owner, was.addresses())
+			return removeRules(ctx, owner, was.addresses())
 		},
 		Mended: func(restored []intended) { forgetUntranslated(name, restored) },
 	}

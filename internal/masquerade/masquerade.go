@@ -52,7 +52,7 @@ func (s *Settings) Masquerade(ctx context.Context, req *plugin.Request, ips []*c
 	m := mender(req.Plugin)
 	m.Remember(req, intend(backend, addresses))
 	return netfilter.HealingFirst(ctx, m.Others(ctx, req), func(ctx context.Context) error {
-		return backend.Masquerade(ctx, owner, addresses)
+		return write(ctx, backend, owner, addresses)
 	})
 }
 
@@ -69,7 +69,7 @@ func Recall(owner plugin.Owner, known []*net.IPNet) []*net.IPNet {
 // Remove removes what Masquerade has made, whatever the configuration says: it may
 // have changed since ADD. Known are the addresses, as far as they are known.
 func Remove(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
-	return errors.Join(Forget(owner), netfilter.RemoveMasquerade(ctx, owner, known))
+	return errors.Join(Forget(owner), removeRules(ctx, owner, known))
 }
 
 // Prune completes DEL, after the interface is gone, where the addresses of the

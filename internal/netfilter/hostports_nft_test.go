@@ -104,7 +104,7 @@ var _ = Describe("What mappings need beyond that of all", func() {
 	)
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "root", "nftables", "nft-tool")
-		netns = newNS()
+		netns = testutils.TempNS(GinkgoT())
 		var err error
 		mapper, err = netfilter.SelectPortMapper(netfilter.NFTables)
 		Expect(err).NotTo(HaveOccurred())
@@ -140,7 +140,7 @@ var _ = Describe("What mappings need beyond that of all", func() {
 	}
 
 	It("goes with the last that have the same conditions", func() {
-		within(netns, func() {
+		testutils.Inside(netns, func() {
 			before := settled()
 			for n := range 2 {
 				add("podman", fmt.Sprint("c", n), conditional(n))
@@ -153,7 +153,7 @@ var _ = Describe("What mappings need beyond that of all", func() {
 	})
 
 	It("goes with the last of the network", func() {
-		within(netns, func() {
+		testutils.Inside(netns, func() {
 			before := settled()
 			other := plain()
 			other.Mappings[0].HostPort++
@@ -169,7 +169,7 @@ var _ = Describe("What mappings need beyond that of all", func() {
 	})
 
 	It("goes when GC comes, if it was left", func() {
-		within(netns, func() {
+		testutils.Inside(netns, func() {
 			before := settled()
 			for range 2 {
 				add("podman", "c1", conditional(1))
@@ -187,7 +187,7 @@ var _ = Describe("What mappings need beyond that of all", func() {
 		for n := range 4 {
 			all.Go(func() {
 				defer GinkgoRecover()
-				within(netns, func() {
+				testutils.Inside(netns, func() {
 					for range 25 {
 						container := fmt.Sprint("c", n)
 						add("podman", container, conditional(n))

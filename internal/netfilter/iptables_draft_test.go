@@ -74,10 +74,10 @@ var _ = Describe("A change of iptables-legacy", func() {
 
 	It("succeeds when two remove the same at once", func() {
 		usePrograms("legacy")
-		host := newNS()
+		host := testutils.TempNS(GinkgoT())
 		changes := changesByPrograms()
 		for range 10 {
-			within(host, func() {
+			testutils.Inside(host, func() {
 				Expect(changes["ports"](GinkgoT().Context())).To(Succeed())
 				Expect(changes["masquerading"](GinkgoT().Context())).To(Succeed())
 			})
@@ -85,7 +85,7 @@ var _ = Describe("A change of iptables-legacy", func() {
 			for range 2 {
 				both.Go(func() {
 					defer GinkgoRecover()
-					within(host, func() {
+					testutils.Inside(host, func() {
 						_, err := netfilter.RemovePorts(GinkgoT().Context(), attachment, netfilter.Mapped{}, alone{})
 						Expect(err).NotTo(HaveOccurred())
 						Expect(netfilter.RemoveMasquerade(GinkgoT().Context(), attachment, addrs("10.88.0.2/16"))).To(Succeed())
@@ -93,7 +93,7 @@ var _ = Describe("A change of iptables-legacy", func() {
 				})
 			}
 			both.Wait()
-			within(host, func() { Expect(run("iptables-save")).NotTo(ContainSubstring("10.88.0.2")) })
+			testutils.Inside(host, func() { Expect(run("iptables-save")).NotTo(ContainSubstring("10.88.0.2")) })
 		}
 	})
 })
@@ -106,7 +106,7 @@ func changing(netns ns.NetNS, f func()) {
 	var others sync.WaitGroup
 	others.Go(func() {
 		defer GinkgoRecover()
-		within(netns, func() {
+		testutils.Inside(netns, func() {
 			c, err := nftables.New(nftables.AsLasting())
 			Expect(err).NotTo(HaveOccurred())
 			defer func() { _ = c.CloseLasting() }()
@@ -215,9 +215,9 @@ var _ = Describe("A change of iptables-nft", func() {
 	It("that fills a chain anew gets through while others change nftables", func() {
 		testutils.Need(GinkgoT(), "root", "iptables-nft", "ip6tables-nft")
 		usePrograms("nft")
-		host := newNS()
+		host := testutils.TempNS(GinkgoT())
 		changing(host, func() {
-			within(host, func() {
+			testutils.Inside(host, func() {
 				for range 40 {
 					Expect(changesByPrograms()["ports"](GinkgoT().Context())).To(Succeed())
 				}

@@ -50,7 +50,7 @@ var _ = Describe("The loopback guard of a kernel without nf_tables", func() {
 	It("goes with the device", func() {
 		testutils.Need(GinkgoT(), "root", "iptables-legacy")
 		ctx := context.Background()
-		host := testrig.Namespace()
+		host := testutils.TempNS(GinkgoT())
 		legacy := families()[0].legacy()
 		sh := func(name string, args ...string) string {
 			GinkgoHelper()
@@ -101,7 +101,7 @@ var _ = Describe("The loopback guard", func() {
 	}
 	BeforeEach(func() {
 		testutils.Need(GinkgoT(), "root", "nftables", "nft-tool")
-		host = testrig.Namespace()
+		host = testutils.TempNS(GinkgoT())
 		sh("ip", "link", "add", "cni0", "type", "bridge")
 		guard("cni0")
 	})

@@ -276,6 +276,7 @@ func (r *registry) queueEviction(c *conn, comment string, i item, takenOver []it
 	if i.set != r.subjects {
 		return c.deleteElement(r.set(i.set), i.key)
 	}
+	noteTakeover(c.ctx, i.key)
 	theirs, err := r.held(c, comment)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strings"
 
@@ -180,17 +181,39 @@ var _ = Describe("rules that somebody has flushed", func() {
 		rig.Del(one, config)
 	})
 
-	It("are not put back where another network has the address", func() {
-		const shared = `"ipam":{"type":"static","addresses":[{"address":"10.1.2.3/24"}]}}`
-		first := `{"name":"first","type":"bridge","bridge":"br0","isGateway":true,"ipMasq":true,` + shared
-		second := `{"name":"second","type":"bridge","bridge":"br1","isGateway":true,"ipMasq":true,"forceAddress":true,` + shared
-		rig.Add(one, first)
+	It("are not put back where another network has the address, and go to those who have it when that is gone", func() {
+		in := func(network, bridge string) string {
+			return fmt.Sprintf(`{"name":%q,"type":"bridge","bridge":%q,"isGateway":true,"ipMasq":true,"ipMasqBackend":"nftables","forceAddress":true,
+				"ipam":{"type":"static","addresses":[{"address":"10.1.2.3/24"}]}}`, network, bridge)
+		}
+		first, second, third := in("first", "br0"), in("second", "br1"), in("third", "br2")
+		holder := func() string {
+			GinkgoHelper()
+			set, err := testrig.Run(rig.Host, "nft", "list", "set", "ip", "cni_masquerade", "sources")
+			Expect(err).NotTo(HaveOccurred())
+			return set
+		}
 		heal := byHeal(masquerade.Heal)
+		three := rig.Container("three")
+		rig.Add(one, first)
 		rig.Add(two, second)
+		Expect(holder()).To(ContainSubstring("second/two"))
 		Expect(heal()).To(BeEmpty())
 		rig.Del(two, second)
+		Expect(holder()).To(ContainSubstring("first/one"))
+		Expect(heal()).To(BeEmpty())
+
+		rig.Add(three, third)
+		rig.Add(two, second)
+		flush()
 		Expect(heal()).To(ConsistOf(HaveField("Network", "first")))
 		rig.Del(one, first)
+		Expect(holder()).To(ContainSubstring("second/two"))
+		rig.Del(two, second)
+		Expect(holder()).To(ContainSubstring("third/three"))
+		Expect(heal()).To(BeEmpty())
+		rig.Del(three, third)
+		Expect(holder()).NotTo(ContainSubstring("10.1.2.3"))
 	})
 
 	It("drop forged frames again with macspoofchk", func() {
