@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -28,6 +31,9 @@ func install(path, dir string) error {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := removeLeft(dir); err != nil {
 		return err
 	}
 	if err := place(path, dir); err != nil {
@@ -75,7 +81,7 @@ func link(dir, name string) error {
 // replace has fn make a file under a temporary name, and gives that the name
 // target in one step.
 func replace(target string, fn func(temporary string) error) error {
-	temporary := fmt.Sprintf("%s/.%s.%d", filepath.Dir(target), filepath.Base(target), os.Getpid())
+	temporary := filepath.Join(filepath.Dir(target), temporaryName(filepath.Base(target), os.Getpid()))
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -88,6 +94,29 @@ func replace(target string, fn func(temporary string) error) error {
 	// To rename one link of a file to another of the same file does nothing.
 	return removeIfThere(temporary)
 }
+
+func temporaryName(name string, pid int) string { return fmt.Sprintf(".%s.%d", name, pid) }
+
+// removeLeft removes what was left under temporary names by those who were killed.
+func removeLeft(dir string) error {
+	entries, err := os.ReadDir(dir)
+	errs := []error{err}
+	for _, entry := range entries {
+		if pid, ok := writerOf(entry.Name()); ok && !runs(pid) {
+			errs = append(errs, removeIfThere(filepath.Join(dir, entry.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// writerOf returns the process that uses a temporary name, if it is one.
+func writerOf(file string) (pid int, ok bool) {
+	pid, err := strconv.Atoi(file[strings.LastIndexByte(file, '.')+1:])
+	isFor := func(name string) bool { return file == temporaryName(name, pid) }
+	return pid, err == nil && pid > 0 && slices.ContainsFunc(append(names(), own), isFor)
+}
+
+func runs(pid int) bool { return !errors.Is(unix.Kill(pid, 0), unix.ESRCH) }
 
 func removeIfThere(path string) error {
 	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {

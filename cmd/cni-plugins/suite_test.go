@@ -70,6 +70,30 @@ var _ = Describe("the command line", func() {
 	})
 })
 
+var _ = Describe("install", func() {
+	It("removes what was left by one that was killed", func() {
+		dir := GinkgoT().TempDir()
+		executable := filepath.Join(dir, "executable")
+		Expect(os.WriteFile(executable, []byte("#!/bin/sh"), 0o755)).To(Succeed())
+		ended := exec.Command("true")
+		Expect(ended.Run()).To(Succeed())
+		gone, running := ended.ProcessState.Pid(), os.Getppid()
+		left := []string{temporaryName(own, gone), temporaryName("bridge", gone)}
+		others := []string{temporaryName("bridge", running), temporaryName("other", gone), ".bridge.-1", ".bridge.x", ".bridge"}
+		for _, name := range append(left, others...) {
+			Expect(os.WriteFile(filepath.Join(dir, name), nil, 0o644)).To(Succeed())
+		}
+		Expect(install(executable, dir)).To(Succeed())
+		entries, err := os.ReadDir(dir)
+		Expect(err).NotTo(HaveOccurred())
+		var there []string
+		for _, entry := range entries {
+			there = append(there, entry.Name())
+		}
+		Expect(there).To(ConsistOf(append(append(names(), own, "executable"), others...)))
+	})
+})
+
 var _ = Describe("the executable", Ordered, func() {
 	var executable string
 	BeforeAll(func() {
