@@ -210,8 +210,8 @@ func WrittenByUpstream(ctx context.Context, owner plugin.Owner, ports HostPorts)
 	return backend, differences, nil
 }
 
-// upstreamDiffers counts, as upstream's CHECK does, and looks where the rules
-// lead.
+// upstreamDiffers looks for the rules of each mapping, and where they lead. With
+// conditions they are not understood: then as many do as upstream's CHECK counts.
 func (f family) upstreamDiffers(ctx context.Context, owner plugin.Owner, ports HostPorts) (found bool, differences []string, err error) {
 	container, mappings := ports.of(f)
 	var rules []upstreamRule
@@ -222,24 +222,47 @@ func (f family) upstreamDiffers(ctx context.Context, owner plugin.Owner, ports H
 	if err != nil || len(rules) == 0 {
 		return false, nil, err
 	}
-	translating, masquerading := 0, 0
+	var translated []PortMapping
+	unclear, masquerading := 0, 0
 	for _, rule := range rules {
+		m, understood := f.translation(rule)
 		switch {
 		case rule.leadsTo.IsValid() && rule.leadsTo != container.Addr():
+		case understood:
+			translated = append(translated, m)
 		case rule.mapping:
-			translating++
+			unclear++
 		default:
 			masquerading++
 		}
 	}
-	if translating < len(mappings) {
-		differences = append(differences, fmt.Sprintf("table %s %s has %d rules for %d mappings to %s",
-			familyName(f.table), upstreamTable, translating, len(mappings), container.Addr()))
+	missing := slices.DeleteFunc(mappings, func(m PortMapping) bool { return slices.ContainsFunc(translated, m.isSame) })
+	if len(missing) > unclear {
+		for _, m := range missing {
+			differences = append(differences, fmt.Sprintf("table %s %s does not lead %s to %s",
+				familyName(f.table), upstreamTable, m, netip.AddrPortFrom(container.Addr(), m.ContainerPort)))
+		}
 	}
 	if ports.SNAT && masquerading == 0 {
 		differences = append(differences, fmt.Sprintf("table %s %s does not masquerade for %s", familyName(f.table), upstreamTable, container.Addr()))
 	}
 	return true, differences, nil
+}
+
+// translation is mappingOf with the port that a rule translates to.
+func (f family) translation(rule upstreamRule) (m PortMapping, ok bool) {
+	m, ok = f.mappingOf(rule)
+	for _, e := range rule.Exprs {
+		if data := immediate(e); len(data) == 2 {
+			m.ContainerPort = binary.BigEndian.Uint16(data)
+		}
+	}
+	return m, ok
+}
+
+// isSame tells whether two mappings of a family mean the same.
+func (m PortMapping) isSame(other PortMapping) bool {
+	return m.Collides(other) && m.ContainerPort == other.ContainerPort
 }
 
 func immediate(e expr.Any) []byte {

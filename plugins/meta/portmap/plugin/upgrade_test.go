@@ -196,8 +196,17 @@ var _ = Describe("a node that is upgraded", func() {
 			Expect(l.check(one, config)).To(MatchError(ContainSubstring("route_localnet")), "1.9 would have set it")
 			l.sh("echo 1 > /proc/sys/net/ipv4/conf/br0/route_localnet")
 			Expect(l.check(one, config)).To(Succeed())
-			l.sh("nft flush chain ip cni_hostport hostports")
-			Expect(l.check(one, config)).To(MatchError(ContainSubstring("table ip cni_hostport has 1 rules for 2 mappings to 10.88.0.2")))
+			for lacking, asked := range map[string]string{
+				"8088/tcp to 10.88.0.2:80": mapping(8088, 80, "tcp"), "8080/udp to 10.88.0.2:80": mapping(8080, 80, "udp"),
+				"8080/tcp to 10.88.0.2:81":           mapping(8080, 81, "tcp"),
+				"192.0.2.1:8080/tcp to 10.88.0.2:80": mapping(8080, 80, "tcp", `,"hostIP":"192.0.2.1"`),
+			} {
+				Expect(l.check(one, l.config(one, asked, ""))).To(MatchError(ContainSubstring("table ip cni_hostport does not lead " + lacking)))
+			}
+			l.sh("nft flush chain ip cni_hostport hostports; nft add rule ip cni_hostport hostports ip saddr 192.0.2.9 tcp dport 8080 dnat to 10.88.0.2:80 comment one")
+			Expect(l.check(one, config)).To(MatchError(ContainSubstring("table ip cni_hostport does not lead 192.0.2.1:8081/tcp to 10.88.0.2:80")))
+			l.sh("nft add rule ip cni_hostport hostports ip saddr 192.0.2.9 ip daddr 192.0.2.1 tcp dport 8081 dnat to 10.88.0.2:80 comment one")
+			Expect(l.check(one, config)).To(Succeed())
 			l.sh("nft flush chain ip cni_hostport masquerading")
 			Expect(l.check(one, config)).To(MatchError(ContainSubstring("does not masquerade for 10.88.0.2")))
 		})
