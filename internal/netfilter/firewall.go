@@ -248,9 +248,7 @@ func CloseGate(ctx context.Context, owner plugin.Owner, known []netip.Addr) erro
 		}
 		return errors.Join(errs...)
 	})}
-	for _, f := range families() {
-		errs = append(errs, f.closeInLegacy(ctx, passageRecord(owner), f.singles(known)))
-	}
+	errs = append(errs, forEachFamily(func(f family) error { return f.closeInLegacy(ctx, passageRecord(owner), f.singles(known)) }))
 	return errors.Join(errs...)
 }
 
@@ -287,8 +285,6 @@ func GCGates(ctx context.Context, attachments plugin.Attachments) error {
 		}
 		return errors.Join(errs...)
 	})}
-	for _, f := range families() {
-		errs = append(errs, f.gcPassagesInLegacy(ctx, attachments))
-	}
+	errs = append(errs, forEachFamily(func(f family) error { return f.gcPassagesInLegacy(ctx, attachments) }))
 	return errors.Join(append(errs, gcIngress(ctx))...)
 }

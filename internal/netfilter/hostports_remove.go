@@ -34,15 +34,23 @@ func RemovePorts(ctx context.Context, owner plugin.Owner, known Mapped, holders 
 		removed, err = removeNFTPorts(ctx, c, owner, known, holders)
 		return err
 	})}
-	for _, f := range families() {
-		for _, c := range containerChains(owner) {
-			if f.legacyMentions("nat", c.chain) {
-				removed = true
-				errs = append(errs, f.removeLegacyChain(ctx, owner, c, holders))
-			}
+	errs = append(errs, forEachFamily(func(f family) error {
+		found, err := f.removeLegacyChains(ctx, owner, holders)
+		removed = removed || found
+		return err
+	}))
+	return removed, errors.Join(errs...)
+}
+
+func (f family) removeLegacyChains(ctx context.Context, owner plugin.Owner, holders Holders) (found bool, err error) {
+	var errs []error
+	for _, c := range containerChains(owner) {
+		if f.legacyMentions("nat", c.chain) {
+			found = true
+			errs = append(errs, f.removeLegacyChain(ctx, owner, c, holders))
 		}
 	}
-	return removed, errors.Join(errs...)
+	return found, errors.Join(errs...)
 }
 
 // removeNFTPorts removes what nf_tables holds of the owner.
@@ -179,11 +187,12 @@ func GCPorts(ctx context.Context, attachments plugin.Attachments, elsewhere func
 		}
 		return errors.Join(errs...)
 	}), DropUnused(ctx), ForgetGoneDevices(ctx)}
-	for _, f := range families() {
-		if f.legacyMentions("nat", dnatCommentPrefix+commentPrefix(attachments.Network())) {
-			errs = append(errs, f.dropLegacyChains(ctx, func(table savedTable) []string { return table.entriesOf(stale) }, dnatChain))
+	errs = append(errs, forEachFamily(func(f family) error {
+		if !f.legacyMentions("nat", dnatCommentPrefix+commentPrefix(attachments.Network())) {
+			return nil
 		}
-	}
+		return f.dropLegacyChains(ctx, func(table savedTable) []string { return table.entriesOf(stale) }, dnatChain)
+	}))
 	return errors.Join(errs...)
 }
 

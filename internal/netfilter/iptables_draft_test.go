@@ -88,7 +88,7 @@ var _ = Describe("A change of iptables-legacy", func() {
 					testutils.Inside(host, func() {
 						_, err := netfilter.RemovePorts(GinkgoT().Context(), attachment, netfilter.Mapped{}, alone{})
 						Expect(err).NotTo(HaveOccurred())
-						Expect(netfilter.RemoveMasquerade(GinkgoT().Context(), attachment, addrs("10.88.0.2/16"))).To(Succeed())
+						Expect(netfilter.RemoveMasquerade(GinkgoT().Context(), attachment, addrs("10.88.0.2/16", "fd88::2/64"))).To(Succeed())
 					})
 				})
 			}
@@ -134,9 +134,15 @@ func changing(netns ns.NetNS, f func()) {
 // usePrograms and, in $n, how often it has been started.
 func meanwhile(script string) {
 	GinkgoHelper()
+	meanwhileOf("iptables", script)
+}
+
+// meanwhileOf does so for iptables or ip6tables.
+func meanwhileOf(program, script string) {
+	GinkgoHelper()
 	dir := os.Getenv("PATH")
-	restore := filepath.Join(dir, "iptables-restore")
-	program, err := os.Readlink(restore)
+	restore := filepath.Join(dir, program+"-restore")
+	target, err := os.Readlink(restore)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(os.Remove(restore)).To(Succeed())
 	starts := filepath.Join(dir, "starts")
@@ -145,7 +151,7 @@ func meanwhile(script string) {
 echo >>%[1]s; n=0; while read -r line; do n=$((n+1)); done <%[1]s
 %s
 exec %s "$@"
-`, starts, script, program), 0o755)).To(Succeed())
+`, starts, script, target), 0o755)).To(Succeed())
 }
 
 // restores returns how often iptables-restore was started since meanwhile.
@@ -164,19 +170,19 @@ func changesByPrograms() map[string]func(context.Context) error {
 			mapper, err := netfilter.SelectPortMapper(netfilter.IPTables)
 			Expect(err).NotTo(HaveOccurred())
 			return mapper.MapPorts(ctx, owner("podman", "c1", "eth0"), netfilter.HostPorts{
-				Containers: []netip.Prefix{netip.MustParsePrefix("10.88.0.2/16")}, SNAT: true, MarkBit: 13,
+				Containers: []netip.Prefix{netip.MustParsePrefix("10.88.0.2/16"), netip.MustParsePrefix("fd88::2/64")}, SNAT: true, MarkBit: 13,
 				Mappings: []netfilter.PortMapping{{Protocol: "tcp", HostPort: 8080, ContainerPort: 80}},
 			}, alone{})
 		},
 		"masquerading": func(ctx context.Context) error {
 			backend, err := netfilter.Select(netfilter.IPTables)
 			Expect(err).NotTo(HaveOccurred())
-			return backend.Masquerade(ctx, owner("podman", "c1", "eth0"), addrs("10.88.0.2/16"))
+			return backend.Masquerade(ctx, owner("podman", "c1", "eth0"), addrs("10.88.0.2/16", "fd88::2/64"))
 		},
 		"gate": func(ctx context.Context) error {
 			gate, err := netfilter.SelectGate(ctx, netfilter.IPTables)
 			Expect(err).NotTo(HaveOccurred())
-			return gate.Open(ctx, owner("podman", "c1", "eth0"), netfilter.Passage{Addrs: []netip.Addr{netip.MustParseAddr("10.88.0.2")}, AdminChain: "CNI-ADMIN"})
+			return gate.Open(ctx, owner("podman", "c1", "eth0"), netfilter.Passage{Addrs: []netip.Addr{netip.MustParseAddr("10.88.0.2"), netip.MustParseAddr("fd88::2")}, AdminChain: "CNI-ADMIN"})
 		},
 	}
 }
@@ -208,6 +214,33 @@ var _ = Describe("A change by the programs of iptables", func() {
 				Expect(restores()).To(Equal(1))
 			}))
 		}
+	}
+})
+
+var _ = Describe("A removal of what iptables-legacy has of both families", func() {
+	attachment := owner("podman", "c1", "eth0")
+	removals := map[string]func(context.Context) error{
+		"ports": func(ctx context.Context) error {
+			_, err := netfilter.RemovePorts(ctx, attachment, netfilter.Mapped{}, alone{})
+			return err
+		},
+		"masquerading": func(ctx context.Context) error {
+			return netfilter.RemoveMasquerade(ctx, attachment, addrs("10.88.0.2/16", "fd88::2/64"))
+		},
+		"gate": func(ctx context.Context) error { return netfilter.CloseGate(ctx, attachment, nil) },
+	}
+	for name, remove := range removals {
+		It("waits for the lock once: "+name, inNewNS(func() {
+			testutils.Need(GinkgoT(), "root", "iptables-legacy", "ip6tables-legacy")
+			usePrograms("legacy")
+			Expect(changesByPrograms()[name](GinkgoT().Context())).To(Succeed())
+			const lockedOut = `echo "Another app is currently holding the xtables lock. Stopped waiting after 5s." >&2; exit 4`
+			for _, program := range []string{"iptables", "ip6tables"} {
+				meanwhileOf(program, lockedOut)
+			}
+			Expect(remove(GinkgoT().Context())).To(MatchError(ContainSubstring("is held by another process")))
+			Expect(restores()).To(Equal(1))
+		}))
 	}
 })
 

@@ -131,6 +131,20 @@ func (l lockedOut) Unwrap() error { return l.error }
 
 func isLockedOut(err error) bool { return errors.As(err, new(lockedOut)) }
 
+// forEachFamily goes on after an error, unless it is about the lock: that is the same
+// for all, and the next would wait for it as long.
+func forEachFamily(remove func(family) error) error {
+	var errs []error
+	for _, f := range families() {
+		err := remove(f)
+		errs = append(errs, err)
+		if isLockedOut(err) {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // failure says what a program said, and who holds the lock if it did not get it.
 func (f family) failure(cmd *exec.Cmd, stderr string, err error) error {
 	said := strings.Join(strings.Fields(stderr), " ")

@@ -126,11 +126,7 @@ func removeLegacyMasquerade(ctx context.Context, owner plugin.Owner, known []*ne
 	if len(known) == 0 {
 		return nil
 	}
-	var errs []error
-	for _, f := range families() {
-		errs = append(errs, f.removeFromLegacy(ctx, masqueradeChain(owner), f.without(known)))
-	}
-	return errors.Join(errs...)
+	return forEachFamily(func(f family) error { return f.removeFromLegacy(ctx, masqueradeChain(owner), f.without(known)) })
 }
 
 // PruneMasquerade removes what iptables holds for addresses of the owner's
@@ -146,9 +142,7 @@ func PruneMasquerade(ctx context.Context, owner plugin.Owner, living []*net.IPNe
 		}
 		return errors.Join(errs...)
 	})}
-	for _, f := range families() {
-		errs = append(errs, f.removeFromLegacy(ctx, chain, f.only(living)))
-	}
+	errs = append(errs, forEachFamily(func(f family) error { return f.removeFromLegacy(ctx, chain, f.only(living)) }))
 	return errors.Join(errs...)
 }
 
@@ -163,9 +157,7 @@ func GC(ctx context.Context, attachments plugin.Attachments) error {
 		}
 		return errors.Join(append(errs, spoofCheck().gc(ctx, c, attachments), masqrules.GC(attachments.Network(), gcAttachments(attachments)))...)
 	})}
-	for _, f := range families() {
-		errs = append(errs, f.gcLegacy(ctx, attachments))
-	}
+	errs = append(errs, forEachFamily(func(f family) error { return f.gcLegacy(ctx, attachments) }))
 	return errors.Join(errs...)
 }
 
