@@ -47,7 +47,7 @@ func gc(ctx context.Context, dataDir string, stdout, stderr io.Writer) (status i
 			errs = append(errs, fmt.Errorf("%s: %w", left.name, err))
 		}
 	}
-	if err := errors.Join(netfilter.DropUnused(ctx), netfilter.ForgetGoneDevices(ctx)); err != nil {
+	if err := netfilter.DropUnused(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("portmap: %w", err))
 	}
 	// Last: no address is freed to which ports lead.

@@ -17,15 +17,28 @@ import (
 // needs them, each with a rule that looks into it, past which every new connection
 // goes. They leave when nothing is in them any more.
 
-// DropUnused removes those that earlier attachments have left.
+// DropUnused removes those that earlier attachments have left, and ends GuardLoopback
+// for devices that are gone.
 func DropUnused(ctx context.Context) error {
-	return ifNFTables(ctx, func(c *conn) error {
-		var errs []error
-		for _, f := range families() {
-			errs = append(errs, f.portTable().dropUnused(ctx, c, func(string) bool { return true }))
-		}
-		return errors.Join(errs...)
-	})
+	return orIPTables(ctx, func(c *conn) error { return dropUnused(ctx, c) })
+}
+
+// orIPTables is withConn, but has iptables forget devices where there is no nf_tables.
+func orIPTables(ctx context.Context, f func(*conn) error) error {
+	err := withConn(ctx, f)
+	if errors.Is(err, errNoNFTables) {
+		return unlessAbsent(families()[0].forgetGoneDevices(ctx))
+	}
+	return err
+}
+
+func dropUnused(ctx context.Context, c *conn) error {
+	g := newLoopbackGuard()
+	errs := []error{g.wrap(g.forgetGone(ctx, c, 1))}
+	for _, f := range families() {
+		errs = append(errs, f.portTable().dropUnused(ctx, c, func(string) bool { return true }))
+	}
+	return errors.Join(errs...)
 }
 
 // extraIn returns what tells a map with conditions, or the set of a network, from the

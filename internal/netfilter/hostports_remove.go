@@ -177,7 +177,7 @@ func (f family) dropLegacyChains(ctx context.Context, selected func(savedTable) 
 // network's. What no attachment needs any more goes, too. It goes on after an error.
 func GCPorts(ctx context.Context, attachments plugin.Attachments, elsewhere func(container string) bool) error {
 	stale := func(comment string) bool { return staleEntry(attachments, comment) }
-	errs := []error{ifNFTables(ctx, func(c *conn) error {
+	errs := []error{orIPTables(ctx, func(c *conn) error {
 		var errs []error
 		for _, f := range families() {
 			_, err := f.removeUpstream(ctx, c, func(rule upstreamRule) bool {
@@ -185,8 +185,8 @@ func GCPorts(ctx context.Context, attachments plugin.Attachments, elsewhere func
 			})
 			errs = append(errs, f.portTable().gcElements(ctx, c, attachments), f.gcNFTPorts(ctx, c, stale), err)
 		}
-		return errors.Join(errs...)
-	}), DropUnused(ctx), ForgetGoneDevices(ctx)}
+		return errors.Join(append(errs, dropUnused(ctx, c))...)
+	})}
 	errs = append(errs, forEachFamily(func(f family) error {
 		if !f.legacyMentions("nat", dnatCommentPrefix+commentPrefix(attachments.Network())) {
 			return nil

@@ -126,22 +126,9 @@ func (g *loopbackGuard) guard(ctx context.Context, c *conn, device string) (writ
 	return written, err
 }
 
-// ForgetGoneDevices ends GuardLoopback for devices that are gone.
-func ForgetGoneDevices(ctx context.Context) error {
-	g := newLoopbackGuard()
-	err := withConn(ctx, func(c *conn) error { return g.forgetGone(ctx, c, 1) })
-	if errors.Is(err, errNoNFTables) {
-		return unlessAbsent(families()[0].forgetGoneDevices(ctx))
-	}
-	return g.wrap(err)
-}
-
 // forgetGone forgets devices that are gone, if they are as many as that. One that has
 // come back meanwhile may belong to who has found it guarded.
 func (g *loopbackGuard) forgetGone(ctx context.Context, c *conn, atLeast int) error {
-	if areBornOpen() {
-		return nil
-	}
 	var gone []string
 	err := c.retrying(ctx, func(c *conn) error {
 		listed, err := c.elements(g.devices())
@@ -155,7 +142,7 @@ func (g *loopbackGuard) forgetGone(ctx context.Context, c *conn, atLeast int) er
 				gone, keys = append(gone, name), append(keys, nftables.SetElement{Key: e.key})
 			}
 		}
-		if len(gone) < atLeast {
+		if len(gone) < atLeast || areBornOpen() {
 			gone = nil
 			return nil
 		}

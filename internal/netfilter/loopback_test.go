@@ -111,7 +111,7 @@ var _ = Describe("The loopback guard", func() {
 			guard(fmt.Sprint("gone", n))
 		}
 		Expect(len(guarded())).To(And(BeNumerically(">=", 2), BeNumerically("<", 20)))
-		onHost(func() error { return ForgetGoneDevices(ctx) })
+		onHost(func() error { return DropUnused(ctx) })
 		Expect(guarded()).To(ConsistOf(`"cni0"`))
 		onHost(func() error {
 			Expect(LoopbackGuarded(ctx, "cni0")).To(BeTrue())
@@ -122,7 +122,7 @@ var _ = Describe("The loopback guard", func() {
 	It("remembers them where each device has route_localnet from the start", func() {
 		guard("gone")
 		sh("sh", "-c", "echo 1 >/proc/sys/net/ipv4/conf/default/route_localnet")
-		onHost(func() error { return ForgetGoneDevices(ctx) })
+		onHost(func() error { return DropUnused(ctx) })
 		Expect(guarded()).To(ConsistOf(`"cni0"`, `"gone"`))
 	})
 })

@@ -38,7 +38,7 @@ func budgets() map[string]budget {
 		"ipvlan":      {add: 170, check: 80, del: 115, status: 40, gc: 65},
 		"loopback":    {add: 60, check: 50, del: 60, status: 30, gc: 30},
 		"macvlan":     {add: 175, check: 85, del: 120, status: 45, gc: 70},
-		"portmap":     {add: 225, check: 190, del: 155, status: 205, gc: 115},
+		"portmap":     {add: 225, check: 190, del: 155, status: 205, gc: 125},
 		"ptp":         {add: 255, check: 160, del: 240, status: 130, gc: 235},
 		"sbr":         {add: 170, check: 60, del: 200, status: 30, gc: 30},
 		"static":      {add: 30, check: 30, del: 30, status: 30, gc: 30},
