@@ -25,8 +25,8 @@ type Config struct {
 
 // Limits of the kernel's.
 const (
-	largestMTU = 65535 - 14         // MAX_MTU of tun.c includes the Ethernet header
-	largestID  = math.MaxUint32 - 1 // -1 stands for none
+	largestMTU = 65535 - 14                 // MAX_MTU of tun.c includes the Ethernet header
+	largestID  = uint32(math.MaxUint32 - 1) // -1 stands for none
 )
 
 // Validate implements conf.Validator.
