@@ -207,7 +207,9 @@ var _ = Describe("a bridge that others use, too", func() {
 	DescribeTable("gives the address back, whatever has become of ipam",
 		func(ipam string) {
 			c := `{"type":"bridge","bridge":"br0","ipam":{"type":"host-local","subnet":"10.1.2.0/24"}}` // in the usual directory
-			DeferCleanup(os.RemoveAll, "/var/lib/cni/networks/test")
+			for _, dir := range []string{"test", ".cni-index/test"} {
+				DeferCleanup(os.RemoveAll, filepath.Join("/var/lib/cni/networks", dir))
+			}
 			reservation := func(result *current.Result) string {
 				return filepath.Join("/var/lib/cni/networks/test", result.IPs[0].Address.IP.String())
 			}
