@@ -32,10 +32,6 @@ const (
 	KeepAddrOnDownSysctlTemplate = "net/ipv6/conf/%s/keep_addr_on_down"
 )
 
-// settleTimeout bounds the wait for duplicate address detection, which takes one
-// to two seconds with the kernel's defaults.
-const settleTimeout = 5 * time.Second
-
 // Options say how an interface is configured.
 type Options struct {
 	// Link is the interface, where the caller knows it already.
@@ -216,7 +212,7 @@ func probe(ctx context.Context, l netlink.Link, addresses []*current.IPConfig) e
 }
 
 func settle(ctx context.Context, l netlink.Link) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := context.WithTimeout(ctx, link.DADTimeout)
 	defer cancel()
 	return link.WaitDAD(ctx, l.Attrs().Index)
 }

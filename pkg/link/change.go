@@ -150,7 +150,6 @@ func Address(l netlink.Link, address *net.IPNet, noDAD bool) Change {
 // missingIPv6 says why l can have no address of IPv6, if that is what the
 // kernel meant.
 func missingIPv6(l netlink.Link, err error) string {
-	const smallestMTU = 1280 // RFC 8200, section 5
 	now, findErr := FindByIndex(l.Attrs().Index)
 	if findErr != nil {
 		return ""
@@ -159,8 +158,8 @@ func missingIPv6(l netlink.Link, err error) string {
 	switch {
 	case errors.Is(err, unix.EACCES):
 		return "; IPv6 is switched off there, set " + disabler(attrs.Name) + " to 0"
-	case errors.Is(err, unix.EINVAL) && attrs.MTU < smallestMTU:
-		return fmt.Sprintf("; IPv6 needs an MTU of %d, and %s has %d", smallestMTU, attrs.Name, attrs.MTU)
+	case errors.Is(err, unix.EINVAL) && attrs.MTU < SmallestIPv6MTU:
+		return fmt.Sprintf("; IPv6 needs an MTU of %d, and %s has %d", SmallestIPv6MTU, attrs.Name, attrs.MTU)
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return "; the kernel has no IPv6"
 	}

@@ -10,10 +10,18 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
+
+// DADTimeout is enough for WaitDAD with the kernel's defaults, with which detection
+// takes one to two seconds.
+const DADTimeout = 5 * time.Second
+
+// SmallestIPv6MTU is that of a link with IPv6 (RFC 8200, 5).
+const SmallestIPv6MTU = 1280
 
 // WaitDAD waits until none of the given IPv6 addresses of the link, or of all
 // of them when none is given, is tentative any more, that is, until duplicate

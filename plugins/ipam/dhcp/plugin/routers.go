@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/utils/acd"
 	"github.com/containernetworking/plugins/pkg/utils/packetsocket"
 )
@@ -225,8 +226,7 @@ func (ra *routerAdvert) option(kind byte, data []byte) {
 			valid: seconds(data[4:]), preferred: seconds(data[8:]),
 		})
 	case kind == raMTU && len(data) == 8:
-		const smallest = 1280
-		if mtu := binary.BigEndian.Uint32(data[4:]); mtu >= smallest && mtu <= 65535 {
+		if mtu := binary.BigEndian.Uint32(data[4:]); mtu >= link.SmallestIPv6MTU && mtu <= 65535 {
 			ra.mtu = int(mtu)
 		}
 	case kind == raRDNSS && seconds(data[4:]) > 0:

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -68,10 +67,6 @@ func setSysctls(ifName string, dad bool, ips []*current.IPConfig) {
 	}
 }
 
-// settleTimeout bounds the wait for duplicate address detection, which takes one
-// to two seconds with the kernel's defaults.
-const settleTimeout = 5 * time.Second
-
 // waitForPort waits until the bridge forwards what the container sends. The
 // kernel takes a millisecond or two, and is mostly done by now. Where duplicates are
 // to be detected, it waits for the gateway, too, which answers only after that.
@@ -85,7 +80,7 @@ func waitForPort(ctx context.Context, c *Config, pair *vethpair.Pair, gateway ne
 	if !c.EnableDAD || gateway == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := context.WithTimeout(ctx, link.DADTimeout)
 	defer cancel()
 	return link.WaitDAD(ctx, gateway.Attrs().Index)
 }

@@ -16,14 +16,11 @@ import (
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
-// minIPv6MTU is the smallest of a link with IPv6 (RFC 8200, 5).
-const minIPv6MTU = 1280
-
 // keepIPv6 refuses a port of an MTU that is too small for IPv6 on a bridge that has
 // IPv6 addresses: the bridge's MTU becomes that of the port, and the kernel takes
 // its addresses away, from all other containers, for good.
 func keepIPv6(c *Config, bridge *netlink.Bridge) error {
-	if c.MTU.Bytes == 0 || c.MTU.Bytes >= minIPv6MTU {
+	if c.MTU.Bytes == 0 || c.MTU.Bytes >= link.SmallestIPv6MTU {
 		return nil
 	}
 	addresses, err := link.Addresses(bridge, netlink.FAMILY_V6)
@@ -34,7 +31,7 @@ func keepIPv6(c *Config, bridge *netlink.Bridge) error {
 		if !addr.IP.IsLinkLocalUnicast() {
 			return plugin.Errorf(types.ErrInvalidNetworkConfig,
 				"mtu: %d would take %s from %s, whose MTU is that of its smallest port: IPv6 needs %d; use as much or another bridge",
-				c.MTU.Bytes, addr.IPNet, c.Bridge, minIPv6MTU)
+				c.MTU.Bytes, addr.IPNet, c.Bridge, link.SmallestIPv6MTU)
 		}
 	}
 	return nil

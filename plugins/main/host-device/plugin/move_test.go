@@ -56,6 +56,15 @@ func withNIC() (*testrig.Rig, *testrig.Container) {
 	return rig, c
 }
 
+// lentTo is the attachment of that container.
+func lentTo() plugin.Owner { return plugin.Owner{Network: "test", ContainerID: "one", IfName: "net1"} }
+
+// hasRecord tells whether it is on record that the container has the interface.
+func hasRecord(rig *testrig.Rig) (found bool) {
+	rig.OnHost(func() { found = kept(lentTo()) != nil })
+	return found
+}
+
 var _ = Describe("an interface", func() {
 	var (
 		rig                  *testrig.Rig

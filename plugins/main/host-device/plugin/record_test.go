@@ -17,7 +17,6 @@ import (
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/link"
-	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
 var _ = Describe("what a container has written on an interface", func() {
@@ -26,7 +25,6 @@ var _ = Describe("what a container has written on an interface", func() {
 		c                    *testrig.Container
 		expectNothingChanged func()
 	)
-	owner := plugin.Owner{Network: "test", ContainerID: "one", IfName: "net1"}
 
 	BeforeEach(func() {
 		rig, c = withNIC()
@@ -60,7 +58,7 @@ var _ = Describe("what a container has written on an interface", func() {
 	clash := func() {
 		c.Do(func() { Expect(link.AddAltNames(testrig.Find("net1").Attrs().Index, "docker0")).To(Succeed()) })
 	}
-	noRecord := func() { rig.OnHost(func() { Expect(discard(owner)).To(Succeed()) }) }
+	noRecord := func() { rig.OnHost(func() { Expect(discard(lentTo())).To(Succeed()) }) }
 	noMarks := func() {
 		c.Do(func() {
 			l := testrig.Find("net1")
@@ -81,7 +79,7 @@ var _ = Describe("what a container has written on an interface", func() {
 
 	It("stays in what a record of an earlier version does not have", func() {
 		rig.OnHost(func() {
-			i := store().Get(owner)
+			i := store().Get(lentTo())
 			var r record
 			Expect(json.Unmarshal(i.Content, &r)).To(Succeed())
 			r.Traits.More = nil
@@ -105,7 +103,7 @@ var _ = Describe("what a container has written on an interface", func() {
 			}
 			rig.Del(c, `{"hwaddr":"02:00:00:00:00:66"}`)
 			expectNothingChanged()
-			rig.OnHost(func() { Expect(kept(owner)).To(BeNil()) })
+			rig.OnHost(func() { Expect(kept(lentTo())).To(BeNil()) })
 		},
 		Entry("by DEL"),
 		Entry("by DEL, when another has such a name", clash),

@@ -13,7 +13,6 @@ import (
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/link"
-	"github.com/containernetworking/plugins/pkg/plugin"
 )
 
 var _ = Describe("an interface from which the container has taken what was written on it", func() {
@@ -24,7 +23,6 @@ var _ = Describe("an interface from which the container has taken what was writt
 		plain                string // the container without it
 	)
 	const another = `{"type":"host-device","device":"nic7"}`
-	owner := plugin.Owner{Network: "test", ContainerID: "one", IfName: "net1"}
 
 	BeforeEach(func() {
 		rig, c = withNIC()
@@ -54,10 +52,6 @@ var _ = Describe("an interface from which the container has taken what was writt
 		Expect(link.AddAltNames(fake.Attrs().Index, stolen...)).To(Succeed())
 		Expect(netlink.LinkSetAlias(fake, "nic0")).To(Succeed())
 	})
-	hasRecord := func() (found bool) {
-		rig.OnHost(func() { found = kept(owner) != nil })
-		return found
-	}
 	// elsewhere is a namespace that the container has made.
 	elsewhere := func() *testrig.Container {
 		nested := rig.Container("nested")
@@ -75,7 +69,7 @@ var _ = Describe("an interface from which the container has taken what was writt
 		}
 		rig.Del(c, config)
 		expectNothingChanged()
-		Expect(hasRecord()).To(BeFalse())
+		Expect(hasRecord(rig)).To(BeFalse())
 	},
 		Entry("without marks, when the configuration names another device", another, noMarks),
 		Entry("without marks and alias", wantsIt, noMarks, noAlias),
@@ -105,7 +99,7 @@ var _ = Describe("an interface from which the container has taken what was writt
 			c.Path = ""
 			how()
 			expectNothingChanged()
-			Expect(hasRecord()).To(BeFalse())
+			Expect(hasRecord(rig)).To(BeFalse())
 		},
 		Entry("by DEL", "net1", func() { rig.Del(c, wantsIt) }),
 		Entry("by DEL, whatever the kernel calls it", "dev7", func() { rig.Del(c, `{}`) }),
@@ -120,7 +114,7 @@ var _ = Describe("an interface from which the container has taken what was writt
 		before := testrig.Snapshot(rig.Host)
 		rig.Del(c, wantsIt)
 		Expect(testrig.Snapshot(rig.Host)).To(Equal(before))
-		Expect(hasRecord()).To(BeFalse())
+		Expect(hasRecord(rig)).To(BeFalse())
 	})
 
 	It("is known until it is home, wherever the container has put it meanwhile", func() {
@@ -130,11 +124,11 @@ var _ = Describe("an interface from which the container has taken what was writt
 		move(c, nested)
 		rig.Del(c, wantsIt)
 		collectNone(rig, c)
-		Expect(hasRecord()).To(BeTrue())
+		Expect(hasRecord(rig)).To(BeTrue())
 		move(nested, c)
 		rig.Del(c, wantsIt)
 		expectNothingChanged()
-		Expect(hasRecord()).To(BeFalse())
+		Expect(hasRecord(rig)).To(BeFalse())
 	})
 
 	It("is not what the container has put into its place", func() {
@@ -165,7 +159,7 @@ var _ = Describe("an interface from which the container has taken what was writt
 		c.IfName = "net1"
 		rig.Del(c, wantsIt)
 		Expect(testrig.Snapshot(rig.Host, c.Netns)).To(Equal(before))
-		Expect(hasRecord()).To(BeFalse())
+		Expect(hasRecord(rig)).To(BeFalse())
 		c.IfName = "net2"
 		rig.Del(c, wantsIt)
 		Expect(testrig.Snapshot(c.Netns)).To(Equal(plain))
