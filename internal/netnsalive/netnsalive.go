@@ -57,7 +57,26 @@ func number(text string) uint64 {
 // one whose number another has got by now counts as alive. Gone fails where not all
 // processes of the machine can be seen.
 func Gone[K cmp.Ordered](netns map[K]ID) ([]K, error) {
-	s := survey{alive: map[uint64][]uint64{}, mountsSeen: map[string]bool{}}
+	var gone []K
+	const patience = 10
+	for range patience {
+		s := survey{alive: map[uint64][]uint64{}, mountsSeen: map[string]bool{}}
+		absent, err := lookFor(&s, netns)
+		if err != nil {
+			return nil, err
+		}
+		gone = slices.AppendSeq(gone, maps.Keys(absent))
+		netns = only(netns, s.cannotTell)
+		if len(netns) == 0 {
+			break
+		}
+	}
+	slices.Sort(gone)
+	return gone, nil
+}
+
+// lookFor returns those that are nowhere to be found.
+func lookFor[K comparable](s *survey, netns map[K]ID) (map[K]ID, error) {
 	// Most runtimes mount the namespaces of containers, so that our own mounts are
 	// mostly all that has to be looked at.
 	for _, look := range []func() error{s.ownMounts, s.everywhere} {
@@ -68,9 +87,9 @@ func Gone[K cmp.Ordered](netns map[K]ID) ([]K, error) {
 		if err := look(); err != nil {
 			return nil, err
 		}
-		netns = missing(&s, netns)
+		netns = only(netns, func(id ID) bool { return !s.mayLive(id) })
 	}
-	return slices.Sorted(maps.Keys(netns)), nil
+	return netns, nil
 }
 
 // survey gathers what keeps network namespaces alive.
@@ -91,7 +110,13 @@ func (s *survey) mayLive(id ID) bool {
 	return slices.ContainsFunc(s.alive[id.Inode], func(unique uint64) bool { return id.MayBe(ID{id.Inode, unique}) })
 }
 
-func inodes[K cmp.Ordered](netns map[K]ID) map[uint64]bool {
+// cannotTell tells whether nothing that was found is the namespace with an ID, and
+// something may be: what has left when it is asked which one it is in.
+func (s *survey) cannotTell(id ID) bool {
+	return s.mayLive(id) && id.Unique != 0 && !slices.Contains(s.alive[id.Inode], id.Unique)
+}
+
+func inodes[K comparable](netns map[K]ID) map[uint64]bool {
 	all := map[uint64]bool{}
 	for _, id := range netns {
 		all[id.Inode] = true
@@ -99,8 +124,8 @@ func inodes[K cmp.Ordered](netns map[K]ID) map[uint64]bool {
 	return all
 }
 
-func missing[K cmp.Ordered](s *survey, netns map[K]ID) map[K]ID {
+func only[K comparable](netns map[K]ID, chosen func(ID) bool) map[K]ID {
 	rest := maps.Clone(netns)
-	maps.DeleteFunc(rest, func(_ K, id ID) bool { return s.mayLive(id) })
+	maps.DeleteFunc(rest, func(_ K, id ID) bool { return !chosen(id) })
 	return rest
 }

@@ -5,15 +5,19 @@
 package netnsalive_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/internal/netnsalive"
+	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -45,6 +49,27 @@ var _ = Describe("Gone", func() {
 			Expect(there.Unique).NotTo(BeZero())
 			former, uncertain := netnsalive.ID{Inode: there.Inode, Unique: there.Unique + 1}, netnsalive.ID{Inode: there.Inode}
 			Expect(netnsalive.Gone(map[int]netnsalive.ID{1: former, 2: there, 3: uncertain})).To(Equal([]int{1}))
+		}
+	})
+
+	It("returns one whose number another has that threads enter and leave while it is looked at", func() {
+		testutils.Need(GinkgoT(), "namespace-ids")
+		netns := testutils.TempNS(GinkgoT())
+		former := netnsalive.At(netns.Path())
+		former.Unique++
+		ctx, stop := context.WithCancel(context.Background())
+		var visitors sync.WaitGroup
+		DeferCleanup(func() { stop(); visitors.Wait() })
+		for range 2 {
+			visitors.Go(func() {
+				defer GinkgoRecover()
+				for ctx.Err() == nil {
+					Expect(netns.Do(func(ns.NetNS) error { time.Sleep(100 * time.Microsecond); return nil })).To(Succeed())
+				}
+			})
+		}
+		for range 500 {
+			Expect(netnsalive.Gone(map[int]netnsalive.ID{1: former})).To(Equal([]int{1}))
 		}
 	})
 

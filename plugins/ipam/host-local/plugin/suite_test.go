@@ -80,8 +80,11 @@ func addTo(a attachment, conf string) (*current.Result, error) {
 
 func mustAdd(a attachment, conf string) *current.Result {
 	GinkgoHelper()
-	result, err := addTo(a, conf)
-	Expect(err).NotTo(HaveOccurred())
+	var result *current.Result
+	var err error
+	said := captureStderr(func() { result, err = addTo(a, conf) })
+	_, _ = io.WriteString(os.Stderr, said) // for who captures it, too
+	Expect(err).NotTo(HaveOccurred(), said)
 	return result
 }
 
