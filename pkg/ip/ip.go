@@ -44,19 +44,22 @@ func (i *IP) ToIP() net.IP {
 	return i.IP
 }
 
-// String returns the text that ParseIP reads.
+// String returns the text that ParseIP reads; that of net.IP, "<nil>", for the zero
+// value.
 func (i *IP) String() string {
-	switch {
-	case len(i.IP) == 0:
-		return ""
-	case len(i.Mask) == 0:
+	if len(i.IP) == 0 || len(i.Mask) == 0 {
 		return i.IP.String()
 	}
 	return i.IPNet.String()
 }
 
-// MarshalText implements encoding.TextMarshaler.
-func (i *IP) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
+// MarshalText implements encoding.TextMarshaler. The zero value is an empty text.
+func (i *IP) MarshalText() ([]byte, error) {
+	if len(i.IP) == 0 {
+		return []byte{}, nil
+	}
+	return []byte(i.String()), nil
+}
 
 // UnmarshalText implements encoding.TextUnmarshaler. An empty text is the zero
 // value.

@@ -24,11 +24,9 @@ func AddHostRoute(ipn *net.IPNet, gw net.IP, dev netlink.Link) error {
 	return addRoute(ipn, gw, dev, netlink.SCOPE_HOST)
 }
 
-// AddDefaultRoute is AddRoute for all destinations of the family of gw, IPv4 without.
+// AddDefaultRoute is AddRoute for all destinations of the family of gw; without a
+// gateway for those of IPv6, as upstream.
 func AddDefaultRoute(gw net.IP, dev netlink.Link) error {
-	if gw == nil {
-		return AddRoute(subnet.Everything(net.IPv4zero), nil, dev)
-	}
 	return AddRoute(subnet.Everything(gw), gw, dev)
 }
 

@@ -85,6 +85,13 @@ var _ = Describe("routes", func() {
 		Entry("IPv6", "2001:db8::1", "::/0"),
 	)
 
+	It("are added for everything of IPv6 without a gateway", func() {
+		testutils.Inside(netns, func() {
+			Expect(ip.AddDefaultRoute(nil, findLink("left"))).To(Succeed())
+			Expect(only("::/0").Gw).To(BeNil())
+		})
+	})
+
 	It("are added once, and os.IsExist says so", func() {
 		testutils.Inside(netns, func() {
 			left := findLink("left")
@@ -129,6 +136,8 @@ var _ = Describe("routes", func() {
 				Expect(expect(
 					&types.Route{Dst: *cidr("0.0.0.0/0"), GW: net.ParseIP("10.1.2.1")},
 					&types.Route{Dst: *cidr("::/0"), GW: net.ParseIP("2001:db8::1")},
+					&types.Route{Dst: *cidr("0.0.0.0/0"), GW: net.ParseIP("10.1.2.99")}, // whatever its gateway, as upstream has it
+					&types.Route{Dst: *cidr("::/0"), GW: net.ParseIP("2001:db8::99")},
 					&types.Route{Dst: *cidr("10.1.2.3/24")}, // host bits do not matter
 					&types.Route{Dst: *cidr("10.7.0.0/16")},
 					&types.Route{Dst: *cidr("10.7.0.0/16"), Table: pointer(77)},
@@ -142,7 +151,7 @@ var _ = Describe("routes", func() {
 		It("are named when they are not there", func() {
 			testutils.Inside(netns, func() {
 				err := expect(
-					&types.Route{Dst: *cidr("0.0.0.0/0"), GW: net.ParseIP("10.1.2.99")},
+					&types.Route{Dst: *cidr("0.0.0.0/0"), GW: net.ParseIP("10.1.2.1"), Table: pointer(78)},
 					&types.Route{Dst: *cidr("10.1.2.0/25")},
 					&types.Route{Dst: *cidr("10.7.0.0/16"), Table: pointer(78)},
 					&types.Route{Dst: *cidr("10.8.0.0/16"), GW: net.ParseIP("10.1.2.9")},
@@ -152,7 +161,7 @@ var _ = Describe("routes", func() {
 					&types.Route{Dst: *cidr("10.6.0.0/16")}, // unreachable
 				)
 				Expect(err).To(MatchError(And(
-					ContainSubstring("0.0.0.0/0 via 10.1.2.99"),
+					ContainSubstring("0.0.0.0/0 via 10.1.2.1 in table 78"),
 					ContainSubstring("10.1.2.0/25"),
 					ContainSubstring("10.7.0.0/16 in table 78"),
 					ContainSubstring("10.8.0.0/16 via 10.1.2.9"),
