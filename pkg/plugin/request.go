@@ -4,6 +4,7 @@ package plugin
 
 import (
 	"net"
+	"slices"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	current "github.com/containernetworking/cni/pkg/types/100"
@@ -57,17 +58,22 @@ func (r *Request) PrevAddresses() []*net.IPNet {
 }
 
 // PrevInterface returns the entry of prevResult for this attachment's interface
-// in the container, with its index, or nil.
+// in the container, with its index, or nil. If there are several of the name, it is
+// the one in CNI_NETNS, or the first: a sandbox may be written as another path.
 func (r *Request) PrevInterface() (int, *current.Interface) {
 	if r.Prev == nil {
 		return -1, nil
 	}
-	for i, iface := range r.Prev.Interfaces {
-		if iface.Name == r.IfName && iface.Sandbox != "" {
-			return i, iface
-		}
+	index := slices.IndexFunc(r.Prev.Interfaces, func(iface *current.Interface) bool {
+		return iface.Name == r.IfName && iface.Sandbox != "" && iface.Sandbox == r.Netns.Path()
+	})
+	if index < 0 {
+		index = slices.IndexFunc(r.Prev.Interfaces, func(iface *current.Interface) bool { return iface.Name == r.IfName && iface.Sandbox != "" })
 	}
-	return -1, nil
+	if index < 0 {
+		return -1, nil
+	}
+	return index, r.Prev.Interfaces[index]
 }
 
 func (r *Request) close() error { return r.Netns.Close() }

@@ -113,6 +113,23 @@ var _ = Describe("Owner", func() {
 	})
 })
 
+var _ = DescribeTable("the attachment's interface in prevResult",
+	func(netns string, want int, sandboxes ...string) {
+		req := &plugin.Request{IfName: "eth0", Netns: ns.RefTo(nil, netns), Prev: &current.Result{}}
+		for _, sandbox := range sandboxes {
+			req.Prev.Interfaces = append(req.Prev.Interfaces, &current.Interface{Name: "eth1", Sandbox: netns}, &current.Interface{Name: "eth0", Sandbox: sandbox})
+		}
+		index, iface := req.PrevInterface()
+		Expect(index).To(Equal(want))
+		Expect(iface != nil).To(Equal(want >= 0))
+	},
+	Entry("is the one in CNI_NETNS", "/run/netns/c1", 5, "", "/run/netns/other", "/run/netns/c1"),
+	Entry("is the first in a sandbox, if none is", "/run/netns/c1", 3, "", "/run/netns/other", "vm"),
+	Entry("is the first in a sandbox without CNI_NETNS, too", "", 3, "", "/run/netns/other", "/run/netns/c1"),
+	Entry("is none of the host's", "", -1, "", ""),
+	Entry("may be missing", "/run/netns/c1", -1),
+)
+
 var _ = Describe("errors", func() {
 	It("keep their code through every layer", func() {
 		inner := types.NewError(types.ErrTryAgainLater, "busy", "come back")

@@ -136,6 +136,18 @@ var _ = Describe("the kernel", func() {
 		Expect(t.snapshot()).To(Equal(before))
 	})
 
+	It("has no rule for the address of an interface with that name in another sandbox", func() {
+		t.Add(t.c, t.config(""))
+		once := t.snapshot()
+		t.Del(t.c, "{}")
+		c := strings.Replace(t.config(""), `{"name":"net1"}`, `{"name":"net1","sandbox":"/run/netns/other"}`, 1)
+		result := t.Add(t.c, c)
+		Expect(t.snapshot()).To(Equal(once))
+		Expect(t.Check(t.c, "{}", result)).To(Succeed())
+		t.Del(t.c, c)
+		Expect(t.snapshot()).To(Equal(before))
+	})
+
 	It("is as it was when the ADD is repeated", func() {
 		t.Add(t.c, t.config(""))
 		once := t.snapshot()

@@ -113,6 +113,14 @@ var _ = Describe("the kernel", func() {
 				Expect(err).NotTo(HaveOccurred())
 			}
 		}
+		By("having in prevResult the interface with that name of another sandbox")
+		red1 := results["red"]
+		for _, ip := range red1.IPs {
+			ip.Interface = current.Int(1)
+		}
+		red1.Interfaces = append([]*current.Interface{{Name: "red1", Sandbox: "/run/netns/other"}}, red1.Interfaces...)
+		red1.IPs = append(red1.IPs, &current.IPConfig{Address: net.IPNet{IP: net.IPv4(10, 9, 0, 5), Mask: net.CIDRMask(24, 32)}, Interface: current.Int(0)})
+		Expect(c.Check(c.on("red1"), `{"vrfname":"red"}`, red1)).To(Succeed())
 		By("taking one of the two peers away")
 		testrig.IP(red, "address flush dev peer")
 		Expect(c.ping("red", "10.1.0.1")).NotTo(Succeed())
