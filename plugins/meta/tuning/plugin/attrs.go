@@ -192,16 +192,20 @@ func checkAttributes(report *check.Report, ifName string, wanted attributeValues
 	}
 }
 
-// describe puts into the result what has changed about the interface.
+// describe puts into the result what has changed about the interface: into all
+// entries with its name, since a sandbox can be written in several ways, or left out.
+// Beside one with a sandbox, one without is the host's.
 func describe(req *plugin.Request, wanted attributeValues) {
-	_, iface := req.PrevInterface()
-	if iface == nil {
-		return
-	}
-	if mac, ok := wanted[macKey]; ok {
-		iface.Mac = mac.(string)
-	}
-	if mtu, ok := wanted[mtuKey]; ok {
-		iface.Mtu = mtu.(int)
+	_, inSandbox := req.PrevInterface()
+	for _, iface := range req.Prev.Interfaces {
+		if iface.Name != req.IfName || iface.Sandbox == "" && inSandbox != nil {
+			continue
+		}
+		if mac, ok := wanted[macKey]; ok {
+			iface.Mac = mac.(string)
+		}
+		if mtu, ok := wanted[mtuKey]; ok {
+			iface.Mtu = mtu.(int)
+		}
 	}
 }

@@ -124,6 +124,20 @@ var _ = Describe("tuning", func() {
 		Expect(result).To(Equal(want))
 	})
 
+	DescribeTable("reports it whatever the plugin before says about the sandbox",
+		func(sandboxes ...string) {
+			given, want := prev(), prev()
+			given.Interfaces, want.Interfaces = nil, nil
+			for _, sandbox := range sandboxes {
+				given.Interfaces = append(given.Interfaces, &current.Interface{Name: c.IfName, Mac: before, Mtu: 1500, Sandbox: sandbox})
+				want.Interfaces = append(want.Interfaces, &current.Interface{Name: c.IfName, Mac: "02:00:00:00:00:ab", Mtu: 1400, Sandbox: sandbox})
+			}
+			Expect(rig.Add(c, testrig.WithPrev(fmt.Sprintf(`{"dataDir":%q,"mac":"02:00:00:00:00:ab","mtu":1400}`, dir), given))).To(Equal(want))
+		},
+		Entry("nothing", ""),
+		Entry("another path, and how a virtual machine is called", "/var/run/netns/one", "vm-one"),
+	)
+
 	It("takes the MAC address of CNI_ARGS", func() {
 		c.Args = "IgnoreUnknown=1;K8S_POD_NAME=x;MAC=02:00:00:00:00:ac"
 		rig.Add(c, config(`"mac":"02:00:00:00:00:ab"`))
