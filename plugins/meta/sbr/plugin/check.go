@@ -79,20 +79,22 @@ type comparison struct {
 	table  func(table int) []netlink.Route // through the interface
 }
 
-// rule looks for the rule of an address and returns the table that it names.
+// rule looks for the rule of an address and returns the table that it names. Without
+// a table of the configuration, it is not that of another entry of the list with one.
 func (v comparison) rule(ip *current.IPConfig, c *Config) int {
 	from := subnet.Single(ip.Address.IP)
-	found := 0
+	upstreams := 0
 	for _, rule := range v.rules {
-		if !isOwn(&rule) || !isFrom(&rule, ip.Address.IP) || c.Table != nil && rule.Table != *c.Table {
-			continue
-		}
-		if found == 0 || rule.Protocol != unspecified {
-			found = rule.Table
+		switch {
+		case !isOwn(&rule) || !isFrom(&rule, ip.Address.IP):
+		case c.Table != nil && rule.Table == *c.Table, c.Table == nil && rule.Protocol == ownTable:
+			return rule.Table
+		case c.Table == nil && rule.Protocol == unspecified && upstreams == 0:
+			upstreams = rule.Table
 		}
 	}
-	if found != 0 {
-		return found
+	if upstreams != 0 {
+		return upstreams
 	}
 	if c.Table != nil {
 		v.Addf("the rule from %s to table %d is missing", from, *c.Table)

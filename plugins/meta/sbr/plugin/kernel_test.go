@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/cni/pkg/skel"
+	current "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/containernetworking/plugins/internal/testrig"
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -250,6 +251,23 @@ var _ = Describe("the kernel", func() {
 		Expect(t.Check(t.c, `{"table":5001}`, result)).To(MatchError(ContainSubstring("the rule from 10.2.0.5/32 to table 5001 is missing")))
 		t.Del(t.c, `{"table":6000}`)
 		Expect(t.snapshot()).To(Equal(before), "whatever the configuration says now")
+	})
+
+	It("is checked apart from a table of others for the same address", func() {
+		testrig.IP(t.c.Netns, "route add default via 10.2.0.9 table 5000")
+		for _, order := range [][]string{{`,"table":5000`, ""}, {"", `,"table":5000`}} {
+			var result *current.Result
+			for _, more := range order {
+				result = t.Add(t.c, t.config(more))
+			}
+			Expect(t.rules(4)).To(ConsistOf(ContainSubstring("lookup 100 proto 67"), ContainSubstring("lookup 5000 proto 68")))
+			for _, more := range order {
+				Expect(t.Check(t.c, "{"+strings.TrimPrefix(more, ",")+"}", result)).To(Succeed())
+			}
+			testrig.IP(t.c.Netns, "rule del from 10.2.0.5 protocol 67")
+			Expect(t.Check(t.c, "{}", result)).To(MatchError(ContainSubstring("the rule from 10.2.0.5/32 to a table of its own is missing")))
+			t.Del(t.c, "{}")
+		}
 	})
 
 	It("moves routes with several gateways, and leaves those of several interfaces", func() {
