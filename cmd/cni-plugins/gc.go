@@ -58,17 +58,19 @@ func gc(ctx context.Context, dataDir string, stdout, stderr io.Writer) (status i
 	return 0
 }
 
-// byDEL returns what calls the DEL that nobody has sent, which needs no more than
-// names.
+// byDEL returns what calls the DEL that nobody has sent.
 func byDEL(name string) func(context.Context) ([]plugin.Owner, error) {
 	return func(ctx context.Context) ([]plugin.Owner, error) {
-		p := plugins()[name]
-		return intent.Of(name).TakeBack(func(i intent.Intent) error {
-			conf, err := json.Marshal(map[string]string{"cniVersion": "1.0.0", "name": i.Network, "type": name})
-			if err != nil {
-				return err
-			}
-			return p.Call(ctx, "DEL", &skel.CmdArgs{ContainerID: i.Container, IfName: i.Interface, StdinData: conf}, io.Discard)
-		})
+		return intent.Of(name).TakeBack(func(i intent.Intent) error { return detach(ctx, name, i.Owner()) })
 	}
+}
+
+// detach calls the DEL of a plugin for an attachment, which needs no more than names.
+func detach(ctx context.Context, name string, owner plugin.Owner) error {
+	conf, err := json.Marshal(map[string]string{"cniVersion": "1.0.0", "name": owner.Network, "type": name})
+	if err != nil {
+		return err
+	}
+	p := plugins()[name]
+	return p.Call(ctx, "DEL", &skel.CmdArgs{ContainerID: owner.ContainerID, IfName: owner.IfName, StdinData: conf}, io.Discard)
 }

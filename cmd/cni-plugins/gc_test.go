@@ -178,6 +178,35 @@ var _ = Describe("gc", func() {
 		Expect(reserved()).To(BeEmpty())
 	})
 
+	DescribeTable("takes nothing from a container that is started again while it takes back what that had left",
+		func(name string, config func() string) {
+			before, after := mortal("again"), rig.Container("again")
+			add(before, [][2]string{chain("8080")[0], {name, config()}})
+			Expect(errors.Join(testutils.UnmountNS(before.Netns), before.Netns.Close())).To(Succeed())
+			vanishes(before)
+			var prev *current.Result
+			started := make(chan *current.Result)
+			rig.OnHost(func() {
+				Expect(intent.Of(name).TakeBack(func(i intent.Intent) error {
+					prev = as("bridge").Add(after, chain("8080")[0][1])
+					go func() {
+						defer GinkgoRecover()
+						started <- as(name).Add(after, testrig.WithPrev(config(), prev))
+					}()
+					Consistently(started, "200ms").ShouldNot(Receive())
+					return detach(context.Background(), name, i.Owner())
+				})).To(HaveLen(1))
+			})
+			Eventually(started, "10s").Should(Receive(&prev))
+			Expect(rig.Check(after, config(), prev)).To(Succeed())
+			rig.OnHost(func() { Expect(intent.Of(name).Alive()).To(HaveLen(1)) })
+			del(after, [][2]string{chain("8080")[0], {name, config()}})
+		},
+		Entry("its ports", "portmap", func() string { return chain("8080")[1][1] }),
+		Entry("its way through the firewall", "firewall", func() string { return chain("8080")[2][1] }),
+		Entry("its limits", "bandwidth", func() string { return chain("8080")[3][1] }),
+	)
+
 	It("takes nothing from those who live, whatever goes on meanwhile", func() {
 		const workers, turns = 3, 12
 		built := testrig.Build("main/bridge", "meta/portmap", "meta/firewall", "ipam/host-local")

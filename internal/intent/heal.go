@@ -39,20 +39,30 @@ func (s Store) TakeBack(remove func(Intent) error) (owners []plugin.Owner, err e
 	lost, err := s.Lost()
 	errs := []error{err}
 	for _, i := range lost {
-		if !i.is(s.Left(i.Owner())) { // its DEL has come, or the container is started again
-			continue
-		}
-		err := remove(i)
-		if err == nil {
-			err = s.Delete(i.Owner())
-		}
-		if err != nil {
+		taken, err := s.takeBack(i, remove)
+		switch {
+		case err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", i.Owner().Comment(), err))
-			continue
+		case taken:
+			owners = append(owners, i.Owner())
 		}
-		owners = append(owners, i.Owner())
 	}
 	return owners, errors.Join(errs...)
+}
+
+// takeBack keeps the ADD of a container that is started again waiting at its Put: what
+// that is about to make has the same owner.
+func (s Store) takeBack(i Intent, remove func(Intent) error) (taken bool, err error) {
+	err = s.locked(func() error {
+		if taken = i.is(s.Left(i.Owner())); !taken { // its DEL has come, or that ADD
+			return nil
+		}
+		if err := remove(i); err != nil {
+			return err
+		}
+		return s.Delete(i.Owner())
+	})
+	return taken, err
 }
 
 // Restore puts back what attachments have lost, and returns whose that was. It goes

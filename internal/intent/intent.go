@@ -33,6 +33,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containernetworking/plugins/internal/filelock"
 	"github.com/containernetworking/plugins/internal/netnsalive"
 	"github.com/containernetworking/plugins/internal/wholefile"
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -187,7 +188,8 @@ const extension = ".json"
 // fileName is a comment as a part of a file's name. Nothing in it has a colon.
 func fileName(comment string) string { return strings.ReplaceAll(comment, "/", ":") }
 
-// Put keeps an intent, in the place of the one that its owner had.
+// Put keeps an intent, in the place of the one that its owner had. It waits for
+// TakeBack to be done with one of the plugin's attachments.
 func (s Store) Put(i Intent) error {
 	content, err := json.Marshal(i)
 	if err != nil {
@@ -196,7 +198,23 @@ func (s Store) Put(i Intent) error {
 	if err := os.MkdirAll(s.dir(), 0o700); err != nil {
 		return err
 	}
-	return wholefile.Replace(s.file(i.Owner().Comment()), string(content)+"\n", 0o600)
+	return s.locked(func() error {
+		return wholefile.Replace(s.file(i.Owner().Comment()), string(content)+"\n", 0o600)
+	})
+}
+
+// locked calls f while nobody else does so with the plugin's stores. The lock is on the
+// directory: there is no other file that stays.
+func (s Store) locked(f func() error) error {
+	dir, err := os.Open(s.dir())
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := filelock.Lock(dir.Fd()); err != nil {
+		return &os.PathError{Op: "flock", Path: s.dir(), Err: err}
+	}
+	return f()
 }
 
 // Get returns the intent of an owner, or nil. One that cannot be read is none.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -178,6 +179,23 @@ var _ = Describe("a store", func() {
 		Expect(s.Has(gone)).To(BeTrue())
 		put("net", "gone", "eth0", "x")
 		Expect(s.Has(gone)).To(BeFalse())
+	})
+
+	It("keeps a container that is started again waiting while it takes back what that had left", func() {
+		testutils.Need(GinkgoT(), "root", "initial-pid-namespace")
+		gone := put("net", "again", "eth0", "before")
+		gone.Boot = "another"
+		Expect(s.Put(gone)).To(Succeed())
+		again, err := New(request("net", "again", "eth0"), "after")
+		Expect(err).NotTo(HaveOccurred())
+		started := make(chan error)
+		Expect(s.TakeBack(func(i Intent) error {
+			go func() { started <- s.Put(again) }()
+			Consistently(started, 50*time.Millisecond).ShouldNot(Receive())
+			return s.Remove(i.Owner(), func() error { return nil }) // as its DEL does
+		})).To(ConsistOf(gone.Owner()))
+		Eventually(started).Should(Receive(BeNil()))
+		Expect(s.Holds(again)).To(BeTrue())
 	})
 
 	It("takes nobody for lost whose link is there: a socket may keep the namespace", func() {
