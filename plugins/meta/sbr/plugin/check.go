@@ -107,7 +107,9 @@ func (v comparison) rule(ip *current.IPConfig, c *Config) int {
 // routes looks for the default route of an address and for the route to its
 // subnet, if it has neighbours.
 func (v comparison) routes(ip *current.IPConfig, table int, gateway net.IP) {
-	if gateway != nil && !v.has(table, func(r *netlink.Route) bool { return linkroutes.IsDefault(*r) && r.Gw.Equal(gateway) }) {
+	if gateway != nil && !v.has(table, func(r *netlink.Route) bool {
+		return linkroutes.IsDefault(*r) && isOfFamily(r, ip) && isThrough(r, gateway)
+	}) {
 		v.Addf("the default route via %s through %s is missing in table %d", gateway, v.ifName, table)
 	}
 	network := subnet.Of(&ip.Address)

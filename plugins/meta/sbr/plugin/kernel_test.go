@@ -178,6 +178,29 @@ var _ = Describe("the kernel", func() {
 		Expect(t.table(4, "main")).NotTo(ContainElement(HavePrefix("default via 10.2.0.1 ")), "the one that was replaced does not come back")
 	})
 
+	DescribeTable("has default routes through the interface itself where the gateway is unspecified",
+		func(gateway4, gateway6, more string) {
+			testrig.IP(t.c.Netns, "route del default via 10.2.0.1 dev net1")
+			before := t.snapshot()
+			c := `{"cniVersion":"1.1.0",` + t.prev(fmt.Sprintf(`{"address":"10.2.0.5/24","gateway":%q,"interface":1},{"address":"fd00:2::5/64","gateway":%q,"interface":1}`, gateway4, gateway6)) + more + "}"
+			result := t.Add(t.c, c)
+			Expect(t.table(4, "100")).To(ContainElement("default dev net1 proto 67"))
+			Expect(t.table(6, "101")).To(ContainElement("default dev net1 proto 67 metric 1024"))
+			check := "{" + strings.TrimPrefix(more, ",") + "}"
+			Expect(t.Check(t.c, check, result)).To(Succeed())
+			once := t.snapshot()
+			t.Add(t.c, c)
+			Expect(t.snapshot()).To(Equal(once))
+			testrig.IP(t.c.Netns, "-4 route replace default via 10.2.0.1 table 100")
+			Expect(t.Check(t.c, check, result)).To(MatchError(ContainSubstring("the default route via 0.0.0.0 through net1 is missing in table 100")))
+			testrig.IP(t.c.Netns, "-4 route del default table 100")
+			t.Del(t.c, "{}")
+			Expect(t.snapshot()).To(Equal(before))
+		},
+		Entry("for the address", "0.0.0.0", "::", ""),
+		Entry("in the configuration", "10.2.0.1", "fd00:2::1", `,"gateways":["0.0.0.0","::"]`),
+	)
+
 	It("keeps the subnets in the main table when asked to", func() {
 		c := t.config(`,"addSourceHints":true`)
 		result := t.Add(t.c, c)

@@ -128,7 +128,7 @@ func orphaned(routes []netlink.Route, ip *current.IPConfig, gateway net.IP) int 
 		return r.Gw == nil && (r.Src.Equal(ip.Address.IP) || r.Protocol == unix.RTPROT_KERNEL && isSubnets)
 	}
 	isOurs := func(r *netlink.Route) bool {
-		return isAdded(*r) && r.Gw != nil && (r.Gw.Equal(gateway) || ip.Address.Contains(r.Gw))
+		return isAdded(*r) && (gateway != nil && isThrough(r, gateway) || r.Gw != nil && ip.Address.Contains(r.Gw))
 	}
 	for _, tells := range []func(*netlink.Route) bool{isNeighbours, isOurs} {
 		first := 0
@@ -163,11 +163,11 @@ func (s *state) fill(p *plan, table int, ip *current.IPConfig, gateway net.IP) {
 	network := subnet.Of(&ip.Address)
 	var first *netlink.Route
 	if gateway != nil {
-		first = &netlink.Route{LinkIndex: s.link, Gw: gateway, Table: table, Protocol: ownTable}
+		first = s.defaultRoute(table, gateway)
 	}
 	for _, route := range s.routesOf(ip) {
 		switch {
-		case first != nil && isRival(&route, gateway) && route.Gw.Equal(gateway):
+		case first != nil && isRival(&route, gateway) && isThrough(&route, gateway):
 			moved := linkroutes.InTable(route, table) // has an MTU or the like, perhaps
 			first = &moved
 		case first != nil && isRival(&route, gateway):
@@ -178,6 +178,30 @@ func (s *state) fill(p *plan, table int, ip *current.IPConfig, gateway net.IP) {
 	if first != nil {
 		s.set(p, *first)
 	}
+}
+
+// defaultRoute returns the default route to add. An unspecified gateway stands for
+// the link itself, which the kernel takes 0.0.0.0 for, but not ::.
+func (s *state) defaultRoute(table int, gateway net.IP) *netlink.Route {
+	route := &netlink.Route{LinkIndex: s.link, Table: table, Protocol: ownTable}
+	if !gateway.IsUnspecified() {
+		route.Gw = gateway
+		return route
+	}
+	route.Dst, route.Family = subnet.Everything(gateway), netlink.FAMILY_V4
+	if !isIPv4(gateway) {
+		route.Family = netlink.FAMILY_V6
+	}
+	return route
+}
+
+// isThrough tells whether a route leads through a gateway, or through none if that
+// is unspecified.
+func isThrough(route *netlink.Route, gateway net.IP) bool {
+	if gateway.IsUnspecified() {
+		return route.Gw == nil && route.Via == nil && len(route.MultiPath) == 0
+	}
+	return route.Gw.Equal(gateway)
 }
 
 // set plans to set a route, unless it is there.
