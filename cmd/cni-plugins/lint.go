@@ -15,10 +15,10 @@ import (
 )
 
 // lint says what is wrong with network configurations, without using them: all that
-// ADD would refuse, and keys that no plugin knows, which it would not. Without files it
+// runtimes or ADD would refuse, and keys that nobody knows, which they would not. Without files it
 // looks at those in dir that runtimes look at.
 func lint(files []string, dir string, stdout, stderr io.Writer) (status int) {
-	l := linter{reader{stdout: stdout, stderr: stderr}, plugins()}
+	l := linter{reader{stdout: stdout, stderr: stderr, strict: true}, plugins()}
 	l.look = l.plugin
 	return l.read(files, dir)
 }

@@ -12,11 +12,14 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/containernetworking/cni/libcni"
 )
 
 var _ = Describe("lint", func() {
 	var dir string
 	BeforeEach(func() { dir = GinkgoT().TempDir() })
+	const missing = "plugins: missing; a network has a list of plugins, the type of one in a file *.conf, or *.conf files in a directory of its name"
 
 	write := func(name, content string) (path string) {
 		GinkgoHelper()
@@ -29,6 +32,54 @@ var _ = Describe("lint", func() {
 		status = lint(files, dir, &stdout, &stderr)
 		return status, strings.ReplaceAll(stdout.String(), dir+"/", ""), strings.ReplaceAll(stderr.String(), dir+"/", "")
 	}
+
+	DescribeTable("says what is wrong with one plugin without a list",
+		func(content, want string) {
+			for _, name := range []string{"n.conf", "n.json", "other"} {
+				status, said, refused := run(write(name, content))
+				Expect([]any{status, said, refused}).To(Equal([]any{1, "", name + ": " + want + "\n"}))
+			}
+		},
+		Entry("itself", `{"cniVersion":"1.0.0","name":"pods","type":"vlan","vlanId":5000}`,
+			`vlan: master: missing; name the interface that carries the VLAN; vlanId: 5000 is outside 0-4094`),
+		Entry("that comes after another one", `{"cniVersion":"1.0.0","name":"pods","type":"firewall"}`,
+			`firewall: prevResult: missing, ADD needs the result of the ADD before it`),
+		Entry("and its type", `{"cniVersion":"1.0.0","name":"pods","type":5}`, `type: unexpected number`),
+	)
+
+	It("takes a file by its name for a list, or for one plugin, as runtimes do", func() {
+		const list, one = `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"loopback"}]}`, `{"cniVersion":"1.0.0","name":"pods","type":"loopback"}`
+		for _, name := range []string{"n.conf", "n.json"} {
+			_, _, refused := run(write(name, list))
+			Expect(refused).To(Equal(name + ": type: missing; a file with a list of plugins is called *.conflist\n"))
+		}
+		_, _, refused := run(write("n.conflist", one))
+		Expect(refused).To(Equal("n.conflist: " + missing + "\n"))
+		status, said, refused := run(write("n.conflist", list), write("n.conf", one), write("list", list), write("one", one))
+		Expect([]any{status, said, refused}).To(Equal([]any{0, "", ""}))
+	})
+
+	DescribeTable("refuses what libcni cannot load",
+		func(name, content string) {
+			path := write(name, content)
+			load := func() (err error) { _, err = libcni.ConfListFromFile(path); return err }
+			if filepath.Ext(name) != ".conflist" {
+				load = func() (err error) { _, err = libcni.ConfFromFile(path); return err }
+			}
+			Expect(load()).NotTo(Succeed())
+			status, _, _ := run(path)
+			Expect(status).To(Equal(1))
+		},
+		Entry("a list by another name", "n.conf", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"loopback"}]}`),
+		Entry("one plugin by the name of a list", "n.conflist", `{"cniVersion":"1.0.0","name":"pods","type":"loopback"}`),
+		Entry("what is neither true nor false", "n.conflist", `{"cniVersion":"1.0.0","name":"pods","disableCheck":"yes","plugins":[{"type":"loopback"}]}`),
+		Entry("a number for that", "n.conflist", `{"cniVersion":"1.0.0","name":"pods","loadOnlyInlinedPlugins":1,"plugins":[{"type":"loopback"}]}`),
+		Entry("a version that is none", "n.conflist", `{"cniVersions":["x"],"name":"pods","plugins":[{"type":"loopback"}]}`),
+		Entry("one beside others", "n.conflist", `{"cniVersion":"x","cniVersions":["1.0.0"],"name":"pods","plugins":[{"type":"loopback"}]}`),
+		Entry("a name that is spelled otherwise", "n.conflist", `{"cniVersion":"1.0.0","Name":"pods","plugins":[{"type":"loopback"}]}`),
+		Entry("plugins that are", "n.conflist", `{"cniVersion":"1.0.0","name":"pods","Plugins":[{"type":"loopback"}]}`),
+		Entry("nothing for a version", "n.conflist", `{"cniVersion":null,"name":"pods","plugins":[{"type":"loopback"}]}`),
+	)
 
 	DescribeTable("says what is wrong",
 		func(content string, wants ...string) {
@@ -46,8 +97,6 @@ var _ = Describe("lint", func() {
 			`plugins[1]: portmap: snatt: unknown key (did you mean "snat"?)`),
 		Entry("with an IPAM plugin", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"macvlan","ipam":{"type":"host-local","subnet":"10.0.0.0/35","rangeStrt":"10.0.0.9"}}]}`,
 			`plugins[0]: host-local: ipam.subnet: "10.0.0.0/35" is not CIDR notation, such as 10.1.0.0/16; ipam.rangeStrt: unknown key (did you mean "rangeStart"?)`),
-		Entry("with one plugin without a list", `{"cniVersion":"1.0.0","name":"pods","type":"vlan","vlanId":5000}`,
-			`vlan: master: missing; name the interface that carries the VLAN; vlanId: 5000 is outside 0-4094`),
 		Entry("with a plugin of no name", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"mtu":1500}]}`,
 			`plugins[0]: type: missing; it is the name of the plugin, such as bridge`),
 		Entry("with what is no plugin", `{"cniVersion":"1.0.0","name":"pods","plugins":[5,null]}`,
@@ -56,8 +105,6 @@ var _ = Describe("lint", func() {
 			`plugins[0]: loopback: cniVersion: "9.9" is none of 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0`),
 		Entry("with a plugin that comes after another one", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"portmap"},{"type":"bridge"},{"type":"tuning"}]}`,
 			`plugins[0]: portmap: prevResult: missing, ADD needs the result of the ADD before it`),
-		Entry("with a plugin that comes after another one, alone", `{"cniVersion":"1.0.0","name":"pods","type":"firewall"}`,
-			`firewall: prevResult: missing, ADD needs the result of the ADD before it`),
 		Entry("without the protocol's version, of interfaces without addresses", `{"name":"pods","plugins":[{"type":"loopback"},{"type":"bridge","ipam":{}},{"type":"ptp","ipam":{"type":"dhcp"}}]}`,
 			`plugins[1]: bridge: cannot convert: no valid IP addresses: cniVersion "" cannot describe an interface without one, use 0.3.0 or newer or configure ipam`),
 		Entry("with its first plugin in a version without interfaces", `{"cniVersion":"0.2.0","name":"pods","plugins":[{"type":"ipvlan","master":"eth0"},{"type":"ipvlan"}]}`,
@@ -65,7 +112,15 @@ var _ = Describe("lint", func() {
 		Entry("with the name", `{"cniVersion":"1.0.0","name":"a/b","plugins":[{"type":"loopback"}]}`,
 			`name: "a/b": invalid characters found in network name`),
 		Entry("without a name or plugins", `{"cniVersion":"1.0.0"}`,
-			`plugins: missing; a network has a list of plugins, the type of one, or *.conf files in a directory of its name`, `name: missing`),
+			missing, `name: missing`),
+		Entry("with what a list says of itself", `{"cniVersion":"x","cniVersions":["1.0.0","y"],"name":"pods","disableCheck":"yes","disableGC":null,"loadOnlyInlinedPlugins":1,"plugins":[{"type":"loopback"}]}`,
+			`disableCheck: "yes" where true or false is expected`, `disableGC: null where true or false is expected`, `loadOnlyInlinedPlugins: 1 where true or false is expected`,
+			`cniVersions[1]: "y" is not a version, such as 1.1.0`, `cniVersion: "x" is not a version, such as 1.1.0`),
+		Entry("with keys that libcni does not find", `{"cniVersion":"1.0.0","Name":"pods","Plugins":[{"type":"loopback"}],"disablegc":true}`,
+			`Name: unknown key (did you mean "name"?)`, `Plugins: unknown key (did you mean "plugins"?)`, `disablegc: unknown key (did you mean "disableGC"?)`,
+			missing, `name: missing`),
+		Entry("with values of keys", `{"cniVersion":null,"cniVersions":"1.0.0","name":5,"plugins":[{"type":"loopback"}]}`,
+			`cniVersion: unexpected null`, `cniVersions: unexpected string`, `name: unexpected number`),
 		Entry("with the list", `{"cniVersion":"1.0.0","name":"pods","plugins":{"type":"bridge"}}`, `plugins: unexpected object`),
 		Entry("with all of it", `[]`, `network: unexpected array`),
 		Entry("with the JSON", `{"name":`, `unexpected end of JSON input`),
@@ -83,13 +138,22 @@ var _ = Describe("lint", func() {
 
 	It("has nothing to say of what is right in its place", func() {
 		for _, content := range []string{
-			`{"cniVersion":"0.2.0","name":"lo","type":"loopback"}`,
 			`{"name":"a","plugins":[{"type":"ptp","ipam":{"type":"host-local","subnet":"10.1.0.0/24"}},{"type":"ipvlan"},{"type":"portmap"}]}`,
 			`{"cniVersions":["0.4.0","1.1.0","1.0.0","9.9.0"],"name":"a","plugins":[{"type":"bridge"}]}`,
 			`{"cniVersions":["1.0.0"],"cniVersion":"0.2.0","name":"a","plugins":[{"type":"bridge"}]}`,
-			`{"cniVersion":"1.0.0","name":"a","type":"tuning","prevResult":{"interfaces":[{"name":"eth0","sandbox":"/run/netns/c"}]}}`,
+			`{"cniVersion":"1.0.0","name":"a","disableCheck":"True","disableGC":false,"loadOnlyInlinedPlugins":"false","plugins":[{"Type":"bridge"}]}`,
 		} {
 			status, said, refused := run(write("n.conflist", content))
+			Expect([]any{status, said, refused}).To(Equal([]any{0, "", ""}), content)
+		}
+	})
+
+	It("has nothing to say of what is right alone", func() {
+		for _, content := range []string{
+			`{"cniVersion":"0.2.0","name":"lo","type":"loopback"}`,
+			`{"cniVersion":"1.0.0","name":"a","type":"tuning","prevResult":{"interfaces":[{"name":"eth0","sandbox":"/run/netns/c"}]}}`,
+		} {
+			status, said, refused := run(write("n.conf", content))
 			Expect([]any{status, said, refused}).To(Equal([]any{0, "", ""}), content)
 		}
 	})
@@ -118,15 +182,14 @@ var _ = Describe("lint", func() {
 			"pods/40-sbr.conf: type: missing; it is the name of the plugin, such as bridge\n"
 		const bridge = `{"type":"bridge","mtuu":1400}`
 		const ofList = "n.conflist: plugins[0]: bridge: mtuu: unknown key (did you mean \"mtu\"?)\n"
-		const missing = "n.conflist: plugins: missing; a network has a list of plugins, the type of one, or *.conf files in a directory of its name\n"
 		for list, want := range map[string]string{
 			`{"cniVersion":"1.1.0","name":"pods"}`:                                                            ofDirectory,
 			`{"cniVersion":"1.1.0","name":"pods","plugins":[` + bridge + `]}`:                                 ofList + ofDirectory,
 			`{"cniVersion":"1.1.0","name":"pods","plugins":[` + bridge + `],"loadOnlyInlinedPlugins":true}`:   ofList,
 			`{"cniVersion":"1.1.0","name":"pods","plugins":[` + bridge + `],"loadOnlyInlinedPlugins":"True"}`: ofList,
-			`{"cniVersion":"1.1.0","name":"pods","loadOnlyInlinedPlugins":true}`:                              missing,
-			`{"cniVersion":"1.1.0","name":"pods","plugins":[]}`:                                               missing + ofDirectory,
-			`{"cniVersion":"1.1.0","name":"others"}`:                                                          missing,
+			`{"cniVersion":"1.1.0","name":"pods","loadOnlyInlinedPlugins":true}`:                              "n.conflist: " + missing + "\n",
+			`{"cniVersion":"1.1.0","name":"pods","plugins":[]}`:                                               "n.conflist: " + missing + "\n" + ofDirectory,
+			`{"cniVersion":"1.1.0","name":"others"}`:                                                          "n.conflist: " + missing + "\n",
 		} {
 			status, said, refused := run(write("n.conflist", list))
 			Expect([]any{status, said, refused}).To(Equal([]any{1, "", want}), list)

@@ -5,7 +5,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,10 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/containernetworking/cni/pkg/utils"
-	"github.com/containernetworking/cni/pkg/version"
 )
 
 // confDir is where runtimes look for configurations.
@@ -29,6 +26,7 @@ type reader struct {
 	// look is given the configuration of each plugin, as runtimes give it to that, and
 	// whether it is the first of its network.
 	look    func(where, name string, first bool, content []byte)
+	strict  bool // keys that nobody looks at are refused, too
 	refused bool
 }
 
@@ -69,17 +67,11 @@ func (r *reader) refuse(where string, err error) {
 	}
 }
 
-// network is a list of plugins, or one of them.
-type network struct {
-	Name     string            `json:"name"`
-	Version  string            `json:"cniVersion"`
-	Versions []string          `json:"cniVersions"`
-	Type     string            `json:"type"`
-	Plugins  []json.RawMessage `json:"plugins"`
-	Inlined  any               `json:"loadOnlyInlinedPlugins"` // true or "true": there are no plugins in a directory
-	IPAM     struct {
-		Type string `json:"type"`
-	} `json:"ipam"`
+// mistake refuses what works, but hardly as it was meant.
+func (r *reader) mistake(where string, err error) {
+	if r.strict {
+		r.refuse(where, err)
+	}
 }
 
 func (r *reader) file(path string) {
@@ -88,22 +80,50 @@ func (r *reader) file(path string) {
 		r.refuse(path, withoutPath(err))
 		return
 	}
-	var list network
-	err = json.Unmarshal(content, &list)
+	var keys map[string]json.RawMessage
+	err = json.Unmarshal(content, &keys)
 	var mistyped *json.UnmarshalTypeError
 	switch {
-	case err != nil && !errors.As(err, &mistyped):
+	case errors.As(err, &mistyped):
+		r.refuse(path, fmt.Errorf("network: unexpected %s", mistyped.Value))
+	case err != nil:
 		r.refuse(path, err)
-		return
-	case list.Type != "":
-		r.name(path, list.Name)
-		r.plugin(path, true, content)
-		return
-	case mistyped != nil:
-		r.refuse(path, fmt.Errorf("%s: unexpected %s", cmp.Or(mistyped.Field, "network"), mistyped.Value))
-		return
+	case isList(path, keys):
+		if list, ok := r.decode(path, keys); ok {
+			r.list(path, list)
+		}
+	default:
+		r.alone(path, content)
 	}
-	r.list(path, list)
+}
+
+// isList tells what libcni takes a file for, by its name. Another than it reads may
+// be either.
+func isList(path string, keys map[string]json.RawMessage) bool {
+	switch filepath.Ext(path) {
+	case ".conflist":
+		return true
+	case ".conf", ".json":
+		return false
+	}
+	_, one := keys["type"]
+	return !one
+}
+
+// alone looks at a plugin without a list.
+func (r *reader) alone(path string, content []byte) {
+	var one network
+	err := json.Unmarshal(content, &one)
+	var mistyped *json.UnmarshalTypeError
+	switch {
+	case one.Type == "" && errors.As(err, &mistyped) && mistyped.Field == "type":
+		r.refuse(path, fmt.Errorf("type: unexpected %s", mistyped.Value))
+	case one.Type == "" && one.Plugins != nil:
+		r.refuse(path, errors.New("type: missing; a file with a list of plugins is called *.conflist"))
+	default:
+		r.name(path, one.Name)
+		r.plugin(path, true, content)
+	}
 }
 
 // list looks at the plugins of a list, and at those in a directory of its name, which
@@ -112,9 +132,10 @@ func (r *reader) list(path string, list network) {
 	dir := filepath.Join(filepath.Dir(path), list.Name)
 	files, err := list.files(dir)
 	if len(list.Plugins) == 0 && (len(files) == 0 || list.Plugins != nil) {
-		r.refuse(path, errors.New("plugins: missing; a network has a list of plugins, the type of one, or *.conf files in a directory of its name"))
+		r.refuse(path, errors.New("plugins: missing; a network has a list of plugins, the type of one in a file *.conf, or *.conf files in a directory of its name"))
 	}
 	r.name(path, list.Name)
+	r.versions(path, list)
 	r.refuse(dir, withoutPath(err))
 	for n, one := range list.Plugins {
 		r.part(fmt.Sprintf("%s: plugins[%d]", path, n), list, n == 0, one)
@@ -131,7 +152,7 @@ func (r *reader) list(path string, list network) {
 
 // files returns the plugins of the list that are in dir, which need not be there.
 func (list network) files(dir string) ([]string, error) {
-	if strings.EqualFold(fmt.Sprint(list.Inlined), "true") || utils.ValidateNetworkName(list.Name) != nil {
+	if bool(list.Inlined) || utils.ValidateNetworkName(list.Name) != nil {
 		return nil, nil
 	}
 	files, err := filesIn(dir, ".conf")
@@ -186,20 +207,6 @@ func (list network) complete(one json.RawMessage) ([]byte, error) {
 	}
 	complete["name"], complete["cniVersion"] = list.Name, list.version()
 	return json.Marshal(complete)
-}
-
-// version returns the newest version of the list that libcni knows, or the one that it
-// has.
-func (list network) version() string {
-	newest := ""
-	for _, one := range append(list.Versions, list.Version) {
-		known, err := version.GreaterThanOrEqualTo(version.Current(), one)
-		newer, _ := version.GreaterThan(one, newest)
-		if err == nil && known && newer {
-			newest = one
-		}
-	}
-	return cmp.Or(newest, list.Version)
 }
 
 // withoutPath returns an error of a file without its path.
