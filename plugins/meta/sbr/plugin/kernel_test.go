@@ -178,6 +178,23 @@ var _ = Describe("the kernel", func() {
 		Expect(t.table(4, "main")).NotTo(ContainElement(HavePrefix("default via 10.2.0.1 ")), "the one that was replaced does not come back")
 	})
 
+	It("has the default route through the gateway as it was, also with a metric", func() {
+		testrig.IP(t.c.Netns, "route del default via 10.2.0.1 dev net1")
+		for _, gateway := range []string{"10.2.0.1", "fd00:2::1"} {
+			testrig.IP(t.c.Netns, "route add default via %s dev net1 metric 2000 mtu 1300", gateway)
+		}
+		before := t.snapshot()
+		result := t.Add(t.c, t.config(""))
+		Expect(testrig.IP(t.c.Netns, "route get 192.0.2.9 from 10.2.0.5")).To(ContainSubstring("mtu 1300"))
+		Expect(testrig.IP(t.c.Netns, "route get 2001:db8::9 from fd00:2::5")).To(ContainSubstring("mtu 1300"))
+		Expect(t.Check(t.c, "{}", result)).To(Succeed())
+		once := t.snapshot()
+		t.Add(t.c, t.config(""))
+		Expect(t.snapshot()).To(Equal(once))
+		t.Del(t.c, "{}")
+		Expect(t.snapshot()).To(Equal(before))
+	})
+
 	DescribeTable("has default routes through the interface itself where the gateway is unspecified",
 		func(gateway4, gateway6, more string) {
 			testrig.IP(t.c.Netns, "route del default via 10.2.0.1 dev net1")

@@ -5,6 +5,7 @@
 package sbr
 
 import (
+	"cmp"
 	"net"
 	"slices"
 
@@ -161,23 +162,36 @@ func (s *state) missingRule(ip *current.IPConfig, table int, protocol uint8) []n
 // fill plans the routes of an address's table.
 func (s *state) fill(p *plan, table int, ip *current.IPConfig, gateway net.IP) {
 	network := subnet.Of(&ip.Address)
-	var first *netlink.Route
-	if gateway != nil {
-		first = s.defaultRoute(table, gateway)
-	}
+	var moved *netlink.Route // in the place of the one to add; has an MTU or the like, perhaps
 	for _, route := range s.routesOf(ip) {
+		inTable := linkroutes.InTable(route, table)
+		isGateways := gateway != nil && linkroutes.IsDefault(route) && isThrough(&route, gateway)
 		switch {
-		case first != nil && isRival(&route, gateway) && isThrough(&route, gateway):
-			moved := linkroutes.InTable(route, table) // has an MTU or the like, perhaps
-			first = &moved
-		case first != nil && isRival(&route, gateway):
-		case belongsTo(&route, network):
-			p.copies = append(p.copies, linkroutes.InTable(route, table))
+		case gateway != nil && isRival(&route, gateway):
+			if isGateways {
+				moved = &inTable
+			}
+		case isGateways || belongsTo(&route, network):
+			p.copies = append(p.copies, inTable)
 		}
 	}
-	if first != nil {
-		s.set(p, *first)
+	switch {
+	case moved != nil:
+		s.set(p, *moved)
+	case gateway != nil && !comesFirst(linkroutes.Of(slices.Concat(s.all, p.copies), s.link, table), gateway):
+		s.set(p, *s.defaultRoute(table, gateway))
 	}
+}
+
+// comesFirst tells whether one through gateway comes first of the default routes
+// among routes.
+func comesFirst(routes []netlink.Route, gateway net.IP) bool {
+	defaults := slices.DeleteFunc(routes, func(r netlink.Route) bool { return !linkroutes.IsDefault(r) || isIPv6(&r) == isIPv4(gateway) })
+	if len(defaults) == 0 {
+		return false
+	}
+	first := slices.MinFunc(defaults, func(a, b netlink.Route) int { return cmp.Compare(metricOf(&a), metricOf(&b)) })
+	return isThrough(&first, gateway)
 }
 
 // defaultRoute returns the default route to add. An unspecified gateway stands for

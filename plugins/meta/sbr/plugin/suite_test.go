@@ -7,6 +7,7 @@ package sbr
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"testing"
@@ -181,6 +182,34 @@ var _ = Describe("the plan", func() {
 		Expect(p.copies[0].Priority).To(Equal(50))
 		Expect(p.remove).To(HaveLen(3))
 	})
+
+	DescribeTable("adds no default route where one through the gateway comes first, whatever its metric",
+		func(ip *current.IPConfig, metrics map[string]int, wantSet, wantCopies int) {
+			var routes []netlink.Route
+			for _, gateway := range slices.Sorted(maps.Keys(metrics)) {
+				route := through(subnet.Everything(ip.Address.IP).String(), gateway, "")
+				route.Priority = metrics[gateway]
+				routes = append(routes, route)
+			}
+			s := found(routes...)
+			p := s.plan([]*current.IPConfig{ip}, &Config{})
+			Expect(p.set).To(HaveLen(wantSet))
+			Expect(p.copies).To(HaveLen(wantCopies))
+			By("repeating the ADD")
+			s.rules, s.routes, s.all = p.rules, nil, p.copies
+			for _, replacement := range p.set {
+				s.all = append(s.all, replacement.route)
+			}
+			Expect(s.plan([]*current.IPConfig{ip}, &Config{}).set).To(BeEmpty())
+		},
+		Entry("alone", one(), map[string]int{"10.1.0.1": 100}, 0, 1),
+		Entry("of IPv6", six(), map[string]int{"fd00:1::1": 2000}, 0, 1),
+		Entry("outside the subnet", address("10.1.0.5/32", "10.9.0.1"), map[string]int{"10.9.0.1": 100}, 0, 1),
+		Entry("before another", one(), map[string]int{"10.1.0.1": 100, "10.1.0.9": 200}, 0, 2),
+		Entry("beside another without a metric, which is left out", one(), map[string]int{"10.1.0.1": 100, "10.1.0.9": 0}, 0, 1),
+		Entry("but where another comes before it", one(), map[string]int{"10.1.0.1": 100, "10.1.0.9": 50}, 1, 2),
+		Entry("but where there is another alone", one(), map[string]int{"10.1.0.9": 50}, 1, 1),
+	)
 
 	It("prefers the configuration's gateway of the family", func() {
 		c := &Config{Gateways: []net.IP{net.ParseIP("fd00:1::9"), net.ParseIP("10.1.0.9")}}
