@@ -97,6 +97,20 @@ var _ = Describe("lint", func() {
 			`plugins[1]: portmap: snatt: unknown key (did you mean "snat"?)`),
 		Entry("with an IPAM plugin", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"macvlan","ipam":{"type":"host-local","subnet":"10.0.0.0/35","rangeStrt":"10.0.0.9"}}]}`,
 			`plugins[0]: host-local: ipam.subnet: "10.0.0.0/35" is not CIDR notation, such as 10.1.0.0/16; ipam.rangeStrt: unknown key (did you mean "rangeStart"?)`),
+		Entry("with what flannel delegates", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"flannel","subnetFil":"/x","delegate":{"isDefaultGatway":true,"mtu":"x","vlan":5000}}]}`,
+			`plugins[0]: flannel: subnetFil: unknown key (did you mean "subnetFile"?)`,
+			`plugins[0]: bridge: delegate.mtu: the string "x" where an integer or "auto" is expected; delegate.vlan: 5000 is outside 0-4094; delegate.isDefaultGatway: unknown key (did you mean "isDefaultGateway"?)`),
+		Entry("with what flannel delegates to another plugin", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"flannel","runtimeConfig":{"mac":5},"delegate":{"type":"macvlan","moode":"bridge","vlan":5}}]}`,
+			`plugins[0]: macvlan: runtimeConfig.mac: the number 5 where a string is expected; delegate.moode: unknown key (did you mean "mode"?); delegate.vlan: unknown key`),
+		Entry("with the IPAM plugin of what flannel delegates", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"flannel","ipam":{"type":"static","addresses":[{"address":"x"}]}}]}`,
+			`plugins[0]: static: ipam.addresses[0].address: the 'address' field is expected to be in CIDR notation, got: 'x'`),
+		Entry("with the one that flannel adds to", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"flannel","ipam":{"dataDirr":"/x","rangeEnd":"10.1.2.3"}}]}`,
+			`plugins[0]: host-local: ipam.dataDirr: unknown key (did you mean "dataDir"?)`),
+		Entry("with flannel before it delegates", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"flannel","delegate":{"type":"flannel","mtu":"x"}}]}`,
+			`plugins[0]: flannel: delegate.type: flannel cannot delegate to itself`),
+		Entry("with the version that flannel's delegate cannot answer in", `{"name":"pods","plugins":[{"type":"flannel","delegate":{"type":"macvlan","cniVersion":"9.9"},"ipam":{"type":"static"}}]}`,
+			`plugins[0]: macvlan: cniVersion: "9.9" is none of 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0`,
+			`plugins[0]: static: cniVersion: "9.9" is none of 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0`),
 		Entry("with a plugin of no name", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"mtu":1500}]}`,
 			`plugins[0]: type: missing; it is the name of the plugin, such as bridge`),
 		Entry("with what is no plugin", `{"cniVersion":"1.0.0","name":"pods","plugins":[5,null]}`,
@@ -169,6 +183,20 @@ var _ = Describe("lint", func() {
 			{"type":"flannel","ipam":{"type":"host-local","routes":[{"dst":"10.4.0.0/16"}]}},
 			{"type":"loopback","ipam":{"type":"host-local"}}]}`))
 		Expect([]any{status, said, refused}).To(Equal([]any{0, "a.conflist: plugins[0]: calico: not looked at, as it is none of these plugins\n", ""}))
+	})
+
+	It("has nothing to say of what is right of flannel's", func() {
+		for _, content := range []string{
+			`{"cniVersion":"0.3.1","name":"cbr0","plugins":[{"type":"flannel","delegate":{"hairpinMode":true,"isDefaultGateway":true}},{"type":"portmap","capabilities":{"portMappings":true}}]}`,
+			`{"cniVersion":"0.2.0","name":"cbr0","plugins":[{"type":"flannel"}]}`,
+			`{"cniVersion":"1.0.0","name":"cbr0","plugins":[{"type":"flannel","delegate":{"type":"macvlan"},"ipam":{"type":"static","addresses":[{"address":"10.1.2.3/24"}]}}]}`,
+			`{"cniVersion":"1.0.0","name":"cbr0","plugins":[{"type":"flannel","ipam":{"ranges":[[{"subnet":"x"}]],"routes":[{"dst":"fd00::/64","gw":"fd00::1"}]}}]}`,
+		} {
+			status, said, refused := run(write("n.conflist", content))
+			Expect([]any{status, said, refused}).To(Equal([]any{0, "", ""}), content)
+		}
+		status, said, refused := run(write("n.conflist", `{"cniVersion":"1.0.0","name":"a","plugins":[{"type":"flannel","delegate":{"type":"calico"}}]}`))
+		Expect([]any{status, said, refused}).To(Equal([]any{0, "n.conflist: plugins[0]: calico: not looked at, as it is none of these plugins\n", ""}))
 	})
 
 	It("looks at plugins in a directory with the name of their list", func() {

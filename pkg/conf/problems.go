@@ -36,6 +36,14 @@ func (p *Problems) Add(path, format string, args ...any) {
 	p.list = append(p.list, problem{path: path, text: fmt.Sprintf(format, args...)})
 }
 
+// Move has the problems so far be of values where those of a configuration stand from
+// which this one was made.
+func (p *Problems) Move(origin func(path string) string) {
+	for i := range p.list {
+		p.list[i].path = origin(p.list[i].path)
+	}
+}
+
 // Len returns the number of problems noted so far.
 func (p *Problems) Len() int { return len(p.list) }
 

@@ -84,7 +84,7 @@ type Plugin struct {
 	Versions  version.PluginInfo
 	Delegates bool // an IPAM plugin that "ipam" names gets the configuration as it is
 	call      func(ctx context.Context, verb string, args *skel.CmdArgs, stdout io.Writer) error
-	decode    func(data []byte) error
+	decode    func(data []byte, how Linting) error
 	place     func(data []byte, first bool) error
 	daemon    func(args []string) int // may be nil
 	helper    func() error            // may be nil
@@ -108,7 +108,16 @@ func (p Plugin) Call(ctx context.Context, verb string, args *skel.CmdArgs, stdou
 
 // Lint decodes and validates a configuration as its author would want it
 // checked: a key that the plugin does not know is an error too.
-func (p Plugin) Lint(data []byte) error { return p.decode(data) }
+func (p Plugin) Lint(data []byte) error { return p.LintAs(data, Linting{Strict: true}) }
+
+// Linting is how a configuration is looked at.
+type Linting struct {
+	Strict bool                     // a key that the plugin does not know is an error, too
+	Origin func(path string) string // of a configuration that was made of another: where there a value stands; may be nil
+}
+
+// LintAs says why ADD refuses a configuration, whatever is before it in its network.
+func (p Plugin) LintAs(data []byte, how Linting) error { return p.decode(data, how) }
 
 // LintPlace says why ADD refuses a configuration that Lint has nothing against, for
 // what is or is not before it in its network.

@@ -248,7 +248,7 @@ func (c command) delegates() bool {
 }
 
 // lint is prepare for somebody who writes a configuration.
-func (c command) lint(data []byte) error {
+func (c command) lint(data []byte, how Linting) error {
 	var problems conf.Problems
 	config := c.newConfig()
 	ignored, err := conf.Decode(data, config, &problems)
@@ -257,8 +257,13 @@ func (c command) lint(data []byte) error {
 	}
 	req := c.newRequest(&skel.CmdArgs{StdinData: data}, base(config))
 	c.validate(config, req, &problems)
-	for _, key := range c.own(ignored) {
-		problems.Add(key.Path, "%s", key.Problem())
+	if how.Strict {
+		for _, key := range c.own(ignored) {
+			problems.Add(key.Path, "%s", key.Problem())
+		}
+	}
+	if how.Origin != nil {
+		problems.Move(how.Origin)
 	}
 	return edgeError(c.Name, types.ErrInvalidNetworkConfig, problems.Err())
 }

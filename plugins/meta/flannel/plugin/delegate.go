@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 
@@ -44,6 +45,43 @@ func (c *Config) delegation(env *subnetEnv) (*delegation, error) {
 		return nil, err
 	}
 	return encoded(config)
+}
+
+// Delegated returns the name of the plugin that ADD runs for a configuration without a
+// mistake, and what it is run with, as far as that is known without flanneld. origin
+// tells where in flannel's a value of that stands.
+func Delegated(data []byte) (name string, stdin []byte, origin func(path string) string, err error) {
+	var c Config
+	if _, err := conf.Decode(data, &c, new(conf.Problems)); err != nil {
+		return "", nil, nil, err
+	}
+	d, err := c.delegation(nil)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	if addresses, _ := d.config["ipam"].(map[string]any); text(addresses, "type") == "host-local" {
+		set(addresses, "ranges", [][]map[string]string{{{"subnet": "10.244.0.0/24"}}}) // in the place of the node's
+		d = d.with("ipam", addresses)
+	}
+	return text(d.config, "type"), d.stdin, c.origin, nil
+}
+
+// origin returns where a value of what is delegated stands in the configuration.
+func (c *Config) origin(path string) string {
+	key, _, _ := strings.Cut(path, ".")
+	switch strings.ToLower(key) {
+	case "name", "ipam":
+		return path
+	case "cniversion":
+		if c.CNIVersion != "" {
+			return path
+		}
+	case "runtimeconfig":
+		if c.RuntimeConfig != nil {
+			return path
+		}
+	}
+	return "delegate." + path
 }
 
 // encoded is the delegation to the type that config names.
