@@ -19,7 +19,8 @@ import (
 // runtimes or ADD would refuse, and keys that nobody knows, which they would not. Without files it
 // looks at those in dir that runtimes look at.
 func lint(files []string, dir string, stdout, stderr io.Writer) (status int) {
-	l := linter{reader{stdout: stdout, stderr: stderr, strict: true}, plugins()}
+	l := newLinter(stdout, stderr)
+	l.strict = true
 	l.look = l.plugin
 	return l.read(files, dir)
 }
@@ -28,6 +29,10 @@ func lint(files []string, dir string, stdout, stderr io.Writer) (status int) {
 type linter struct {
 	reader
 	plugins map[string]plugin.Plugin
+}
+
+func newLinter(stdout, stderr io.Writer) *linter {
+	return &linter{reader{stdout: stdout, stderr: stderr}, plugins()}
 }
 
 // plugin looks at the configuration of a plugin, and at what flannel has another do.
@@ -58,6 +63,7 @@ func (l *linter) whole(where, name string, first bool, content []byte, origin fu
 func (l *linter) as(where, name, version string, first bool, content []byte, origin func(string) string) {
 	p, ok := l.plugins[name]
 	switch {
+	case !ok && !l.strict: // others need not know it
 	case !ok:
 		fmt.Fprintf(l.stdout, "%s: %s: not looked at, as it is none of these plugins\n", where, name)
 	case version != "" && !slices.Contains(p.Versions.SupportedVersions(), version):

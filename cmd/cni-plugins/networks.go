@@ -27,7 +27,7 @@ type reader struct {
 	// whether it is the first of its network.
 	look    func(where, name string, first bool, content []byte)
 	strict  bool // keys that nobody looks at are refused, too
-	refused bool
+	refused int  // how often
 }
 
 // read reads the files, those in dir that runtimes look at unless there are any, and
@@ -41,7 +41,7 @@ func (r *reader) read(files []string, dir string) (status int) {
 	for _, file := range files {
 		r.file(file)
 	}
-	if r.refused {
+	if r.refused > 0 {
 		return 1
 	}
 	return 0
@@ -63,7 +63,7 @@ func filesIn(dir string, extensions ...string) (files []string, err error) {
 func (r *reader) refuse(where string, err error) {
 	if err != nil {
 		fmt.Fprintf(r.stderr, "%s: %v\n", where, err)
-		r.refused = true
+		r.refused++
 	}
 }
 

@@ -27,18 +27,23 @@ const statusVersion = "1.1.0"
 // directories of path, others', too, as a runtime does that knows STATUS. Without files
 // it is about those in dir that runtimes look at.
 func status(ctx context.Context, files []string, dir, path string, stdout, stderr io.Writer) int {
-	r := reader{stdout: stdout, stderr: stderr}
-	r.look = func(where, name string, _ bool, content []byte) {
+	l := newLinter(stdout, stderr)
+	l.look = func(where, name string, first bool, content []byte) {
+		before := l.refused
+		l.plugin(where, name, first, content)
+		if l.refused > before {
+			return
+		}
 		err := ask(ctx, name, path, content)
 		if errors.Is(err, errCannotSay) {
 			fmt.Fprintf(stdout, "%s: %s: %v\n", where, name, err)
 		} else if err != nil {
-			r.refuse(where, err) // which names the plugin
+			l.refuse(where, err) // which names the plugin
 		} else {
 			fmt.Fprintf(stdout, "%s: %s: ready\n", where, name)
 		}
 	}
-	return r.read(files, dir)
+	return l.read(files, dir)
 }
 
 var errCannotSay = errors.New("not asked, as it does not know STATUS")

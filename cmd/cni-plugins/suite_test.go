@@ -250,6 +250,22 @@ var _ = Describe("the executable", Ordered, func() {
 		})).To(Succeed())
 	})
 
+	// statusOf asks for that of a network, with the executable's plugins in dir.
+	statusOf := func(dir, network string) (status int, said, refused string) {
+		GinkgoHelper()
+		file := filepath.Join(dir, "n.conflist")
+		Expect(os.WriteFile(file, []byte(network), 0o600)).To(Succeed())
+		var stdout, stderr bytes.Buffer
+		Expect(testutils.TempNS(GinkgoT()).Do(func(ns.NetNS) error {
+			cmd := exec.Command(executable, "status", file)
+			cmd.Env, cmd.Stdout, cmd.Stderr = []string{"CNI_PATH=" + dir}, &stdout, &stderr
+			_ = cmd.Run()
+			status = cmd.ProcessState.ExitCode()
+			return nil
+		})).To(Succeed())
+		return status, strings.ReplaceAll(stdout.String(), dir+"/", ""), strings.ReplaceAll(stderr.String(), dir+"/", "")
+	}
+
 	It("asks the plugins of a network for their status", func() {
 		testutils.Need(GinkgoT(), "root", "bridge")
 		dir := GinkgoT().TempDir()
@@ -257,18 +273,8 @@ var _ = Describe("the executable", Ordered, func() {
 		Expect(os.WriteFile(filepath.Join(dir, "old"), []byte("#!/bin/sh\n"+`echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}'`), 0o755)).To(Succeed())
 		ask := func(ipam, more string) (status int, said, refused string) {
 			GinkgoHelper()
-			file := filepath.Join(dir, "n.conflist")
-			Expect(os.WriteFile(file, []byte(`{"cniVersion":"0.4.0","name":"pods","plugins":[
-				{"type":"bridge","bridge":"cnitest0","ipam":`+ipam+`},{"type":"old"},{"type":"bandwidth","ingressRate":9007199254740993,"ingressBurst":80000}`+more+`]}`), 0o600)).To(Succeed())
-			var stdout, stderr bytes.Buffer
-			Expect(testutils.TempNS(GinkgoT()).Do(func(ns.NetNS) error {
-				cmd := exec.Command(executable, "status", file)
-				cmd.Env, cmd.Stdout, cmd.Stderr = []string{"CNI_PATH=" + dir}, &stdout, &stderr
-				_ = cmd.Run()
-				status = cmd.ProcessState.ExitCode()
-				return nil
-			})).To(Succeed())
-			return status, strings.ReplaceAll(stdout.String(), dir+"/", ""), strings.ReplaceAll(stderr.String(), dir+"/", "")
+			return statusOf(dir, `{"cniVersion":"0.4.0","name":"pods","plugins":[
+				{"type":"bridge","bridge":"cnitest0","ipam":`+ipam+`},{"type":"old"},{"type":"bandwidth","ingressRate":9007199254740993,"ingressBurst":80000}`+more+`]}`)
 		}
 		ready := "n.conflist: plugins[0]: bridge: ready\n"
 		others := "n.conflist: plugins[1]: old: not asked, as it does not know STATUS\nn.conflist: plugins[2]: bandwidth: ready\n"
@@ -281,6 +287,34 @@ var _ = Describe("the executable", Ordered, func() {
 			HavePrefix("n.conflist: plugins[0]: bridge: dhcp: error dialing DHCP daemon: dial unix /none: connect: no such file or directory; start it with"),
 			HavePrefix(`n.conflist: plugins[3]: macvlan: master: there is no interface "none" on the host`),
 			HavePrefix(`n.conflist: plugins[4]: failed to find plugin "nowhere" in path`), ""))
+	})
+
+	DescribeTable("has no network for ready that no ADD can work in",
+		func(network, want string) {
+			testutils.Need(GinkgoT(), "root", "bridge")
+			dir := GinkgoT().TempDir()
+			Expect(exec.Command(executable, "install", dir).Run()).To(Succeed())
+			status, said, refused := statusOf(dir, network)
+			Expect([]any{status, said, refused}).To(Equal([]any{1, "", "n.conflist: " + want + "\n"}))
+		},
+		Entry("for its version", `{"cniVersion":"9.2.0","name":"pods","plugins":[{"type":"bridge"}]}`,
+			`plugins[0]: bridge: cniVersion: "9.2.0" is none of 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0`),
+		Entry("for a version without interfaces", `{"cniVersion":"0.2.0","name":"pods","plugins":[{"type":"bridge"}]}`,
+			`plugins[0]: bridge: cannot convert: no valid IP addresses: cniVersion "0.2.0" cannot describe an interface without one, use 0.3.0 or newer or configure ipam`),
+		Entry("for a version of one address per family", `{"cniVersion":"0.2.0","name":"pods","plugins":[{"type":"ptp","ipam":{"type":"host-local","ranges":[[{"subnet":"10.1.0.0/24"}],[{"subnet":"10.2.0.0/24"}]]}}]}`,
+			`plugins[0]: host-local: ipam.ranges: CNI version 0.2.0 does not support more than 1 address per family`),
+		Entry("for the order of its plugins", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"bandwidth","ingressRate":80000,"ingressBurst":80000}]}`,
+			`plugins[0]: bandwidth: prevResult: missing, ADD needs the result of the ADD before it`),
+		Entry("as no runtime can load it", `{"cniVersion":"1.0.0","Name":"pods"}`,
+			"plugins: missing; a network has a list of plugins, the type of one in a file *.conf, or *.conf files in a directory of its name\nn.conflist: name: missing"),
+	)
+
+	It("takes keys that nobody knows for no reason why a network is not ready", func() {
+		testutils.Need(GinkgoT(), "root", "bridge")
+		dir := GinkgoT().TempDir()
+		Expect(exec.Command(executable, "install", dir).Run()).To(Succeed())
+		status, said, _ := statusOf(dir, `{"cniVersion":"1.0.0","name":"pods","disablegc":true,"plugins":[{"type":"bridge","mtuu":1400}]}`)
+		Expect([]any{status, said}).To(Equal([]any{0, "n.conflist: plugins[0]: bridge: ready\n"}))
 	})
 
 	It("says why it cannot be installed", func() {
