@@ -105,16 +105,22 @@ func generality(file string) int {
 	return 0
 }
 
-// writeParameters sets the parameters in the container and pushes the way back.
+// writeParameters sets the parameters in the container and pushes the way back. It
+// looks at all of them before it sets the first: one of all interfaces that is taken
+// back does not give each of them back what it had.
 func writeParameters(req *plugin.Request, parameters []parameter) error {
 	host := openOnHost(parameters)
 	defer host.close()
 	return req.InNetns(func() error {
-		for _, param := range parameters {
-			if host.shares(param.file) {
-				return fmt.Errorf("%s: /proc/sys/%s is the host's own; set it on the host", param.path, param.file)
+		before := make([]*string, len(parameters))
+		for i, param := range parameters {
+			var err error
+			if before[i], err = host.look(param); err != nil {
+				return fmt.Errorf("%s: %w", param.path, err)
 			}
-			if err := write(req, param); err != nil {
+		}
+		for i, param := range parameters {
+			if err := write(req, param, before[i]); err != nil {
 				return fmt.Errorf("%s: %w", param.path, err)
 			}
 		}
@@ -122,14 +128,29 @@ func writeParameters(req *plugin.Request, parameters []parameter) error {
 	})
 }
 
-func write(req *plugin.Request, param parameter) error {
-	before, unreadable := sysctl.Sysctl(param.file)
+// look returns the value of a parameter, or nil if it cannot be read, as
+// route.flush. One that there is none of, or that is the host's, is an error.
+func (h hostParameters) look(param parameter) (value *string, err error) {
+	if h.shares(param.file) {
+		return nil, fmt.Errorf("/proc/sys/%s is the host's own; set it on the host", param.file)
+	}
+	text, err := sysctl.Sysctl(param.file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EISDIR):
+		return nil, err
+	case err != nil:
+		return nil, nil
+	}
+	return &text, nil
+}
+
+func write(req *plugin.Request, param parameter, before *string) error {
 	if err := sysctl.Write(param.file, param.value); err != nil {
 		return err
 	}
-	if unreadable == nil && before != param.value {
+	if before != nil && *before != param.value {
 		req.Undo.Push("sysctl "+param.key, func() error {
-			return req.InNetns(func() error { return sysctl.Write(param.file, before) })
+			return req.InNetns(func() error { return sysctl.Write(param.file, *before) })
 		})
 	}
 	return nil

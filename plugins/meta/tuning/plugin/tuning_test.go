@@ -184,6 +184,19 @@ var _ = Describe("tuning", func() {
 		}
 	})
 
+	It("sets none of several parameters if there is none of one", func() {
+		for _, absent := range []string{"net.ipv4.conf.lo.no_such", "net.ipv4.conf.lo", "net.ipv4.conf.lo.forwarding.no_such"} {
+			c.Do(func() {
+				Expect(sysctl.Write("net/ipv4/conf/all/forwarding", "0")).To(Succeed())
+				Expect(sysctl.Write("net/ipv4/conf/lo/forwarding", "1")).To(Succeed())
+			})
+			_, err := rig.Call("ADD", c, config(`"sysctl":{"net.ipv4.conf.all.forwarding":"1","`+absent+`":"1"}`))
+			Expect(err).To(MatchError(HavePrefix("tuning: sysctl." + absent + ": ")))
+			Expect(parameter("net/ipv4/conf/all/forwarding")).To(Equal("0"))
+			Expect(parameter("net/ipv4/conf/lo/forwarding")).To(Equal("1"))
+		}
+	})
+
 	It("says which parameter there is none of", func() {
 		_, err := rig.Call("ADD", c, config(`"args":{"cni":{"sysctl":{"net.no.such":"1"}}}`))
 		Expect(err).To(MatchError(And(HavePrefix("tuning: args.cni.sysctl.net.no.such: "), ContainSubstring("no such file"))))
