@@ -504,6 +504,16 @@ var _ = Describe("bandwidth", func() {
 			Entry("of both", both(mbit, mbit), true),
 		)
 
+		It("that the plugin itself has made is right to CHECK with containerd's burst at round rates", func() {
+			testrig.NeedUpstream(theirs)
+			for _, rate := range []uint64{1000, 2000, 3000, 4000, 8000, 16_000, 32_000, 64_000, mbit} {
+				text := config(both(rate, 1<<32-1))
+				addByUpstream(rig, c, text)
+				Expect(rig.Check(c, text, prev("host0"))).To(Succeed())
+				rig.Del(c, text)
+			}
+		})
+
 		It("is not confused with what somebody else has put there", func() {
 			testrig.NeedUpstream(theirs)
 			for _, foreign := range []string{"tbf rate 1mbit burst 10k limit 10k", "htb default 30"} {

@@ -105,6 +105,14 @@ var _ = DescribeTable("arithmetic",
 	Entry("containerd's burst at 10 Mbit/s", uint64(1_250_000), uint64(math.MaxUint32/8), uint32(31_250+math.MaxUint32/8), false),
 )
 
+var _ = DescribeTable("ticks that do not fit are cut short as by upstream",
+	func(rate uint64, ticks uint32) {
+		Expect(shaper{rate: rate, burst: math.MaxUint32 / 8}.upstreamTicks()).To(Equal(ticks))
+	},
+	Entry("at 1 kbit/s", uint64(125), uint32(2684229560)),
+	Entry("at 8 kbit/s", uint64(1000), uint32(2684338935)),
+)
+
 var _ = DescribeTable("a burst",
 	func(rate, burst uint64, mtu int, ticks bool) {
 		l := &netlink.Ifb{LinkAttrs: netlink.LinkAttrs{MTU: mtu}}

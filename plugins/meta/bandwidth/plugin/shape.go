@@ -67,7 +67,7 @@ func (s shaper) fitsTicks() bool { return s.nanoseconds() < math.MaxUint32<<tick
 // microseconds. It is right if it fits.
 func (s shaper) upstreamTicks() uint32 {
 	const perMicrosecond = 1000.0 / (1 << tickShift)
-	microseconds := uint32(1e6 * (float64(uint32(s.burst)) / float64(s.rate)))
+	microseconds := uint32(float64(uint32(s.burst)) * 1e6 / float64(s.rate)) // in this order, by which it is rounded
 	return uint32(float64(microseconds) * perMicrosecond)
 }
 
