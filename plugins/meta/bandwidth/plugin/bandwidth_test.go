@@ -702,6 +702,23 @@ var _ = Describe("bandwidth", func() {
 		Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
 	})
 
+	DescribeTable("knows what the kernel makes of bursts that take long",
+		func(rate, burst uint64) {
+			text := config(both(rate, burst))
+			result := rig.Add(c, text)
+			Expect(rig.Check(c, text, result)).To(Succeed())
+			Expect(rig.Check(c, config(both(rate, burst-burst/10_000)), result)).To(MatchError(ContainSubstring("burst in ticks is ")))
+			rig.Del(c, text)
+		},
+		Entry("containerd's at 1500 bit/s", uint64(1500), uint64(1<<32-1)),
+		Entry("containerd's at 3000 bit/s", uint64(3000), uint64(1<<32-1)),
+		Entry("containerd's at 3333 bit/s", uint64(3333), uint64(1<<32-1)),
+		Entry("CRI-O's at the least rate", uint64(8), uint64(34359738352)),
+		Entry("CRI-O's at 3000 bit/s", uint64(3000), uint64(34359738352)),
+		Entry("CRI-O's at 12345 bit/s", uint64(12_345), uint64(34359738352)),
+		Entry("CRI-O's at 100 Mbit/s", uint64(100*mbit), uint64(34359738352)),
+	)
+
 	It("compares a burst in full with one that has been cut short", func() {
 		rate, burst := uint64(mbit), uint64(1<<32-1)
 		s := newShaper(&rate, &burst)

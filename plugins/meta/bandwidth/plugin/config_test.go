@@ -113,6 +113,13 @@ var _ = DescribeTable("ticks that do not fit are cut short as by upstream",
 	Entry("at 8 kbit/s", uint64(1000), uint32(2684338935)),
 )
 
+var _ = DescribeTable("ticks are those of the kernel",
+	func(rate, burst, ticks uint64) { Expect(shaper{rate: rate, burst: burst}.ticks()).To(Equal(ticks)) },
+	Entry("at the least rate", uint64(1), uint64(math.MaxUint32), uint64(math.MaxUint32*1_000_000_000>>6)),
+	Entry("at a rate that divides badly", uint64(375), uint64(math.MaxUint32/8), uint64(22_369_621_286_205)),
+	Entry("at the largest rate", uint64(math.MaxUint64/8), uint64(math.MaxUint32-1), uint64(0)),
+)
+
 var _ = DescribeTable("a burst",
 	func(rate, burst uint64, mtu int, ticks bool) {
 		l := &netlink.Ifb{LinkAttrs: netlink.LinkAttrs{MTU: mtu}}

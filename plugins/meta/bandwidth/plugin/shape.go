@@ -36,9 +36,8 @@ const (
 
 	// tickShift makes ticks of nanoseconds (PSCHED_SHIFT of the kernel).
 	tickShift = 6
-	// tickTolerance allows for the precision with which the kernel divides, where
-	// more than 32 bits are needed.
-	tickTolerance = 4096
+
+	second = 1_000_000_000 // nanoseconds
 
 	headers = 14 + 4 // of Ethernet and a VLAN, which count like what follows
 
@@ -56,8 +55,16 @@ func (s shaper) upstreamLimit() uint32 {
 	return uint32(float64(s.rate)*latency*1000/1e6) + uint32(s.burst)
 }
 
-// nanoseconds is how long the burst takes at the rate.
-func (s shaper) nanoseconds() float64 { return float64(s.burst) / float64(s.rate) * 1e9 }
+// nanoseconds is how long the burst takes at the rate, as the kernel computes it
+// (psched_ratecfg_precompute, psched_l2t_ns): it multiplies by a quotient of 32 bits.
+func (s shaper) nanoseconds() uint64 {
+	factor, shift := uint64(second), 0
+	for factor/s.rate < 1<<31 && factor < 1<<63 {
+		factor <<= 1
+		shift++
+	}
+	return s.burst * (factor / s.rate) >> shift
+}
 
 // fitsTicks tells whether the burst can be told in ticks, of which the kernel
 // takes 32 bits: 275 seconds.
@@ -80,7 +87,6 @@ func (s shaper) tellsTicks(l netlink.Link) bool {
 
 // passes is how many bytes the kernel makes of ticks.
 func (s shaper) passes(ticks uint32) uint64 {
-	const second = 1e9
 	high, low := bits.Mul64(uint64(ticks)<<tickShift, s.rate)
 	if high >= second {
 		return math.MaxUint64
@@ -146,22 +152,12 @@ func (s shaper) check(report *check.Report, l netlink.Link) {
 }
 
 // ticks is the burst in ticks, of which the kernel tells the lower 32 bits.
-func (s shaper) ticks() uint64 { return uint64(s.nanoseconds()) >> tickShift }
+func (s shaper) ticks() uint64 { return s.nanoseconds() >> tickShift }
 
-// hasBuffer tells whether the kernel reports this of the burst, told by upstream or
-// by us.
+// hasBuffer tells whether the kernel reports this of the burst, told in ticks, as by
+// upstream, or in bytes.
 func (s shaper) hasBuffer(reported uint32) bool {
-	return reported == s.upstreamTicks() || s.hasTicks(reported)
-}
-
-// hasTicks tells whether the kernel reports this of the burst told in bytes.
-func (s shaper) hasTicks(reported uint32) bool {
-	tolerance := int32(tickTolerance)
-	if s.fitsTicks() {
-		tolerance = 2
-	}
-	difference := int32(uint32(s.ticks()) - reported)
-	return difference < tolerance && difference > -tolerance
+	return reported == s.upstreamTicks() || reported == uint32(s.ticks())
 }
 
 // isLegacy tells whether any of the links is shaped in the way of upstream 1.5.0

@@ -53,7 +53,7 @@ func isComputed(l netlink.Link, kind string) (bool, error) {
 func isComputedTbf(root *netlink.Tbf) bool {
 	s := shaper{rate: root.Rate}
 	s.burst = uint64(root.Limit - s.upstreamLimit())
-	return s.hasBuffer(root.Buffer)
+	return s.active() && s.hasBuffer(root.Buffer)
 }
 
 // legacyClass is the number that upstream 1.5.0 and 1.5.1 give to the class of
