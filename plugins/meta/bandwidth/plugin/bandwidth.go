@@ -53,11 +53,14 @@ func add(_ context.Context, req *plugin.Request, c *Config) (*current.Result, er
 		return nil, err
 	}
 	warnOfSmallBursts(req, p, host.Attrs().MTU)
-	if err := makeRoom(req, p, host); err != nil {
+	others, err := makeRoom(req, p, host, c.entry())
+	if err != nil {
 		return nil, err
 	}
-	remember(req, p, host)
-	devices, err := shapeByDevices(req, p, host)
+	if !others.shaper {
+		remember(req, p, host, c.entry())
+	}
+	devices, err := shapeByDevices(req, p, host, others.redirected)
 	if err != nil {
 		return nil, err
 	}

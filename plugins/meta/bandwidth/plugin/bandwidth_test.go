@@ -5,6 +5,7 @@
 package bandwidth
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -26,6 +27,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/check"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/testutils"
+	"github.com/containernetworking/plugins/pkg/undo"
 )
 
 const mbit = 1_000_000
@@ -142,6 +144,13 @@ var _ = Describe("bandwidth", func() {
 			Expect(rig.Check(c, text, result)).To(Succeed())
 			rig.Del(c, text)
 			expect(4*rate, bothWays("10.1.0."), HaveEach(free))
+		})
+
+		It("have the rates of two entries of a list", func() {
+			first := rig.Add(c, config(sent(rate, burst)))
+			limited := received(rate, burst) + `,"shapedSubnets":["10.1.0.0/16"]`
+			rig.Add(c, testrig.WithPrev(`{"type":"bandwidth",`+limited+`}`, first))
+			expect(4*rate, append(bothWays("10.1.0."), toContainer("10.2.0.")), HaveExactElements(shaped, shaped, free))
 		})
 
 		It("have different rates in different directions", func() {
@@ -403,6 +412,89 @@ var _ = Describe("bandwidth", func() {
 		rig.Del(c, config(both(mbit, mbit)))
 		Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
 		Expect(tbfOf(onHost("host0"))).To(BeNil())
+	})
+
+	Describe("two entries of a list", func() {
+		// then is what the entry after one gets that returned result.
+		then := func(members string, result *current.Result) string {
+			return testrig.WithPrev(`{"type":"bandwidth",`+members+`}`, result)
+		}
+		const subnet, another = `,"shapedSubnets":["10.1.0.0/16","fd01::/16"]`, `,"unshapedSubnets":["10.2.0.0/16"]`
+		orders := []TableEntry{
+			Entry("what is received, and what is sent", received(mbit, mbit), sent(2*mbit, mbit)),
+			Entry("what is sent, and what is received", sent(mbit, mbit), received(2*mbit, mbit)),
+			Entry("what is received of subnets, and what is sent", received(mbit, mbit)+subnet, sent(2*mbit, mbit)),
+			Entry("what is sent, and what is received of subnets", sent(mbit, mbit), received(2*mbit, mbit)+subnet),
+			Entry("what is sent of subnets, and what is received", sent(mbit, mbit)+subnet, received(2*mbit, mbit)),
+			Entry("what is received, and what is sent of subnets", received(mbit, mbit), sent(2*mbit, mbit)+subnet),
+			Entry("what is received and sent of different subnets", received(mbit, mbit)+another, sent(2*mbit, mbit)+subnet),
+			Entry("what is sent and received of different subnets", sent(mbit, mbit)+another, received(2*mbit, mbit)+subnet),
+		}
+
+		DescribeTable("both limit, and go together:",
+			func(one, two string) {
+				for _, detach := range []func(){
+					func() { rig.Del(c, config(two)) },
+					func() { rig.Del(c, config(one)) },
+					func() { rig.Del(unnamed(c), `{"type":"bandwidth"}`) },
+					collect,
+				} {
+					for range 2 { // the second time, a DEL has been missed
+						first := rig.Add(c, config(one))
+						second := rig.Add(c, then(two, first))
+						Expect(rig.Check(c, config(one), second)).To(Succeed())
+						Expect(rig.Check(c, config(two), second)).To(Succeed())
+					}
+					detach()
+					Expect(disciplines()).To(BeEmpty())
+					Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
+				}
+			}, orders)
+
+		DescribeTable("keep the first one's when the second one cannot have its own:",
+			func(one, two string) {
+				first := rig.Add(c, config(one))
+				expectSame := rig.Remember(c)
+				for at := 1; ; at++ {
+					fault := &undo.Fault{At: at}
+					_, err := rig.CallWith(undo.WithFault(context.Background(), fault), "ADD", c, then(two, first))
+					if err == nil {
+						break
+					}
+					Expect(rig.Check(c, config(one), first)).To(Succeed())
+					expectSame()
+				}
+			}, orders)
+
+		DescribeTable("of which the second limits the same take its numbers:",
+			func(members string) {
+				first := rig.Add(c, config(both(mbit, mbit)+subnet))
+				second := rig.Add(c, then(members, first))
+				Expect(rig.Check(c, config(members), second)).To(Succeed())
+				rig.Del(c, config(members))
+				Expect(linksOnHost()).To(ConsistOf("lo", "host0"))
+				Expect(disciplines()).To(BeEmpty())
+			},
+			Entry("received", received(2*mbit, mbit)),
+			Entry("received of subnets", received(2*mbit, mbit)+another),
+			Entry("sent", sent(2*mbit, mbit)),
+			Entry("sent of subnets", sent(2*mbit, mbit)+another),
+			Entry("both", both(2*mbit, mbit)),
+		)
+	})
+
+	It("keeps no limit that the runtime does not give again", func() {
+		ofRuntime := func(limits string) string {
+			return config(`"capabilities":{"bandwidth":true},"runtimeConfig":{"bandwidth":{` + limits + `}}`)
+		}
+		for _, again := range []string{received(mbit, mbit), sent(mbit, mbit)} {
+			rig.Add(c, ofRuntime(again))
+			before := disciplines()
+			rig.Add(c, ofRuntime(both(mbit, mbit)))
+			rig.Add(c, ofRuntime(again))
+			Expect(disciplines()).To(Equal(before))
+			rig.Del(c, ofRuntime(again))
+		}
 	})
 
 	It("has a device for each interface of a container in a network", func() {

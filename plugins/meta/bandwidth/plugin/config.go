@@ -5,11 +5,13 @@
 package bandwidth
 
 import (
+	"encoding/json"
 	"math"
 
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/pkg/conf"
+	"github.com/containernetworking/plugins/pkg/utils/rulename"
 )
 
 // Config is the configuration of the bandwidth plugin.
@@ -74,6 +76,13 @@ func (c *Config) limits() (path string, l Limits) {
 		l.ShapedSubnets, l.UnshapedSubnets = c.ShapedSubnets, c.UnshapedSubnets
 	}
 	return "runtimeConfig.bandwidth.", l
+}
+
+// entry tells the entries of a list apart, by the limits that stand in them: the
+// runtime's may be others the next time.
+func (c *Config) entry() string {
+	text, _ := json.Marshal(c.Limits)
+	return rulename.Hash(16, "", string(text))
 }
 
 func (l *Limits) any() bool {

@@ -17,30 +17,36 @@ import (
 // direction is traffic that is redirected to a device, which shapes it.
 type direction struct {
 	names   []string // the device has one of them
+	device  netlink.Link
 	shaper  shaper
 	parent  uint32 // the place of the filters on the host's end
 	filters []filter
 }
 
-// byDevice returns the directions for which there is a device.
+// byDevice returns the directions for which there is to be a device.
 func (p plan) byDevice(owner plugin.Owner) []direction {
 	var directions []direction
 	if p.egress.active() {
-		directions = append(directions, direction{egressNames(owner), p.egress, arriving(p.hook()), p.traffic.filters(destinations())})
+		directions = append(directions, direction{
+			names: egressNames(owner), shaper: p.egress, parent: netlink.HANDLE_MIN_INGRESS, filters: p.traffic.filters(destinations()),
+		})
 	}
 	if p.ingress.active() && !p.shapesHost() {
-		directions = append(directions, direction{[]string{ingressName(owner)}, p.ingress, netlink.HANDLE_MIN_EGRESS, p.traffic.filters(sources())})
+		directions = append(directions, direction{
+			names: []string{ingressName(owner)}, shaper: p.ingress, parent: netlink.HANDLE_MIN_EGRESS, filters: p.traffic.filters(sources()),
+		})
 	}
 	return directions
 }
 
-// shapeByDevices makes the devices and redirects the traffic to them.
-func shapeByDevices(req *plugin.Request, p plan, host netlink.Link) (devices []netlink.Link, err error) {
+// shapeByDevices makes the devices and redirects the traffic to them, and that of
+// others, who share the hook.
+func shapeByDevices(req *plugin.Request, p plan, host netlink.Link, others []direction) (devices []netlink.Link, err error) {
 	directions := p.byDevice(req.Owner())
-	if len(directions) == 0 {
+	if len(directions)+len(others) == 0 {
 		return nil, nil
 	}
-	for _, direction := range directions {
+	for i, direction := range directions {
 		device, err := createIFB(req, host.Attrs().MTU, direction.names...)
 		if err != nil {
 			return nil, err
@@ -48,9 +54,14 @@ func shapeByDevices(req *plugin.Request, p plan, host netlink.Link) (devices []n
 		if err := direction.shaper.apply(device); err != nil {
 			return nil, err
 		}
+		directions[i].device = device
 		devices = append(devices, device)
 	}
-	if err := redirect(host, p.hook(), directions, devices); err != nil {
+	hook := p.hook()
+	if len(others) > 0 {
+		hook = "clsact"
+	}
+	if err := redirect(host, hook, append(directions, others...)); err != nil {
 		return nil, err
 	}
 	req.Undo.Push("filters of "+host.Attrs().Name, func() error { return removeHook(host) })
@@ -64,10 +75,10 @@ func (d direction) check(report *check.Report, host netlink.Link, devices []netl
 		report.Addf("%s: the device is gone", d.names[0])
 		return
 	}
-	device := devices[at]
-	report.Up(device)
-	d.shaper.check(report, device)
-	d.checkFilters(report, host, device)
+	d.device = devices[at]
+	report.Up(d.device)
+	d.shaper.check(report, d.device)
+	d.checkFilters(report, host)
 }
 
 // tryOut does in an empty namespace what ADD does.
@@ -88,5 +99,7 @@ func tryOut(traffic selection) error {
 		return err
 	}
 	p := plan{egress: shaper{rate: 1}, traffic: traffic}
-	return redirect(lo, p.hook(), p.byDevice(plugin.Owner{}), []netlink.Link{device})
+	directions := p.byDevice(plugin.Owner{})
+	directions[0].device = device
+	return redirect(lo, p.hook(), directions)
 }

@@ -5,6 +5,7 @@
 package bandwidth
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -25,11 +26,15 @@ func hostEnd(req *plugin.Request) (netlink.Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("only an interface with its other end on the host can be shaped: %w", err)
 	}
-	name := host.Attrs().Name
-	if !slices.ContainsFunc(req.Prev.Interfaces, func(i *current.Interface) bool { return i.Sandbox == "" && i.Name == name }) {
-		return nil, plugin.Errorf(types.ErrInvalidNetworkConfig, "prevResult.interfaces: %s, the host's end of %s, is not among them", name, req.IfName)
+	if !isPrevious(req, host) {
+		return nil, plugin.Errorf(types.ErrInvalidNetworkConfig, "prevResult.interfaces: %s, the host's end of %s, is not among them", host.Attrs().Name, req.IfName)
 	}
 	return host, nil
+}
+
+// isPrevious tells whether prevResult names a link of the host.
+func isPrevious(req *plugin.Request, l netlink.Link) bool {
+	return slices.ContainsFunc(req.Prev.Interfaces, func(i *current.Interface) bool { return i.Sandbox == "" && i.Name == l.Attrs().Name })
 }
 
 // warnOfSmallBursts says why nothing will get through: a packet that is larger
@@ -47,12 +52,25 @@ func warnOfSmallBursts(req *plugin.Request, p plan, mtu int) {
 }
 
 // makeRoom removes what an ADD of the same attachment has left that was not
-// followed by a DEL. What somebody else has put in the way of the plan is an error.
-func makeRoom(req *plugin.Request, p plan, host netlink.Link) error {
-	if err := clearAway(req, p, host); err != nil {
-		return err
+// followed by a DEL, and returns what other entries of the list have made, which
+// stays. What somebody else has put in the way of the plan is an error.
+func makeRoom(req *plugin.Request, p plan, host netlink.Link, entry string) (others, error) {
+	devices, err := ownDevices(req, host)
+	if err != nil {
+		return others{}, err
 	}
-	return requireFree(host, p.places())
+	others, stale, err := findOthers(req, p, host, entry, devices)
+	if err != nil {
+		return others, err
+	}
+	ends := []netlink.Link{host}
+	if !others.shaper {
+		err = removeShaper(req, p, ends, host, devices)
+	}
+	if err := errors.Join(err, sweep(ends, stale)); err != nil {
+		return others, err
+	}
+	return others, requireFree(host, p.places())
 }
 
 // requireFree returns an error if somebody else has a queueing discipline in one

@@ -21,16 +21,21 @@ import (
 type shaped struct {
 	Index int    `json:"index,omitempty"`
 	Name  string `json:"name,omitempty"`
+	Entry string `json:"entry,omitempty"` // of the list, which had it shaped
+}
+
+func (s shaped) is(l netlink.Link) bool {
+	return s.Index == l.Attrs().Index && s.Name == l.Attrs().Name
 }
 
 func store() intent.Kept[shaped] { return intent.KeptBy[shaped]("bandwidth") }
 
 // remember keeps that traffic is about to be limited, for cni-plugins gc, and which
 // link will be shaped. Without it, the shaper is known as upstream's are.
-func remember(req *plugin.Request, p plan, host netlink.Link) {
+func remember(req *plugin.Request, p plan, host netlink.Link, entry string) {
 	var about shaped
 	if p.shapesHost() {
-		about = shaped{host.Attrs().Index, host.Attrs().Name}
+		about = shaped{host.Attrs().Index, host.Attrs().Name, entry}
 	}
 	store().Remember(req, about, "the limit of what "+req.Owner().Comment()+" receives will not be found unless it is still configured")
 	req.Undo.Push("record of "+host.Attrs().Name, func() error { return store().Delete(req.Owner()) })
@@ -74,6 +79,6 @@ func unshapeRemembered(owner plugin.Owner, host netlink.Link) error {
 func isRecorded(l netlink.Link) bool {
 	return slices.ContainsFunc(store().List(), func(kept intent.Intent) bool {
 		was, err := store().Content(kept)
-		return err == nil && was == shaped{l.Attrs().Index, l.Attrs().Name}
+		return err == nil && was.is(l)
 	})
 }

@@ -33,21 +33,12 @@ func (p plan) hook() string {
 	return "clsact"
 }
 
-// arriving is where on a hook what the container sends passes the host's end.
-func arriving(hook string) uint32 {
-	if hook == "ingress" {
-		return hookHandle
-	}
-	return netlink.HANDLE_MIN_INGRESS
-}
-
 // redirect hangs the filters of the directions on the host's end, all or none.
-// Each leads to the device with the index of the direction.
-func redirect(host netlink.Link, hook string, directions []direction, devices []netlink.Link) error {
+func redirect(host netlink.Link, hook string, directions []direction) error {
 	requests := []*nl.NetlinkRequest{hookRequest(host, hook)}
-	for i, d := range directions {
+	for _, d := range directions {
 		for _, f := range d.filters {
-			request, err := filterRequest(host, d.parent, f, devices[i])
+			request, err := filterRequest(host, d.parent, f, d.device)
 			if err != nil {
 				return err
 			}
@@ -116,24 +107,31 @@ func removeHook(host netlink.Link) error {
 }
 
 // checkFilters notes every filter that is missing.
-func (d direction) checkFilters(report *check.Report, host, device netlink.Link) {
+func (d direction) checkFilters(report *check.Report, host netlink.Link) {
 	have, err := filtersAt(host.Attrs().Index, d.parent)
 	if err != nil {
 		report.Fail(host.Attrs().Name, err)
 		return
 	}
 	for _, want := range d.filters {
-		if !slices.ContainsFunc(have, func(u *netlink.U32) bool { return want.is(u, device.Attrs().Index) }) {
-			report.Addf("%s: a filter that leads packets to %s, or past it, is missing", host.Attrs().Name, device.Attrs().Name)
+		if !slices.ContainsFunc(have, func(u *netlink.U32) bool { return want.is(u, d.device.Attrs().Index) }) {
+			report.Addf("%s: a filter that leads packets to %s, or past it, is missing", host.Attrs().Name, d.device.Attrs().Name)
 		}
 	}
 }
 
 // is tells whether have is the filter, on its way to the device with the index.
 func (f filter) is(have *netlink.U32, device int) bool {
-	target, redirects := target(have)
-	return have.Priority == f.priority && have.Protocol == f.protocol && slices.Equal(have.Sel.Keys, f.keys) &&
-		redirects == f.redirect && (!redirects || target == device)
+	target, _ := target(have)
+	is := filterOf(have)
+	return is.priority == f.priority && is.protocol == f.protocol && slices.Equal(is.keys, f.keys) &&
+		is.redirect == f.redirect && (!f.redirect || target == device)
+}
+
+// filterOf returns what a filter would be made of.
+func filterOf(u *netlink.U32) filter {
+	_, redirects := target(u)
+	return filter{u.Priority, u.Protocol, u.Sel.Keys, redirects}
 }
 
 // target returns the index of the device that a filter redirects to: 0 if that

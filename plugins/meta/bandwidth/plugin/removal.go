@@ -19,17 +19,29 @@ import (
 // clearAway removes everything of an attachment. host is its end on the host, or
 // nil if it is not known by way of the container.
 func clearAway(req *plugin.Request, p plan, host netlink.Link) error {
+	devices, err := ownDevices(req, host)
+	ends, unfound := hostEnds(req, host, devices)
+	// The shaper goes before the hook, by which the ends may have to be found.
+	return errors.Join(err, unfound, removeShaper(req, p, ends, host, devices), sweep(ends, devices))
+}
+
+func ownDevices(req *plugin.Request, host netlink.Link) ([]netlink.Link, error) {
 	devices, err := ownIFBs(req.Owner())
 	devices, unclear := withoutAnothers(req, host, devices)
-	ends, unfound := hostEnds(req, host, devices)
-	recorded := store().Get(req.Owner()) != nil // where the shaper is, if there is one
-	errs := []error{err, unclear, unfound, release(req.Owner(), host)}
+	return devices, errors.Join(err, unclear)
+}
+
+// removeShaper removes the shaper from the link of the record or, without one, that
+// of upstream from host's ends, if there is something that speaks for one.
+func removeShaper(req *plugin.Request, p plan, ends []netlink.Link, host netlink.Link, devices []netlink.Link) error {
+	recorded := store().Get(req.Owner()) != nil
+	errs := []error{release(req.Owner(), host)}
 	if !recorded && (p.ingress.active() || areUpstreams(devices)) {
-		for _, end := range ends { // before the hook, by which they may have to be found
+		for _, end := range ends {
 			errs = append(errs, unshapeUpstreams(end))
 		}
 	}
-	return errors.Join(append(errs, sweep(ends, devices))...)
+	return errors.Join(errs...)
 }
 
 // hostEnds returns host or, if that is nil, what may be the attachment's end on
