@@ -195,6 +195,9 @@ func (c command) validate(config any, req *Request, problems *conf.Problems) {
 	if c.IPAM == RequiredIPAM && base(config).IPAM.Type == "" {
 		problems.Add("ipam.type", "missing; name the IPAM plugin that assigns addresses, such as host-local")
 	}
+	if c.delegatesToItself(config) {
+		problems.Add("ipam.type", "%q is no IPAM plugin; name the one that assigns addresses, such as host-local", base(config).IPAM.Type)
+	}
 	if v, ok := config.(conf.Validator); ok {
 		v.Validate(problems, req.Args)
 	}
@@ -236,7 +239,7 @@ func checkName(p *conf.Problems, name string) {
 }
 
 func (c command) delegate(config any, args *skel.CmdArgs) ipam.Delegate {
-	if !c.delegates() || base(config).IPAM.Type == "" {
+	if !c.delegates() || base(config).IPAM.Type == "" || c.delegatesToItself(config) {
 		return ipam.Delegate{}
 	}
 	return ipam.NewDelegate(base(config).IPAM.Type, args.StdinData)
@@ -245,6 +248,14 @@ func (c command) delegate(config any, args *skel.CmdArgs) ipam.Delegate {
 // delegates tells whether "ipam" may name an IPAM plugin to call.
 func (c command) delegates() bool {
 	return c.IPAM == OptionalIPAM || c.IPAM == RequiredIPAM || c.IPAM == HostIPAM
+}
+
+// delegatesToItself tells whether a configuration has an interface plugin call itself
+// for addresses, which would never end. One that another interface plugin calls for
+// them gets such a configuration, too.
+func (c command) delegatesToItself(config any) bool {
+	name := base(config).IPAM.Type
+	return c.delegates() && name != "" && (name == c.Name || name == base(config).Type)
 }
 
 // lint is prepare for somebody who writes a configuration.

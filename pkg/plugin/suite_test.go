@@ -427,6 +427,23 @@ var _ = Describe("a command", func() {
 		Expect(call("ADD", `{"name":"n","ipam":{}}`).Msg).To(ContainSubstring("ipam.type: missing"))
 	})
 
+	DescribeTable("does not call itself for addresses",
+		func(conf string) {
+			t.IPAM = plugin.OptionalIPAM
+			for _, verb := range []string{"ADD", "CHECK", "STATUS"} {
+				err := call(verb, conf)
+				Expect(err).NotTo(BeNil(), verb)
+				Expect(err.Code).To(Equal(types.ErrInvalidNetworkConfig), verb)
+				Expect(err.Msg).To(ContainSubstring(` is no IPAM plugin; name the one that assigns addresses, such as host-local`), verb)
+			}
+			Expect(call("DEL", conf)).To(BeNil())
+			Expect(call("GC", conf)).To(BeNil())
+		},
+		Entry("by its name", `{"cniVersion":"1.1.0","name":"n","type":"toy","ipam":{"type":"toy"}}`),
+		Entry("for another interface plugin", `{"cniVersion":"1.1.0","name":"n","type":"other","ipam":{"type":"toy"}}`),
+		Entry("by another name that its executable has", `{"cniVersion":"1.1.0","name":"n","type":"toy-2","ipam":{"type":"toy-2"}}`),
+	)
+
 	It("answers STATUS with code 50", func() {
 		t.Status = func(context.Context, *plugin.Request, *toyConfig) error { return errors.New("no master") }
 		Expect(*call("STATUS", `{"name":"n"}`)).To(Equal(types.Error{Code: plugin.ErrNotAvailable, Msg: "toy: no master"}))

@@ -169,6 +169,16 @@ func (m *matrix) ipamFailures() {
 		Expect(refusal.Error()).To(ContainSubstring("no-such-plugin"))
 		m.expectNothingLeft(c)
 	})
+
+	It("does not call itself for addresses", func() {
+		c := m.container("c1")
+		config := with(m.config("1.1.0"), Object{"ipam": Object{"type": m.suite.Plugin.Name}})
+		expectRefusal(m.call("ADD", c, config), types.ErrInvalidNetworkConfig, "ipam.type")
+		expectRefusal(m.call("STATUS", nil, config), types.ErrInvalidNetworkConfig, "ipam.type")
+		expectSilentSuccess(m.call("GC", nil, with(config, validAttachments())))
+		m.delete(c, config)
+		m.expectNothingLeft(c)
+	})
 }
 
 // ipamCalls declares which commands an IPAM plugin gets, and what its answers come to.
