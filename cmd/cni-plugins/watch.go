@@ -67,10 +67,11 @@ func tell(losses *netfilter.Losses, lost chan<- error) {
 }
 
 // keepHealed heals after each loss, and says whether there was anything to put back, until
-// ctx is done. Against somebody who takes the rules away again each time it does not fight
-// as fast as it can: the pause doubles.
+// ctx is done. Against somebody who takes the rules away again as soon as they are back it
+// does not fight as fast as it can: the pause doubles.
 func keepHealed(ctx context.Context, lost <-chan error, healed func() bool) error {
 	pause := settle
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -78,6 +79,9 @@ func keepHealed(ctx context.Context, lost <-chan error, healed func() bool) erro
 		case err := <-lost:
 			if err != nil {
 				return err
+			}
+			if time.Since(last) > pause {
+				pause = settle
 			}
 			if !waited(ctx, pause) {
 				return nil
@@ -89,6 +93,7 @@ func keepHealed(ctx context.Context, lost <-chan error, healed func() bool) erro
 		} else {
 			pause = settle
 		}
+		last = time.Now()
 	}
 }
 

@@ -197,6 +197,21 @@ func TestKeepHealed(t *testing.T) {
 			}
 		})
 	})
+	t.Run("at once after each of those who come now and then", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			at, err := healings(t, func(lost chan<- error) {
+				for range 3 {
+					<-time.After(15 * time.Second)
+					lost <- nil
+				}
+				<-time.After(15 * time.Second)
+				lost <- end
+			}, func() bool { return true })
+			if want := []time.Duration{15200 * time.Millisecond, 30200 * time.Millisecond, 45200 * time.Millisecond}; !slices.Equal(at, want) || !errors.Is(err, end) {
+				t.Errorf("healed after %v, expected %v; %v", at, want, err)
+			}
+		})
+	})
 	t.Run("until it is stopped", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
