@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/internal/execfile"
+	"github.com/containernetworking/plugins/internal/filelock"
 )
 
 // own is the name that the executable has beside those of the plugins.
@@ -33,9 +34,11 @@ func install(path, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := removeLeft(dir); err != nil {
+	unlock, err := prepare(dir)
+	if err != nil {
 		return err
 	}
+	defer unlock()
 	if err := place(path, dir); err != nil {
 		return fmt.Errorf("%s: %w", own, err)
 	}
@@ -47,23 +50,46 @@ func install(path, dir string) error {
 	return nil
 }
 
+// prepare keeps others from installing into dir until unlock, removes what those have
+// left who were killed, and finds out whether all names can be given.
+func prepare(dir string) (unlock func() error, err error) {
+	file, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if filelock.Lock(file.Fd()) == nil { // no NFS has locks on directories: there, what is left may be in use
+		err = removeLeft(dir)
+	}
+	errs := []error{err}
+	for _, name := range append(names(), own) {
+		path := filepath.Join(dir, name)
+		if info, err := os.Lstat(path); err == nil && info.IsDir() {
+			errs = append(errs, fmt.Errorf("%s is a directory; remove or rename it", path))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file.Close, nil
+}
+
 // place puts the executable into dir, under its own name: a copy, since what is
-// installed must not change with what it was installed from.
+// installed must not change with what it was installed from, as a link would.
 func place(path, dir string) error {
 	target := filepath.Join(dir, own)
-	if same(path, target) {
+	if isAt(path, target) {
 		return nil
 	}
 	return replace(target, func(temporary string) error { return execfile.Copy(path, temporary) })
 }
 
-func same(a, b string) bool {
-	one, err := os.Stat(a)
-	if err != nil {
-		return false
+// isAt tells whether a path without symbolic links is target.
+func isAt(path, target string) bool {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(target))
+	if err == nil {
+		dir, err = filepath.Abs(dir)
 	}
-	other, err := os.Stat(b)
-	return err == nil && os.SameFile(one, other)
+	return err == nil && filepath.Join(dir, filepath.Base(target)) == path
 }
 
 // link gives the executable in dir another name.
@@ -97,26 +123,23 @@ func replace(target string, fn func(temporary string) error) error {
 
 func temporaryName(name string, pid int) string { return fmt.Sprintf(".%s.%d", name, pid) }
 
-// removeLeft removes what was left under temporary names by those who were killed.
+// removeLeft removes all that has a temporary name.
 func removeLeft(dir string) error {
 	entries, err := os.ReadDir(dir)
 	errs := []error{err}
 	for _, entry := range entries {
-		if pid, ok := writerOf(entry.Name()); ok && !runs(pid) {
+		if isTemporary(entry.Name()) {
 			errs = append(errs, removeIfThere(filepath.Join(dir, entry.Name())))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// writerOf returns the process that uses a temporary name, if it is one.
-func writerOf(file string) (pid int, ok bool) {
+func isTemporary(file string) bool {
 	pid, err := strconv.Atoi(file[strings.LastIndexByte(file, '.')+1:])
 	isFor := func(name string) bool { return file == temporaryName(name, pid) }
-	return pid, err == nil && pid > 0 && slices.ContainsFunc(append(names(), own), isFor)
+	return err == nil && pid > 0 && slices.ContainsFunc(append(names(), own), isFor)
 }
-
-func runs(pid int) bool { return !errors.Is(unix.Kill(pid, 0), unix.ESRCH) }
 
 func removeIfThere(path string) error {
 	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {

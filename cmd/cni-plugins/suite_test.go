@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -75,11 +76,8 @@ var _ = Describe("install", func() {
 		dir := GinkgoT().TempDir()
 		executable := filepath.Join(dir, "executable")
 		Expect(os.WriteFile(executable, []byte("#!/bin/sh"), 0o755)).To(Succeed())
-		ended := exec.Command("true")
-		Expect(ended.Run()).To(Succeed())
-		gone, running := ended.ProcessState.Pid(), os.Getppid()
-		left := []string{temporaryName(own, gone), temporaryName("bridge", gone)}
-		others := []string{temporaryName("bridge", running), temporaryName("other", gone), ".bridge.-1", ".bridge.x", ".bridge"}
+		left := []string{temporaryName(own, 1), temporaryName("bridge", os.Getppid())}
+		others := []string{temporaryName("other", 1), ".bridge.-1", ".bridge.x", ".bridge"}
 		for _, name := range append(left, others...) {
 			Expect(os.WriteFile(filepath.Join(dir, name), nil, 0o644)).To(Succeed())
 		}
@@ -92,7 +90,42 @@ var _ = Describe("install", func() {
 		}
 		Expect(there).To(ConsistOf(append(append(names(), own, "executable"), others...)))
 	})
+
+	DescribeTable("copies the executable over a link to it",
+		func(link func(executable, path string) error) {
+			source, dir := GinkgoT().TempDir(), GinkgoT().TempDir()
+			executable := filepath.Join(source, own)
+			Expect(os.WriteFile(executable, []byte("#!/bin/sh"), 0o755)).To(Succeed())
+			Expect(link(executable, filepath.Join(dir, own))).To(Succeed())
+			Expect(install(executable, dir)).To(Succeed())
+			Expect(os.WriteFile(executable, []byte("changed"), 0o755)).To(Succeed())
+			for _, name := range append(names(), own) {
+				Expect(os.ReadFile(filepath.Join(dir, name))).To(BeEquivalentTo("#!/bin/sh"), name)
+			}
+		},
+		Entry("of the symbolic kind", os.Symlink),
+		Entry("of the hard kind", os.Link),
+	)
+
+	It("installs nothing where a directory has a plugin's name", func() {
+		dir := GinkgoT().TempDir()
+		executable := filepath.Join(GinkgoT().TempDir(), own)
+		Expect(os.WriteFile(executable, []byte("#!/bin/sh"), 0o755)).To(Succeed())
+		Expect(os.Mkdir(filepath.Join(dir, "bridge"), 0o755)).To(Succeed())
+		Expect(os.Mkdir(filepath.Join(dir, "tap"), 0o755)).To(Succeed())
+		Expect(install(executable, dir)).To(MatchError(dir + "/bridge is a directory; remove or rename it\n" + dir + "/tap is a directory; remove or rename it"))
+		Expect(os.ReadDir(dir)).To(HaveLen(2))
+	})
 })
+
+func isSame(a, b string) bool {
+	GinkgoHelper()
+	one, err := os.Stat(a)
+	Expect(err).NotTo(HaveOccurred())
+	other, err := os.Stat(b)
+	Expect(err).NotTo(HaveOccurred())
+	return os.SameFile(one, other)
+}
 
 var _ = Describe("the executable", Ordered, func() {
 	var executable string
@@ -129,10 +162,27 @@ var _ = Describe("the executable", Ordered, func() {
 		Expect(entries).To(HaveLen(len(names()) + 1))
 		for _, name := range names() {
 			Expect(introduction(filepath.Join(dir, name))).To(HavePrefix("CNI " + name + " plugin "))
-			Expect(same(filepath.Join(dir, name), filepath.Join(dir, own))).To(BeTrue())
+			Expect(isSame(filepath.Join(dir, name), filepath.Join(dir, own))).To(BeTrue())
 		}
-		Expect(same(filepath.Join(dir, own), executable)).To(BeFalse(), "it is a copy")
+		Expect(isSame(filepath.Join(dir, own), executable)).To(BeFalse(), "it is a copy")
 		Expect(exec.Command(filepath.Join(dir, own), "install", dir).Run()).To(Succeed(), "from where it is installed")
+	})
+
+	It("waits for another that installs there, whatever PID that has", func() {
+		testutils.Need(GinkgoT(), "root")
+		dir := GinkgoT().TempDir()
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				defer GinkgoRecover()
+				for range 3 {
+					out, err := exec.Command("unshare", "--pid", "--fork", executable, "install", dir).CombinedOutput()
+					Expect(err).NotTo(HaveOccurred(), string(out))
+				}
+			})
+		}
+		all.Wait()
+		Expect(os.ReadDir(dir)).To(HaveLen(len(names()) + 1))
 	})
 
 	It("replaces plugins that are running", func() {
