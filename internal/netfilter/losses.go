@@ -24,11 +24,13 @@ import (
 type Losses struct {
 	socket *nl.NetlinkSocket
 	own    []string // names of processes
-	lost   bool     // by what is told of the transaction so far
+	// By what is told of the transaction so far:
+	lost    bool
+	flushed bool
 }
 
-// WatchLosses begins to listen. Processes with the names in own do not count: what
-// they remove they mean to.
+// WatchLosses begins to listen. Processes with the names in own do not count, what
+// they remove they mean to, but for a flush: scripts may have such names.
 func WatchLosses(own []string) (*Losses, error) {
 	socket, err := nl.Subscribe(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
 	if err != nil {
@@ -68,13 +70,19 @@ func (l *Losses) in(messages []syscall.NetlinkMessage) (found bool) {
 		}
 		attributes := nlattr.Attributes(message.Data[header:])
 		if kind := message.Header.Type & 0xff; kind == unix.NFT_MSG_NEWGEN { // the last one
-			found = found || l.lost && !slices.Contains(l.own, text(attributes.Get(unix.NFTA_GEN_PROC_NAME)))
-			l.lost = false
-		} else {
-			l.lost = l.lost || takesOurs(kind, attributes)
+			found = found || l.flushed || l.lost && !slices.Contains(l.own, text(attributes.Get(unix.NFTA_GEN_PROC_NAME)))
+			l.lost, l.flushed = false, false
+		} else if takesOurs(kind, attributes) {
+			l.lost = true
+			l.flushed = l.flushed || kind == unix.NFT_MSG_DELTABLE && !isProbe(attributes)
 		}
 	}
 	return found
+}
+
+// isProbe tells whether a message is about the one kind of table that plugins remove.
+func isProbe(attributes nlattr.Attributes) bool {
+	return strings.HasSuffix(text(attributes.Get(unix.NFTA_TABLE_NAME)), probeSuffix)
 }
 
 // takesOurs tells whether a message is about the removal of something that may be a

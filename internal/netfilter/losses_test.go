@@ -85,13 +85,14 @@ var _ = Describe("Losses", func() {
 		for _, script := range []string{
 			"nft 'table inet cni_x { set s { type ipv4_addr; elements = { 10.1.2.3 }; }; }'",
 			portmap + " delete element inet cni_x s { 10.1.2.3 }",
-			portmap + " delete table inet cni_x",
+			portmap + " 'add table inet cni_x_probe; delete table inet cni_x_probe'",
 			"nft 'table inet x { chain c { accept; }; }'",
 			"nft flush chain inet x c",
 			"nft delete table inet x",
 		} {
 			expectLosses(ends, 0, script)
 		}
+		expectLosses(ends, 1, portmap+" flush ruleset") // as a script of that name would
 	}))
 
 	It("may be more than there is memory for", inNewNS(func() {

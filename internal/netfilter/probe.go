@@ -12,13 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const probeSuffix = "_probe"
+
 // probe writes tables under other names and deletes them again in the same
 // transaction: the kernel loads and checks everything and keeps nothing. Missing says
 // what it may lack.
 func probe(ctx context.Context, missing error, tables []*registry, write func(*conn, *registry) error) error {
 	err := withConn(ctx, func(c *conn) error {
 		for _, r := range tables {
-			r.table.Name += "_probe"
+			r.table.Name += probeSuffix
 			c.AddTable(&r.table)
 			if err := write(c, r); err != nil {
 				return err
