@@ -49,7 +49,8 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	// Before: one family may be done when the other fails.
 	before := store().Get(req.Owner())
 	req.Undo.Push("passage", func() error { return giveUp(ctx, req.Owner(), passage, before) })
-	remember(req, intended{gate.Name(), c.Backend == "", c.zone(), passage, time.Now().UTC()})
+	wanted := intended{Backend: gate.Name(), Automatic: c.Backend == "", Zone: c.zone(), Passage: passage, Since: time.Now().UTC()}
+	remember(req, wanted.beside(req, before))
 	err = netfilter.HealingAfter(ctx, store().Others(ctx, req, restore), func(ctx context.Context) error {
 		return gate.Open(ctx, req.Owner(), passage)
 	})
@@ -134,7 +135,7 @@ func removeRules(ctx context.Context, owner plugin.Owner, addrs []netip.Addr) er
 			addrs = append(addrs, addr)
 		}
 	}
-	if !remembered || was.Automatic || was.Backend == firewalld {
+	if !remembered || slices.ContainsFunc(was.all(), intended.hasZone) {
 		errs = append(errs, distrust(ctx, owner, addrs))
 	}
 	return errors.Join(append(errs, netfilter.CloseGate(ctx, owner, addrs))...)

@@ -93,6 +93,19 @@ var _ = Describe("firewalld", func() {
 		Expect(zonesOf(l.one)).To(Equal(none))
 	})
 
+	It("has the addresses in the zone of the last of two entries, which nobody takes for a loss", func() {
+		l.add(l.one, `,"firewalldZone":"internal"`)
+		l.add(l.one, `,"backend":"firewalld"`)
+		Expect(zonesOf(l.one)).To(Equal(trusted))
+		Expect(l.heal()).To(BeEmpty())
+		within(l.Host, "firewall-cmd --reload")
+		Expect(l.heal()).To(HaveLen(1))
+		Expect(zonesOf(l.one)).To(Equal(trusted))
+		Expect(l.heal()).To(BeEmpty())
+		l.Del(l.one.Container, withoutPrev(`,"backend":"iptables"`))
+		Expect(zonesOf(l.one)).To(Equal(none))
+	})
+
 	It("keeps bridges apart, also while it reloads", func() {
 		const policy = `,"ingressPolicy":"same-bridge"`
 		for _, a := range []*attached{l.one, l.two, l.three} {

@@ -51,7 +51,7 @@ var _ = Describe("an attachment that a DEL is at", func() {
 		l.OnHost(func() {
 			owner := plugin.Owner{Network: "test", ContainerID: "one", IfName: "eth0"}
 			listed := store().Alive()
-			late := passageOf(listed[0], nil)
+			late := entry{store().Decode(listed[0]), listed[0]}.passage(nil)
 			asked := 0
 			late.Current = func() bool {
 				if asked++; asked == 1 {
@@ -66,6 +66,41 @@ var _ = Describe("an attachment that a DEL is at", func() {
 			Expect(l.rules()).To(Equal(before))
 			Expect(asked).To(Equal(2))
 		})
+	})
+})
+
+var _ = Describe("what is kept of two entries of a list", func() {
+	const same, mine = `,"backend":"iptables","ingressPolicy":"same-bridge"`, `,"backend":"iptables","iptablesAdminChainName":"MINE"`
+	var l *lab
+	chains := func() (names []string) {
+		GinkgoHelper()
+		l.OnHost(func() {
+			for _, was := range store().Decode(*store().Get(plugin.Owner{Network: "test", ContainerID: "one", IfName: "eth0"})).all() {
+				names = append(names, was.Passage.AdminChain)
+			}
+		})
+		return names
+	}
+	BeforeEach(func() {
+		l = newLab()
+		l.add(l.one, same)
+		DeferCleanup(func() { l.Del(l.one.Container, withoutPrev("")) })
+	})
+
+	It("is what each wants now, once", func() {
+		l.add(l.one, mine)
+		Expect(chains()).To(Equal([]string{"CNI-ADMIN", "MINE"}))
+		l.add(l.one, same)
+		Expect(chains()).To(Equal([]string{"MINE", "CNI-ADMIN"}))
+	})
+
+	It("is nothing of what the container had with other addresses, or in another sandbox", func() {
+		l.add(l.withAddressesOf(l.one, l.two), mine)
+		Expect(chains()).To(Equal([]string{"MINE"}))
+		other := l.withAddressesOf(l.three, l.two)
+		other.Container.ID = "one"
+		l.add(other, same)
+		Expect(chains()).To(Equal([]string{"CNI-ADMIN"}))
 	})
 })
 
@@ -112,7 +147,7 @@ func healingLate(backend string) {
 	It("gives them back that were taken before it was noticed", func() {
 		l.Del(l.one.Container, withoutPrev(backend))
 		attachNext(l.withAddressesOf(l.two, l.one))
-		late := passageOf(listed[0], nil)
+		late := entry{store().Decode(listed[0]), listed[0]}.passage(nil)
 		current, taken := testrig.CurrentUntil(l.rules)
 		late.Current = current
 		Expect(l.Heal(func() ([]plugin.Owner, error) {

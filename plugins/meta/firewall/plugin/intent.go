@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/containernetworking/plugins/internal/intent"
@@ -24,6 +25,10 @@ type intended struct {
 	Zone      string            `json:"zone"`      // of firewalld
 	Passage   netfilter.Passage `json:"passage"`
 	Since     time.Time         `json:"since"` // of ADDs for one bridge the last decides about its policy
+
+	// Beside is what other entries of the same list want, if the plugin stands there
+	// more than once. The last one to be added has it.
+	Beside []intended `json:"beside,omitempty"`
 }
 
 func store() intent.Kept[intended] { return intent.KeptBy[intended]("firewall") }
@@ -32,6 +37,37 @@ func store() intent.Kept[intended] { return intent.KeptBy[intended]("firewall") 
 func remember(req *plugin.Request, what intended) {
 	store().Remember(req, what, "the rules of "+req.Owner().Comment()+" cannot be put back when somebody flushes them")
 }
+
+// all is what each entry of the list wants.
+func (was intended) all() []intended { return append(slices.Clone(was.Beside), was) }
+
+// beside adds what is wanted to what was before, as far as that is of other entries and
+// for the attachment as it is: the same sandbox, with the same addresses.
+func (what intended) beside(req *plugin.Request, before *intent.Intent) intended {
+	if before == nil || !before.Enters(req) {
+		return what
+	}
+	for _, other := range store().Decode(*before).all() {
+		if what.replaces(other) || !slices.Equal(other.Passage.Addrs, what.Passage.Addrs) {
+			continue
+		}
+		if other.hasZone() && what.hasZone() { // firewalld has an address in one zone only
+			other.Zone = what.Zone
+		}
+		other.Beside = nil
+		what.Beside = append(what.Beside, other)
+	}
+	return what
+}
+
+// replaces tells whether nothing is missing of what another wants, but for its zone.
+func (what intended) replaces(other intended) bool {
+	return other.Automatic == what.Automatic && (what.Automatic || other.Backend == what.Backend) &&
+		other.Passage.AdminChain == what.Passage.AdminChain && other.Passage.Ingress == what.Passage.Ingress
+}
+
+// hasZone tells whether firewalld may have been told the addresses.
+func (was intended) hasZone() bool { return was.Automatic || was.Backend == firewalld }
 
 // addressesOfOthers returns the addresses of all live attachments but one.
 func addressesOfOthers(owner plugin.Owner) []netip.Addr {
@@ -56,34 +92,46 @@ func restore(ctx context.Context, all []intent.Intent) (restored []plugin.Owner,
 	var errs []error
 	for _, alike := range byGate(all) {
 		var passages []netfilter.OwnedPassage
-		for _, i := range alike {
-			passages = append(passages, passageOf(i, policies))
+		for _, e := range alike {
+			passages = append(passages, e.passage(policies))
 		}
-		owners, err := restoreWith(ctx, store().Decode(alike[0]), passages)
-		restored, errs = append(restored, owners...), append(errs, err)
+		owners, err := restoreWith(ctx, alike[0].intended, passages)
+		errs = append(errs, err)
+		for _, owner := range owners {
+			if !slices.Contains(restored, owner) { // by another of its entries
+				restored = append(restored, owner)
+			}
+		}
 	}
 	return restored, errors.Join(errs...)
 }
 
-func passageOf(i intent.Intent, policies map[string]string) netfilter.OwnedPassage {
+// entry is what one entry of a list wants for an attachment.
+type entry struct {
+	intended
+	of intent.Intent
+}
+
+func (e entry) passage(policies map[string]string) netfilter.OwnedPassage {
 	return netfilter.OwnedPassage{
-		Owner: i.Owner(), Passage: store().Decode(i).following(policies).Passage,
-		Current: func() bool { return store().Holds(i) },
+		Owner: e.of.Owner(), Passage: e.following(policies).Passage,
+		Current: func() bool { return store().Holds(e.of) },
 	}
 }
 
-// byGate sorts intents by the gate that has opened.
-func byGate(all []intent.Intent) [][]intent.Intent {
-	var sorted [][]intent.Intent
+// byGate sorts what is wanted by the gate that has opened.
+func byGate(all []intent.Intent) [][]entry {
+	var sorted [][]entry
 	at := map[[3]string]int{}
 	for _, i := range all {
-		was := store().Decode(i)
-		gate := [3]string{was.Backend, was.Zone, strconv.FormatBool(was.Automatic)}
-		if _, known := at[gate]; !known {
-			at[gate] = len(sorted)
-			sorted = append(sorted, nil)
+		for _, was := range store().Decode(i).all() {
+			gate := [3]string{was.Backend, was.Zone, strconv.FormatBool(was.Automatic)}
+			if _, known := at[gate]; !known {
+				at[gate] = len(sorted)
+				sorted = append(sorted, nil)
+			}
+			sorted[at[gate]] = append(sorted[at[gate]], entry{was, i})
 		}
-		sorted[at[gate]] = append(sorted[at[gate]], i)
 	}
 	return sorted
 }
@@ -98,9 +146,11 @@ func restoreWith(ctx context.Context, was intended, passages []netfilter.OwnedPa
 	var late []netfilter.OwnedPassage
 	for _, p := range passages {
 		if slices.Contains(restored, p.Owner) && !p.Current() {
-			restored = slices.DeleteFunc(restored, func(o plugin.Owner) bool { return o == p.Owner })
 			late = append(late, p)
 		}
+	}
+	for _, p := range late {
+		restored = slices.DeleteFunc(restored, func(o plugin.Owner) bool { return o == p.Owner })
 	}
 	return restored, errors.Join(err, takeBack(ctx, late))
 }
@@ -141,11 +191,16 @@ func giveBack(ctx context.Context, opened []netfilter.OwnedPassage) error {
 // harmed tells whether an attachment may have lost rules to what was opened: to its
 // own earlier ones, too, and the policy of its bridge to another.
 func harmed(i intent.Intent, opened []netfilter.OwnedPassage) bool {
-	was := store().Decode(i).Passage
+	was := store().Decode(i)
 	return slices.ContainsFunc(opened, func(p netfilter.OwnedPassage) bool {
-		return p.Owner == i.Owner() || p.Passage.Ingress.Policy != "" && p.Passage.Ingress.Bridge == was.Ingress.Bridge ||
-			slices.ContainsFunc(was.Addrs, func(addr netip.Addr) bool { return slices.Contains(p.Passage.Addrs, addr) })
+		return p.Owner == i.Owner() || p.Passage.Ingress.Policy != "" && was.isAbout(p.Passage.Ingress.Bridge) ||
+			slices.ContainsFunc(was.Passage.Addrs, func(addr netip.Addr) bool { return slices.Contains(p.Passage.Addrs, addr) })
 	})
+}
+
+// isAbout tells whether a policy for the bridge is wanted.
+func (was intended) isAbout(bridge string) bool {
+	return slices.ContainsFunc(was.all(), func(e intended) bool { return e.Passage.Ingress.Bridge == bridge })
 }
 
 // latestPolicies returns the ingress policies of bridges, which the ADD that was
@@ -153,10 +208,11 @@ func harmed(i intent.Intent, opened []netfilter.OwnedPassage) bool {
 func latestPolicies(all []intent.Intent) map[string]string {
 	policies, since := map[string]string{}, map[string]time.Time{}
 	for _, i := range all {
-		was := store().Decode(i)
-		ingress := was.Passage.Ingress
-		if ingress.Policy != "" && !was.Since.Before(since[ingress.Bridge]) {
-			policies[ingress.Bridge], since[ingress.Bridge] = ingress.Policy, was.Since
+		for _, was := range store().Decode(i).all() {
+			ingress := was.Passage.Ingress
+			if ingress.Policy != "" && !was.Since.Before(since[ingress.Bridge]) {
+				policies[ingress.Bridge], since[ingress.Bridge] = ingress.Policy, was.Since
+			}
 		}
 	}
 	return policies
@@ -170,20 +226,31 @@ func (was intended) following(policies map[string]string) intended {
 	return was
 }
 
-// lost says what is missing of the rules of an attachment.
-func (was intended) lost(ctx context.Context, owner plugin.Owner) ([]string, error) {
-	gate, err := was.gate(ctx)
-	if err != nil {
-		return nil, err
+// lostOf says what is missing of the rules of an attachment.
+func lostOf(ctx context.Context, i intent.Intent, policies map[string]string) (lost []string, err error) {
+	for _, was := range store().Decode(i).all() {
+		gate, err := was.gate(ctx)
+		if err != nil {
+			return nil, err
+		}
+		differences, err := gate.Check(ctx, i.Owner(), was.following(policies).Passage)
+		if err != nil {
+			return nil, err
+		}
+		lost = append(lost, differences...)
 	}
-	return gate.Check(ctx, owner, was.Passage)
+	return lost, nil
 }
 
 // reportLost says on standard error when rules have been flushed.
 func reportLost(ctx context.Context) {
 	policies := latestPolicies(store().List())
-	backendOf := func(i intent.Intent) string { return store().Decode(i).Backend }
-	store().ReportLost("rules", backendOf, func(i intent.Intent) ([]string, error) {
-		return store().Decode(i).following(policies).lost(ctx, i.Owner())
-	})
+	backendsOf := func(i intent.Intent) string {
+		var names []string
+		for _, was := range store().Decode(i).all() {
+			names = append(names, was.Backend)
+		}
+		return strings.Join(names, ",")
+	}
+	store().ReportLost("rules", backendsOf, func(i intent.Intent) ([]string, error) { return lostOf(ctx, i, policies) })
 }

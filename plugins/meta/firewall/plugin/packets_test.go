@@ -188,6 +188,63 @@ var _ = Describe("packets", func() {
 		Entry("of nftables", `,"backend":"nftables"`, "nft flush ruleset"),
 	)
 
+	DescribeTable("go as each of two entries of a list says, also after somebody has flushed everything",
+		func(first, second string) {
+			l = newLab()
+			const flush = "for t in iptables ip6tables; do $t -F; $t -X; done; nft flush ruleset"
+			entries, before := []string{first, second}, ""
+			for range 2 { // the second time nothing changes
+				for _, a := range []*attached{l.one, l.three} {
+					for _, rest := range entries {
+						l.add(a, rest)
+					}
+				}
+				Expect(before).To(Or(BeEmpty(), Equal(l.rules())))
+				before = l.rules()
+			}
+			whole := func() {
+				GinkgoHelper()
+				misses(l.one, l.three)
+				for _, rest := range entries {
+					Expect(l.check(l.one, rest)).To(Succeed())
+				}
+				Expect(strings.Split(l.rules(), "\n")).To(ConsistOf(strings.Split(before, "\n")))
+			}
+			whole()
+			within(l.Host, flush)
+			_, err := l.Call("GC", l.one.Container, withoutPrev(first+`,"cni.dev/valid-attachments":[`+
+				`{"containerID":"one","ifname":"eth0"},{"containerID":"three","ifname":"eth0"}]`))
+			Expect(err).NotTo(HaveOccurred())
+			whole()
+			within(l.Host, flush)
+			Expect(l.heal()).To(HaveLen(2))
+			Expect(l.heal()).To(BeEmpty())
+			whole()
+			for _, a := range []*attached{l.one, l.three} {
+				l.Del(a.Container, withoutPrev(first))
+			}
+			Expect(l.rules()).NotTo(Or(ContainSubstring("/one/eth0"), ContainSubstring("-s "+l.one.v4), ContainSubstring("-s "+l.one.v6)))
+			Expect(l.heal()).To(BeEmpty())
+		},
+		Entry("with two admin chains", `,"backend":"iptables","ingressPolicy":"same-bridge"`, `,"backend":"iptables","iptablesAdminChainName":"MINE"`),
+		Entry("with nftables", `,"backend":"nftables","ingressPolicy":"same-bridge"`, `,"backend":"nftables"`),
+		Entry("with either backend", `,"ingressPolicy":"same-bridge","backend":"nftables"`, `,"backend":"iptables"`),
+	)
+
+	It("go as an entry says whose backend was chosen for the host before another's wrote rules", func() {
+		l = newLab()
+		const chosen, iptables = `,"ingressPolicy":"same-bridge"`, `,"backend":"iptables"`
+		l.add(l.one, chosen)
+		l.add(l.one, iptables)
+		Expect(l.check(l.one, chosen)).To(Succeed())
+		within(l.Host, "nft delete table inet cni_isolation")
+		Expect(l.check(l.one, chosen)).NotTo(Succeed())
+		Expect(l.heal()).To(HaveLen(1))
+		Expect(l.check(l.one, chosen)).To(Succeed())
+		Expect(l.check(l.one, iptables)).To(Succeed())
+		l.Del(l.one.Container, withoutPrev(iptables))
+	})
+
 	It("of many pass again after two programs a family", func() {
 		l = newLab()
 		within(l.Host, dropForwarded)

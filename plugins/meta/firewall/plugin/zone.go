@@ -37,12 +37,14 @@ func selectGate(ctx context.Context, backend, zone string) (netfilter.Gate, erro
 // gateOf returns the gate of an attachment that may be there. Its backend, if none
 // is named, is the one that was chosen then, as far as that will still do.
 func (c *Config) gateOf(ctx context.Context, owner plugin.Owner) (netfilter.Gate, error) {
-	was, remembered := store().Recall(owner)
-	if !remembered || !was.Automatic || c.Backend != "" {
-		return selectGate(ctx, c.Backend, c.zone())
+	was, _ := store().Recall(owner)
+	for _, entry := range was.all() {
+		if entry.Automatic && c.Backend == "" {
+			entry.Zone = c.zone()
+			return entry.gate(ctx)
+		}
 	}
-	was.Zone = c.zone()
-	return was.gate(ctx)
+	return selectGate(ctx, c.Backend, c.zone())
 }
 
 // gate returns the gate of an attachment that is there.
