@@ -62,7 +62,7 @@ func (what intended) beside(req *plugin.Request, before *intent.Intent) intended
 
 // replaces tells whether nothing is missing of what another wants, but for its zone.
 func (what intended) replaces(other intended) bool {
-	return other.Automatic == what.Automatic && (what.Automatic || other.Backend == what.Backend) &&
+	return (other.Backend == what.Backend || other.Automatic && what.Automatic) &&
 		other.Passage.AdminChain == what.Passage.AdminChain && other.Passage.Ingress == what.Passage.Ingress
 }
 
