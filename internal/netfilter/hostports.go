@@ -151,6 +151,9 @@ type OwnedPorts struct {
 	Owner plugin.Owner
 	Ports HostPorts
 
+	// Beside are what else the attachment has mapped with iptables: see Besides.
+	Beside []HostPorts
+
 	// Current tells whether the attachment still is there and has mapped that. It
 	// is asked right before a change: somebody else may have the ports by then.
 	Current func() bool
@@ -159,11 +162,38 @@ type OwnedPorts struct {
 func (o OwnedPorts) owner() plugin.Owner { return o.Owner }
 func (o OwnedPorts) current() bool       { return o.Current() }
 
+// Besides returns the holders for one of several HostPorts of an owner. Those beside it
+// stay as siblings do: with iptables they share a chain, and with nftables nothing.
+func Besides(holders Holders, owner plugin.Owner, beside []HostPorts) Holders {
+	if len(beside) == 0 {
+		return holders
+	}
+	return besides{holders, owner, beside}
+}
+
+type besides struct {
+	Holders
+	owner  plugin.Owner
+	beside []HostPorts
+}
+
+func (b besides) Siblings(owner plugin.Owner) []HostPorts {
+	siblings := b.Holders.Siblings(owner)
+	if owner == b.owner {
+		siblings = slices.Concat(b.beside, siblings)
+	}
+	return siblings
+}
+
+func (o OwnedPorts) holders(holders Holders) Holders { return Besides(holders, o.Owner, o.Beside) }
+
 // mapEach restores one attachment after the other.
 func mapEach(ctx context.Context, mapper PortMapper, all []OwnedPorts, holders Holders) (restored []plugin.Owner, err error) {
 	return restoreEach(all,
-		func(o OwnedPorts) ([]string, error) { return mapper.CheckPorts(ctx, o.Owner, o.Ports, holders) },
-		func(o OwnedPorts) error { return mapper.MapPorts(ctx, o.Owner, o.Ports, holders) })
+		func(o OwnedPorts) ([]string, error) {
+			return mapper.CheckPorts(ctx, o.Owner, o.Ports, o.holders(holders))
+		},
+		func(o OwnedPorts) error { return mapper.MapPorts(ctx, o.Owner, o.Ports, o.holders(holders)) })
 }
 
 // SelectPortMapper returns the backend of that name, as Select does.

@@ -277,11 +277,14 @@ func (f family) planPorts(d *draft, owner plugin.Owner, ports HostPorts, holders
 	if err != nil {
 		return err
 	}
-	d.shareChains(ports)
 	for _, chain := range evicted {
 		d.dropChain(dnatChain, chain)
 	}
-	f.fillChain(d, owner, append(f.siblings(d.table, owner, holders), ports))
+	all := append(f.siblings(d.table, owner, holders), ports)
+	for _, each := range all {
+		d.shareChains(each)
+	}
+	f.fillChain(d, owner, all)
 	return nil
 }
 
@@ -353,6 +356,7 @@ func (f family) restorePorts(ctx context.Context, all []OwnedPorts, holders Hold
 func (f family) planRestoration(ctx context.Context, d *draft, all []OwnedPorts, holders Holders) (restored []plugin.Owner, problems error) {
 	var errs []error
 	for _, o := range all {
+		holders := o.holders(holders)
 		if len(f.portsDiffer(d.table, o.Owner, o.Ports, holders)) == 0 || !o.Current() {
 			continue
 		}
@@ -545,7 +549,7 @@ func (iptablesBackend) CheckPorts(ctx context.Context, owner plugin.Owner, ports
 		if err != nil {
 			return nil, err
 		}
-		conditions, err := f.conditionsDiffer(ctx, table, owner, ports)
+		conditions, err := f.conditionsDiffer(ctx, table, owner, ports, f.siblings(table, owner, holders))
 		if err != nil {
 			return nil, err
 		}
@@ -570,29 +574,61 @@ func (f family) saveHolding(ctx context.Context, chain string) (family, savedTab
 	return others[0], table, err
 }
 
-// conditionsDiffer looks for entry rules with other conditions than those of ports.
-// Only the program can tell: iptables-save writes them in words of its own.
-func (f family) conditionsDiffer(ctx context.Context, table savedTable, owner plugin.Owner, ports HostPorts) (differences []string, err error) {
+// conditionsDiffer looks for entry rules with other conditions than those of ports or
+// siblings, and for mappings that are led under those of siblings alone.
+func (f family) conditionsDiffer(ctx context.Context, table savedTable, owner plugin.Owner, ports HostPorts, siblings []HostPorts) (differences []string, err error) {
 	conditions, chain := ports.conditions(f), containerChain(owner, "DN-")
 	if len(conditions) == 0 {
 		return nil, nil
 	}
+	led := map[PortMapping]bool{} // or else by siblings
 	for _, rule := range table.to(dnatChain, chain) {
-		entersFor := func(m PortMapping) bool { return entersFor(rule, m) }
-		if !conditional(rule) || !slices.ContainsFunc(ports.Mappings, entersFor) {
+		if !conditional(rule) || !entersForAny(rule, ports.Mappings) {
 			continue
 		}
-		wanted := entryRule(owner, after(rule, "-p"), after(rule, "--dports"), conditions)
-		_, err := f.run(ctx, "", "", slices.Concat([]string{"-t", "nat", "-w", lockWait, "-C", dnatChain}, wanted)...)
-		var exit *exec.ExitError
-		switch {
-		case errors.As(err, &exit) && exit.ExitCode() == exitNoSuchRule:
-			differences = append(differences, fmt.Sprintf("chain %s leads %s to %s under other conditions than %q", dnatChain, after(rule, "--dports"), chain, conditions))
-		case err != nil:
+		own, err := f.hasEntry(ctx, owner, rule, ports)
+		known := own
+		for _, sibling := range siblings {
+			if err == nil && !known {
+				known, err = f.hasEntry(ctx, owner, rule, sibling)
+			}
+		}
+		if err != nil {
 			return nil, err
+		}
+		if !known {
+			differences = append(differences, fmt.Sprintf("chain %s leads %s to %s under other conditions than %q", dnatChain, after(rule, "--dports"), chain, conditions))
+			continue
+		}
+		for _, m := range ports.Mappings {
+			if entersFor(rule, m) {
+				led[m] = led[m] || own
+			}
+		}
+	}
+	for _, m := range ports.Mappings {
+		if own, found := led[m]; found && !own {
+			differences = append(differences, fmt.Sprintf("chain %s does not lead %s to %s under the conditions %q", dnatChain, m, chain, conditions))
 		}
 	}
 	return differences, nil
+}
+
+// hasEntry tells whether there is an entry rule as the given one with the conditions of
+// ports, if those have any and are meant. Only the program can tell: iptables-save
+// writes them in words of its own.
+func (f family) hasEntry(ctx context.Context, owner plugin.Owner, rule ruleWords, ports HostPorts) (bool, error) {
+	conditions := ports.conditions(f)
+	if len(conditions) == 0 || !entersForAny(rule, ports.Mappings) {
+		return false, nil
+	}
+	wanted := entryRule(owner, after(rule, "-p"), after(rule, "--dports"), conditions)
+	_, err := f.run(ctx, "", "", slices.Concat([]string{"-t", "nat", "-w", lockWait, "-C", dnatChain}, wanted)...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == exitNoSuchRule {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // exitNoSuchRule is the exit status of iptables -C for a rule that is not there.
@@ -679,6 +715,10 @@ func (t savedTable) leads(chain string, m PortMapping, conditions bool) bool {
 // entersFor tells whether an entry rule is for a mapping's port.
 func entersFor(rule ruleWords, m PortMapping) bool {
 	return after(rule, "-p") == m.Protocol && slices.Contains(strings.Split(after(rule, "--dports"), ","), strconv.Itoa(int(m.HostPort)))
+}
+
+func entersForAny(rule ruleWords, mappings []PortMapping) bool {
+	return slices.ContainsFunc(mappings, func(m PortMapping) bool { return entersFor(rule, m) })
 }
 
 // sharedDiffer looks for the jumps and the chains of marks. Another network may

@@ -24,7 +24,7 @@ func checkPorts(ctx context.Context, req *plugin.Request, c *Config) error {
 	for _, difference := range differences {
 		report.Addf("port mappings: %s", difference)
 	}
-	checkLoopback(&report, intended{backend, ports})
+	checkLoopback(&report, intended{Backend: backend, Ports: ports})
 	if store().Left(req.Owner()) != nil { // upstream guards nothing
 		checkLoopbackGuard(ctx, &report, ports)
 	}
@@ -37,8 +37,11 @@ func checkPorts(ctx context.Context, req *plugin.Request, c *Config) error {
 // upstream's rules are others than ours.
 func differences(ctx context.Context, owner plugin.Owner, c *Config, ports netfilter.HostPorts) (name string, differences []string, err error) {
 	name = c.backend()
+	var known netfilter.Holders = holders{}
 	if i := store().Get(owner); i != nil {
-		name = store().Decode(*i).Backend
+		was := store().Decode(*i)
+		own := was.of(c.entry())
+		name, known = own.Backend, netfilter.Besides(known, owner, besides(was.all(), own.Entry))
 	} else {
 		written, differences, err := netfilter.WrittenByUpstream(ctx, owner, ports)
 		if err != nil || written == netfilter.NFTables {
@@ -52,6 +55,6 @@ func differences(ctx context.Context, owner plugin.Owner, c *Config, ports netfi
 	if err != nil {
 		return "", nil, err
 	}
-	differences, err = backend.CheckPorts(ctx, owner, ports, holders{})
+	differences, err = backend.CheckPorts(ctx, owner, ports, known)
 	return backend.Name(), differences, err
 }

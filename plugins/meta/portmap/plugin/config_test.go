@@ -201,10 +201,12 @@ func FuzzIntended(f *testing.F) {
 	f.Add([]byte(`{"backend":7,"ports":{"containers":["","fd00::/999"],"mappings":[{"hostIP":"fe80::1%x"},null],"markBit":-1}}`))
 	f.Fuzz(func(_ *testing.T, content []byte) {
 		was := store().Decode(intent.Intent{Content: content})
-		for _, mappings := range byPort(was.Ports) {
-			_ = isMapped(netip.MustParseAddr("192.0.2.1"), mappings)
-			_ = mappings[0].String()
+		for _, d := range was.all() {
+			for _, mappings := range byPort(d.Ports) {
+				_ = isMapped(netip.MustParseAddr("192.0.2.1"), mappings)
+				_ = mappings[0].String()
+			}
+			_, _ = deviceTo(d.Ports, loopbackIPv4())
 		}
-		_, _ = deviceTo(was.Ports, loopbackIPv4())
 	})
 }

@@ -89,7 +89,9 @@ func readLive() func() []netfilter.OwnedPorts {
 	return sync.OnceValue(func() []netfilter.OwnedPorts {
 		var live []netfilter.OwnedPorts
 		for _, i := range store().Alive() {
-			live = append(live, netfilter.OwnedPorts{Owner: i.Owner(), Ports: store().Decode(i).Ports})
+			for _, d := range store().Decode(i).all() {
+				live = append(live, netfilter.OwnedPorts{Owner: i.Owner(), Ports: d.Ports})
+			}
 		}
 		return live
 	})
@@ -120,14 +122,17 @@ func precedence(ports netfilter.HostPorts, c connection) int {
 			highest = max(highest, 1)
 		}
 	}
-	conditions := ports.ConditionsV4
-	if c.host.Is6() {
-		conditions = ports.ConditionsV6
-	}
-	if highest > 0 && len(conditions) > 0 {
+	if highest > 0 && len(conditionsFor(ports, c.host)) > 0 {
 		highest += conditional - 1
 	}
 	return highest
+}
+
+func conditionsFor(ports netfilter.HostPorts, addr netip.Addr) []string {
+	if addr.Is6() {
+		return ports.ConditionsV6
+	}
+	return ports.ConditionsV4
 }
 
 // connectionsTo returns what tells the connections to mapped ports from others.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/netfilter"
@@ -24,7 +25,7 @@ func Heal(ctx context.Context) ([]plugin.Owner, error) { return restore(ctx, sto
 // container that were to have them, too. With iptables the rules of all are there.
 func handOver(ctx context.Context, owner plugin.Owner) {
 	heirs := slices.DeleteFunc(store().OfContainerAnywhere(owner.ContainerID), func(i intent.Intent) bool {
-		return i.Owner() == owner || i.Gone() || store().Decode(i).Backend != netfilter.NFTables
+		return i.Owner() == owner || i.Gone() || len(byBackend([]intent.Intent{i})[netfilter.NFTables]) == 0
 	})
 	if _, err := restore(ctx, heirs); err != nil {
 		plugin.Logf("portmap", "ports of %s lead to no other interface of the container: %v", owner.Comment(), err)
@@ -38,7 +39,12 @@ func restore(ctx context.Context, all []intent.Intent) (restored []plugin.Owner,
 	sorted := byBackend(all)
 	for _, name := range slices.Sorted(maps.Keys(sorted)) {
 		owners, err := restoreWith(ctx, name, sorted[name])
-		restored, errs = append(restored, owners...), append(errs, err)
+		errs = append(errs, err)
+		for _, owner := range owners {
+			if !slices.Contains(restored, owner) { // by another of its entries
+				restored = append(restored, owner)
+			}
+		}
 	}
 	return restored, errors.Join(errs...)
 }
@@ -47,11 +53,14 @@ func restore(ctx context.Context, all []intent.Intent) (restored []plugin.Owner,
 func byBackend(all []intent.Intent) map[string][]netfilter.OwnedPorts {
 	sorted := map[string][]netfilter.OwnedPorts{}
 	for _, i := range all {
-		if d := store().Decode(i); len(d.Ports.Mappings) > 0 {
-			sorted[d.Backend] = append(sorted[d.Backend], netfilter.OwnedPorts{
-				Owner: i.Owner(), Ports: d.Ports,
-				Current: func() bool { return store().Holds(i) },
-			})
+		entries := store().Decode(i).all()
+		for _, d := range entries {
+			if len(d.Ports.Mappings) > 0 {
+				sorted[d.Backend] = append(sorted[d.Backend], netfilter.OwnedPorts{
+					Owner: i.Owner(), Ports: d.Ports, Beside: besides(entries, d.Entry),
+					Current: func() bool { return store().Holds(i) },
+				})
+			}
 		}
 	}
 	return sorted
@@ -72,12 +81,14 @@ func restoreWith(ctx context.Context, name string, mapped []netfilter.OwnedPorts
 		case current && written:
 			mended = append(mended, m)
 		case written:
-			restored = slices.DeleteFunc(restored, func(o plugin.Owner) bool { return o == m.Owner })
 			late = append(late, m)
 		}
 		if current {
-			errs = append(errs, routeLoopback(intended{name, m.Ports}, guard)) // which goes without the rules, too
+			errs = append(errs, routeLoopback(intended{Backend: name, Ports: m.Ports}, guard)) // which goes without the rules, too
 		}
+	}
+	for _, m := range late {
+		restored = slices.DeleteFunc(restored, func(o plugin.Owner) bool { return o == m.Owner })
 	}
 	forgetUntranslated(mended)
 	return restored, errors.Join(append(errs, takeBack(ctx, name, late))...)
@@ -104,7 +115,7 @@ func takeBack(ctx context.Context, backend string, late []netfilter.OwnedPorts) 
 	}
 	var errs []error
 	for _, m := range late {
-		_, err := netfilter.RemovePorts(ctx, m.Owner, netfilter.Mapped{Ports: intended{backend, m.Ports}.removable()}, holders{})
+		_, err := netfilter.RemovePorts(ctx, m.Owner, netfilter.Mapped{Ports: intended{Backend: backend, Ports: m.Ports}.removable()}, holders{})
 		errs = append(errs, err)
 	}
 	_, err := restore(ctx, slices.DeleteFunc(store().Alive(), func(i intent.Intent) bool { return !harmed(i, late) }))
@@ -114,27 +125,34 @@ func takeBack(ctx context.Context, backend string, late []netfilter.OwnedPorts) 
 // harmed tells whether an attachment may have lost mappings to what was restored
 // and removed: only who has the address takes those of others.
 func harmed(i intent.Intent, late []netfilter.OwnedPorts) bool {
-	ports := store().Decode(i).Ports
+	all := store().Decode(i).all()
 	return slices.ContainsFunc(late, func(m netfilter.OwnedPorts) bool {
-		return m.Owner == i.Owner() || m.Ports.LeadWhere(ports)
+		return m.Owner == i.Owner() || slices.ContainsFunc(all, func(d intended) bool { return m.Ports.LeadWhere(d.Ports) })
 	})
 }
 
 // lostOf says what is missing of the rules of an attachment.
-func lostOf(ctx context.Context, i intent.Intent) ([]string, error) {
-	d := store().Decode(i)
-	if len(d.Ports.Mappings) == 0 {
-		return nil, nil
+func lostOf(ctx context.Context, i intent.Intent) (lost []string, err error) {
+	for name, mapped := range byBackend([]intent.Intent{i}) {
+		backend, err := netfilter.SelectPortMapper(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range mapped {
+			differences, err := backend.CheckPorts(ctx, m.Owner, m.Ports, netfilter.Besides(holders{}, m.Owner, m.Beside))
+			if err != nil {
+				return nil, err
+			}
+			lost = append(lost, differences...)
+		}
 	}
-	backend, err := netfilter.SelectPortMapper(d.Backend)
-	if err != nil {
-		return nil, err
-	}
-	return backend.CheckPorts(ctx, i.Owner(), d.Ports, holders{})
+	return lost, nil
 }
 
 // reportLost says on standard error when mappings have been flushed.
 func reportLost(ctx context.Context) {
-	backendOf := func(i intent.Intent) string { return store().Decode(i).Backend }
-	store().ReportLost("mappings", backendOf, func(i intent.Intent) ([]string, error) { return lostOf(ctx, i) })
+	backendsOf := func(i intent.Intent) string {
+		return strings.Join(slices.Sorted(maps.Keys(byBackend([]intent.Intent{i}))), ",")
+	}
+	store().ReportLost("mappings", backendsOf, func(i intent.Intent) ([]string, error) { return lostOf(ctx, i) })
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"reflect"
 
 	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/internal/netfilter"
@@ -19,13 +18,18 @@ import (
 type intended struct {
 	Backend string              `json:"backend"`
 	Ports   netfilter.HostPorts `json:"ports"`
+
+	// Entry tells which one of the list it is, if the plugin stands there more than
+	// once, and Beside has what the others have mapped.
+	Entry  string     `json:"entry,omitempty"`
+	Beside []intended `json:"beside,omitempty"`
 }
 
 func store() intent.Kept[intended] { return intent.KeptBy[intended]("portmap") }
 
 // remember keeps what the rules of the attachment are meant to be.
-func remember(req *plugin.Request, wanted intended) {
-	store().Remember(req, wanted, "the mappings of "+req.Owner().Comment()+" cannot be put back when somebody flushes them")
+func remember(req *plugin.Request, wanted []intended) {
+	store().Remember(req, together(wanted), "the mappings of "+req.Owner().Comment()+" cannot be put back when somebody flushes them")
 }
 
 // remove removes the rules of an attachment and then the intent, which has to
@@ -47,54 +51,58 @@ func removeRules(ctx context.Context, owner plugin.Owner, addresses []netip.Pref
 }
 
 // removable returns the ports as RemovePorts wants them: the conditions of
-// iptables mean nothing to nftables.
+// iptables mean nothing to nftables. What several entries have is looked for.
 func (d intended) removable() *netfilter.HostPorts {
+	if len(d.Beside) > 0 {
+		return nil
+	}
 	if d.Backend == netfilter.IPTables {
 		d.Ports.ConditionsV4, d.Ports.ConditionsV6 = nil, nil
 	}
 	return &d.Ports
 }
 
-// dropEarlier removes what an earlier ADD of the same attachment has mapped. If the
-// rest of this ADD fails it is put back. If it is what is wanted now, again, it stays
-// whatever comes.
-func dropEarlier(ctx context.Context, req *plugin.Request, wanted intended) (again bool, err error) {
-	i := store().Left(req.Owner())
-	switch {
-	case i == nil:
-		return false, nil
-	case i.Retired: // by a DEL that was killed
-	case reflect.DeepEqual(store().Decode(*i), wanted):
-		return true, nil
-	default:
-		req.Undo.Push("earlier port mappings", func() error { return putBack(ctx, *i) })
+// dropEarlier removes what earlier ADDs of the same attachment have mapped, unless all
+// of that is wanted now, too. If the rest of this ADD fails it is put back. If it is what
+// is wanted now, again, it stays whatever comes.
+func dropEarlier(ctx context.Context, req *plugin.Request, i *intent.Intent, wanted []intended) (again, dropped bool, err error) {
+	if i == nil {
+		return false, false, nil
 	}
-	return false, drop(ctx, req.Owner(), store().Decode(*i))
+	earlier := store().Decode(*i).all()
+	gone := without(earlier, wanted)
+	if !i.Retired { // by a DEL that was killed
+		if len(gone) == 0 && len(earlier) == len(wanted) {
+			return true, false, nil
+		}
+		req.Undo.Push("earlier port mappings", func() error { return putBack(ctx, *i) })
+		if len(gone) == 0 {
+			return false, false, nil
+		}
+	}
+	_, err = remove(ctx, req.Owner(), nil)
+	forgetLeft(req.Owner(), gone)
+	return false, true, err
 }
 
-// drop removes what an attachment has mapped, with its connections.
-func drop(ctx context.Context, owner plugin.Owner, was intended) error {
-	_, err := remove(ctx, owner, nil)
-	forgetConnections(was.Ports, leftBy(owner, was.Ports))
-	return err
+// forgetLeft ends the connections to what the owner does not have any more.
+func forgetLeft(owner plugin.Owner, gone []intended) {
+	for _, d := range gone {
+		forgetConnections(d.Ports, leftBy(owner, d.Ports))
+	}
 }
 
 func putBack(ctx context.Context, i intent.Intent) error {
 	if err := store().Put(i); err != nil {
 		return err
 	}
-	was := store().Decode(i)
-	if len(was.Ports.Mappings) == 0 {
-		return nil
-	}
-	backend, err := netfilter.SelectPortMapper(was.Backend)
-	if err != nil {
+	all := store().Decode(i).all()
+	if err := mapEach(ctx, i.Owner(), all, all); err != nil {
 		return err
 	}
-	if err := backend.MapPorts(ctx, i.Owner(), was.Ports, holders{}); err != nil {
-		return err
+	for _, d := range all {
+		forgetUntranslated([]netfilter.OwnedPorts{{Owner: i.Owner(), Ports: d.Ports}})
 	}
-	forgetUntranslated([]netfilter.OwnedPorts{{Owner: i.Owner(), Ports: was.Ports}})
 	return nil
 }
 
@@ -110,8 +118,10 @@ func (holders) ContainerGone(network, container string) bool {
 func (holders) Siblings(owner plugin.Owner) []netfilter.HostPorts {
 	var siblings []netfilter.HostPorts
 	for _, i := range store().OfContainer(owner.Network, owner.ContainerID) {
-		if d := store().Decode(i); i.Owner() != owner && d.Backend == netfilter.IPTables {
-			siblings = append(siblings, d.Ports)
+		for _, d := range store().Decode(i).all() {
+			if i.Owner() != owner && d.Backend == netfilter.IPTables {
+				siblings = append(siblings, d.Ports)
+			}
 		}
 	}
 	return siblings
@@ -122,7 +132,7 @@ func collect(ctx context.Context, valid plugin.Attachments) error {
 	remembered := store().Collect(valid, func(owner plugin.Owner) error {
 		_, err := removeRules(ctx, owner, nil)
 		if was, remembered := store().Recall(owner); remembered {
-			forgetConnections(was.Ports, leftBy(owner, was.Ports))
+			forgetLeft(owner, was.all())
 		}
 		return err
 	})

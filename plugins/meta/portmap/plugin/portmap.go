@@ -34,19 +34,21 @@ var Plugin = plugin.New(plugin.Definition[Config]{
 })
 
 func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, error) {
-	ports := plan(req, c)
-	if len(ports.Mappings) == 0 {
-		_, err := dropEarlier(ctx, req, intended{})
-		return req.Prev, err
-	}
-	backend, err := netfilter.SelectPortMapper(c.backend())
+	own, err := c.intend(req)
 	if err != nil {
 		return nil, err
 	}
-	wanted := intended{backend.Name(), ports}
-	again, err := dropEarlier(ctx, req, wanted)
+	earlier := store().Left(req.Owner())
+	all := own.with(req, earlier)
+	if err := own.compatible(c, all); err != nil {
+		return nil, err
+	}
+	again, dropped, err := dropEarlier(ctx, req, earlier, all)
 	if err != nil {
 		return nil, err
+	}
+	if len(all) == 0 || len(own.Ports.Mappings) == 0 && !dropped {
+		return req.Prev, nil
 	}
 	if !again {
 		// Before: one family may be done when the other fails.
@@ -55,19 +57,48 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 			return err
 		})
 	}
-	remember(req, wanted)
-	err = netfilter.HealingFirst(ctx, store().Others(ctx, req, restore), func(ctx context.Context) error {
-		return backend.MapPorts(ctx, req.Owner(), ports, holders{})
+	return req.Prev, mapPorts(ctx, req, own, all, dropped)
+}
+
+// intend returns what the entry is to map.
+func (c *Config) intend(req *plugin.Request) (intended, error) {
+	own := intended{Entry: c.entry(), Ports: plan(req, c)}
+	if len(own.Ports.Mappings) == 0 {
+		return own, nil
+	}
+	backend, err := netfilter.SelectPortMapper(c.backend())
+	if err != nil {
+		return own, err
+	}
+	own.Backend = backend.Name()
+	return own, nil
+}
+
+// mapPorts maps what an entry wants and, if all was dropped, what others do.
+func mapPorts(ctx context.Context, req *plugin.Request, own intended, all []intended, dropped bool) error {
+	some := []intended{own}
+	if dropped {
+		some = all
+	}
+	remember(req, all)
+	err := netfilter.HealingFirst(ctx, store().Others(ctx, req, restore), func(ctx context.Context) error {
+		return mapEach(ctx, req.Owner(), some, all)
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	guard := func(device string) error { return netfilter.GuardLoopback(ctx, device) }
-	if err := routeLoopback(wanted, guard); err != nil {
-		return nil, err
+	for _, d := range some {
+		if err := routeLoopback(d, guard); err != nil {
+			return err
+		}
+		if d.Entry == own.Entry {
+			forgetConnections(d.Ports, takenOver(req.Owner(), d.Ports, readLive()))
+		} else { // which was only away for a moment
+			forgetUntranslated([]netfilter.OwnedPorts{{Owner: req.Owner(), Ports: d.Ports}})
+		}
 	}
-	forgetConnections(ports, takenOver(req.Owner(), ports, readLive()))
-	return req.Prev, nil
+	return nil
 }
 
 // del removes what belongs to the attachment. It needs neither the namespace nor
@@ -78,16 +109,16 @@ func del(ctx context.Context, req *plugin.Request, c *Config) error {
 	if !remembered && len(c.RuntimeConfig.PortMappings) == 0 {
 		return nil
 	}
-	ports := plan(req, c)
+	had := []intended{{Ports: plan(req, c)}}
 	if remembered {
-		ports = earlier.Ports
+		had = earlier.all()
 	}
 	removed, err := remove(ctx, req.Owner(), containerAddresses(req))
 	if remembered {
 		handOver(ctx, req.Owner())
 	}
 	if removed || remembered { // else the ports are somebody else's
-		forgetConnections(ports, leftBy(req.Owner(), ports))
+		forgetLeft(req.Owner(), had)
 	}
 	return err
 }
