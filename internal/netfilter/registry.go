@@ -172,7 +172,7 @@ func (r *registry) items(pairs []pair) []item {
 			items = append(items, item{p.set.name, concat(p.subject, p.companion)})
 		}
 	}
-	slices.SortFunc(items, func(a, b item) int { return strings.Compare(a.set+a.key, b.set+b.key) })
+	slices.SortStableFunc(items, func(a, b item) int { return strings.Compare(a.set+a.key, b.set+b.key) })
 	return slices.Compact(items)
 }
 

@@ -45,7 +45,7 @@ func (r *registry) queueBase(c *conn, pairs []pair) error {
 
 func distinct(sets []pairSet) []pairSet {
 	byName := func(a, b pairSet) int { return strings.Compare(a.name, b.name) }
-	slices.SortFunc(sets, byName)
+	slices.SortStableFunc(sets, byName)
 	return slices.CompactFunc(sets, func(a, b pairSet) bool { return a.name == b.name })
 }
 

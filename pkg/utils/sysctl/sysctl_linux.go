@@ -109,7 +109,7 @@ func spansOf(set string) ([]span, bool) {
 
 // joined makes one of spans that overlap or adjoin.
 func joined(spans []span) []span {
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	slices.SortStableFunc(spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
 	few := spans[:1]
 	for _, next := range spans[1:] {
 		if last := &few[len(few)-1]; next.first <= last.last+1 {

@@ -25,12 +25,11 @@ import (
 // entry tells the entries of a list from one another. The mappings do not where the
 // runtime gives them: another ADD may have others.
 func (c *Config) entry() string {
-	own := *c
-	own.Common = conf.Common{}
+	mappings := c.RuntimeConfig.PortMappings
 	if c.Capabilities["portMappings"] {
-		own.RuntimeConfig.PortMappings = nil
+		mappings = nil
 	}
-	text, _ := json.Marshal(own) // of strings and numbers
+	text, _ := json.Marshal([]any{c.Backend, c.SNAT, c.MasqAll, c.MarkMasqBit, c.ExternalSetMarkChain, c.ConditionsV4, c.ConditionsV6, mappings})
 	return rulename.Hash(16, "", string(text))
 }
 

@@ -46,7 +46,7 @@ func (c *Config) planParameters(p *conf.Problems, ifName string) []parameter {
 	byFile := map[string]parameter{}
 	maps.Copy(byFile, translate(p, "sysctl", c.Sysctl, ifName))
 	maps.Copy(byFile, translate(p, "args.cni.sysctl", c.Args.CNI.Sysctl, ifName))
-	return slices.SortedFunc(maps.Values(byFile), byGenerality)
+	return slices.SortedStableFunc(maps.Values(byFile), byGenerality)
 }
 
 // translate returns the parameters of an object by their files.
