@@ -6,11 +6,11 @@ package netnsalive_test
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -64,7 +64,10 @@ var _ = Describe("Gone", func() {
 			visitors.Go(func() {
 				defer GinkgoRecover()
 				for ctx.Err() == nil {
-					Expect(netns.Do(func(ns.NetNS) error { time.Sleep(100 * time.Microsecond); return nil })).To(Succeed())
+					Expect(netns.Do(func(ns.NetNS) error {
+						_, err := net.Interfaces() // as long as plugins stay
+						return err
+					})).To(Succeed())
 				}
 			})
 		}
