@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -252,10 +254,10 @@ func (c command) delegates() bool {
 
 // delegatesToItself tells whether a configuration has an interface plugin call itself
 // for addresses, which would never end. One that another interface plugin calls for
-// them gets such a configuration, too.
+// them gets such a configuration, too, by whatever name its executable has.
 func (c command) delegatesToItself(config any) bool {
 	name := base(config).IPAM.Type
-	return c.delegates() && name != "" && (name == c.Name || name == base(config).Type)
+	return c.delegates() && name != "" && slices.Contains([]string{c.Name, base(config).Type, filepath.Base(os.Args[0])}, name)
 }
 
 // lint is prepare for somebody who writes a configuration.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -441,7 +442,9 @@ var _ = Describe("a command", func() {
 		},
 		Entry("by its name", `{"cniVersion":"1.1.0","name":"n","type":"toy","ipam":{"type":"toy"}}`),
 		Entry("for another interface plugin", `{"cniVersion":"1.1.0","name":"n","type":"other","ipam":{"type":"toy"}}`),
-		Entry("by another name that its executable has", `{"cniVersion":"1.1.0","name":"n","type":"toy-2","ipam":{"type":"toy-2"}}`),
+		Entry("by another name", `{"cniVersion":"1.1.0","name":"n","type":"toy-2","ipam":{"type":"toy-2"}}`),
+		Entry("for another interface plugin, by the name that its executable has",
+			`{"cniVersion":"1.1.0","name":"n","type":"other","ipam":{"type":"`+filepath.Base(os.Args[0])+`"}}`),
 	)
 
 	It("answers STATUS with code 50", func() {

@@ -15,6 +15,8 @@ import (
 )
 
 const (
+	self = "flannel" // the plugin's name
+
 	defaultSubnetFile = "/run/flannel/subnet.env"
 	defaultDataDir    = "/var/lib/cni/flannel"
 )
@@ -45,7 +47,7 @@ func (c *Config) Validate(p *conf.Problems, _ conf.EnvArgs) {
 	switch name, isString := kind.(string); {
 	case ok && (!isString || name == ""):
 		p.Add("delegate.type", "the name of a plugin is expected, such as bridge")
-	case name == "flannel":
+	case name == self:
 		p.Add("delegate.type", "flannel cannot delegate to itself")
 	}
 	c.validateIPAM(p)
@@ -65,6 +67,9 @@ func (c *Config) validateIPAM(p *conf.Problems) {
 		return
 	}
 	_, _ = conf.Decode(data, &parts, p) // that it is an object has just been seen to
+	if parts.IPAM.Type == self && !onWindows() {
+		p.Add("ipam.type", "flannel is no IPAM plugin; name the one that assigns addresses, such as host-local")
+	}
 }
 
 // find looks a key up as decoders do: in its own spelling, or else regardless

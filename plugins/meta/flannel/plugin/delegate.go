@@ -28,8 +28,17 @@ type delegation struct {
 	legacy, doubtful bool
 }
 
-// newDelegation takes a configuration as it is, encoded and decoded.
+// newDelegation takes a configuration as it is, encoded and decoded, unless its
+// delegate would call flannel for addresses, which would never end: ADD refuses that,
+// and DEL and GC have the delegate go without.
 func newDelegation(stdin []byte, config map[string]any) *delegation {
+	addresses, _ := find(config, "ipam")
+	if addresses, _ := addresses.(map[string]any); text(addresses, "type") == self {
+		remove(config, "ipam")
+		if without, err := json.Marshal(config); err == nil { // as it was decoded from JSON
+			stdin = without
+		}
+	}
 	return &delegation{Delegate: ipam.NewDelegate(text(config, "type"), stdin), stdin: stdin, config: config}
 }
 

@@ -17,7 +17,7 @@ import (
 
 // Plugin is the flannel plugin.
 var Plugin = plugin.New(plugin.Definition[Config]{
-	Name:     "flannel",
+	Name:     self,
 	Versions: version.All,
 	Add:      add,
 	Check:    check,

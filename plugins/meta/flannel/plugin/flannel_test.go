@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/containernetworking/cni/pkg/types"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
@@ -271,6 +272,23 @@ var _ = Describe("the delegate", func() {
 		Expect(n.Call("GC", one, c)).To(BeEmpty())
 		Expect(n.calls()).To(ConsistOf(called("ADD"), called("CHECK"), called("DEL"), called("ADD"), "DEL one eth0 ", called("GC")))
 		Expect(n.records()).To(BeEmpty())
+	})
+
+	It("does not get flannel for its IPAM plugin, whatever a record says", func() {
+		itself := `{"type":"fake","name":"cbr0","ipam":{"type":"flannel"}}`
+		c := n.config(overFake + `,"ipam":{"type":"flannel"}`)
+		for _, verb := range []string{"ADD", "STATUS"} {
+			_, err := n.Call(verb, one, c)
+			Expect(testrig.Code(err)).To(Equal(types.ErrInvalidNetworkConfig))
+		}
+		Expect(n.calls()).To(BeEmpty())
+		for _, verb := range []string{"DEL", "GC"} {
+			n.write("one@eth0@cbr0.json", itself)
+			Expect(n.Call(verb, one, c)).To(BeEmpty())
+			Expect(n.input("DEL")).To(MatchJSON(`{"type":"fake","name":"cbr0"}`), verb)
+			Expect(n.records()).To(BeEmpty())
+		}
+		Expect(n.input("GC")).NotTo(ContainSubstring("ipam"))
 	})
 
 	It("is asked again until it has removed it", func() {
