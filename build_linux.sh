@@ -29,6 +29,13 @@ if [ -z "$dirs" ]; then
 	exit 0
 fi
 
+# entry names the point where the kernel enters an executable, for the architectures that have one (internal/startup).
+entry() {
+	case $("${GO:-go}" env GOARCH) in
+	amd64 | arm64) echo -E=cni_plugins_entry ;;
+	esac
+}
+
 # take_arguments sorts out what is not simply passed on: where the executables go, and flags for the linker.
 out=bin/ ldflags=
 take_arguments() {
@@ -57,7 +64,7 @@ take_arguments() {
 # build_single makes one executable and gives it all names. Functions are inlined in the standard library alone, and not in what
 # plugins use little of it: 0.7 MB less, and no difference in time, which it would make in the rest.
 build_single() {
-	"${GO:-go}" build -o "${out%/}/cni-plugins" "-ldflags=-s -w $ldflags" -gcflags=all=-l -gcflags=std= -gcflags=net=-l -gcflags=time=-l "$@" ./cmd/cni-plugins
+	"${GO:-go}" build -o "${out%/}/cni-plugins" "-ldflags=-s -w $(entry) $ldflags" -gcflags=all=-l -gcflags=std= -gcflags=net=-l -gcflags=time=-l "$@" ./cmd/cni-plugins
 	rewrite "${out%/}/cni-plugins"
 	for dir in $dirs; do
 		ln -f "${out%/}/cni-plugins" "${out%/}/${dir##*/}"
@@ -85,11 +92,11 @@ build() {
 # shellcheck disable=SC2046 # one word per directory
 build_linked() {
 	go=${GO:-go}
-	"$go" build -o "$out" ${ldflags:+"-ldflags=$ldflags"} "$@" ./plugins/ipam/host-local ./plugins/ipam/static
+	"$go" build -o "$out" "-ldflags=$(entry) $ldflags" "$@" ./plugins/ipam/host-local ./plugins/ipam/static
 	linked=github.com/containernetworking/plugins/internal/linked
 	ids="-X $linked.HostLocalBuildID=$("$go" tool buildid "${out%/}/host-local")"
 	ids="$ids -X $linked.StaticBuildID=$("$go" tool buildid "${out%/}/static")"
-	"$go" build -o "$out" "-ldflags=$ldflags $ids" "$@" $(echo "$dirs" | grep -v -e /host-local$ -e /static$)
+	"$go" build -o "$out" "-ldflags=$(entry) $ldflags $ids" "$@" $(echo "$dirs" | grep -v -e /host-local$ -e /static$)
 }
 
 # rewrite puts a copy in the place of an executable. The linker writes through a mapping, page by page, and page by page the

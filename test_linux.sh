@@ -18,7 +18,7 @@ find_go
 go_flags_for_root
 
 # The race detector needs a C compiler; the others are what tests look at the kernel with.
-need gcc=gcc ip=iproute2 iptables=iptables nft=nftables conntrack=conntrack ping=iputils-ping tcpdump=tcpdump \
+need gcc=gcc ip=iproute2 iptables=iptables nft=nftables conntrack=conntrack ping=iputils-ping tcpdump=tcpdump qemu-x86_64=qemu-user \
 	unshare=util-linux strace=strace git=git shellcheck=shellcheck jq=jq modprobe=kmod sysctl=procps /usr/lib/cni/portmap=containernetworking-plugins
 # DHCP servers for the tests of dhcp, which start them themselves.
 if ! [ "$(command -v dnsmasq kea-dhcp4 kea-dhcp6 dhcpd | wc -l)" -eq 4 ]; then

@@ -6,9 +6,11 @@ package linked_test
 
 import (
 	"bytes"
+	"debug/elf"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -91,6 +93,34 @@ var _ = Describe("an IPAM plugin", Ordered, func() {
 		}
 	})
 
+	It("is started with the environment and the limits that the runtime has set", func() {
+		path, found := GinkgoT().TempDir(), filepath.Join(GinkgoT().TempDir(), "found")
+		script := "#!/bin/sh\n{ env; ulimit -Sn; } >" + found + "\nexec " + bin + "/static\n"
+		Expect(os.WriteFile(filepath.Join(path, "static"), []byte(script), 0o755)).To(Succeed())
+		limited := filepath.Join(GinkgoT().TempDir(), "ptp")
+		script = "#!/bin/sh\nulimit -Sn 77\nexec " + bin + "/ptp\n"
+		Expect(os.WriteFile(limited, []byte(script), 0o755)).To(Succeed())
+		_, err := call(testutils.TempNS(GinkgoT()), limited, "ADD", path, testutils.TempNS(GinkgoT()).Path())
+		Expect(err).NotTo(HaveOccurred())
+		got, err := os.ReadFile(found)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(got)).To(HaveSuffix("\n77\n"))
+		Expect(string(got)).To(ContainSubstring("\nCNI_IFNAME=eth0\n"))
+		Expect(string(got)).NotTo(ContainSubstring("GOMAXPROCS"))
+	})
+
+	It("and the others start where internal/startup wants it", func() {
+		executables, err := filepath.Glob(bin + "/*")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(len(executables)).To(BeNumerically(">", 10))
+		if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+			Skip("there is no such place on " + runtime.GOARCH)
+		}
+		for _, path := range executables {
+			Expect(entryOf(path)).To(Equal("cni_plugins_entry"), path)
+		}
+	})
+
 	It("under another name is not taken for it", func() {
 		path := GinkgoT().TempDir()
 		copyFile(filepath.Join(bin, "host-local"), filepath.Join(path, "static"), 0o755)
@@ -143,6 +173,22 @@ func callWith(config string, host ns.NetNS, executable, verb, path, netns string
 	cmd.Stdout = &stdout
 	err := host.Do(func(ns.NetNS) error { return cmd.Run() })
 	return stdout.String(), err
+}
+
+// entryOf names the function that an executable starts with.
+func entryOf(path string) string {
+	GinkgoHelper()
+	file, err := elf.Open(path)
+	Expect(err).NotTo(HaveOccurred())
+	defer file.Close()
+	symbols, err := file.Symbols()
+	Expect(err).NotTo(HaveOccurred())
+	for _, symbol := range symbols {
+		if symbol.Value == file.Entry && elf.ST_TYPE(symbol.Info) == elf.STT_FUNC {
+			return symbol.Name
+		}
+	}
+	return ""
 }
 
 func copyFile(from, to string, mode os.FileMode) {

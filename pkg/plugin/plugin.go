@@ -141,6 +141,7 @@ func Main(p Plugin, linked ...Linked) {
 		useProcessors()
 		os.Exit(p.daemon(os.Args[2:]))
 	}
+	os.Unsetenv("GOMAXPROCS") // internal/startup may have set it: no concern of the programs that a plugin starts
 	if p.isHelper() {
 		if err := p.helper(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

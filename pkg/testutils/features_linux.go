@@ -61,6 +61,8 @@ func allFeatures() map[string]feature {
 		"firewalld":      tool("firewalld", "firewalld", "--help"),
 		"ip-tool":        tool("iproute2", "ip", "-V"),
 		"nft-tool":       tool("nftables", "nft", "list", "ruleset"),
+		"qemu-aarch64":   tool("qemu-user", "qemu-aarch64", "--version"),
+		"qemu-x86_64":    tool("qemu-user", "qemu-x86_64", "--version"),
 		"strace":         tool("strace", "strace", "-V"),
 		"systemd":        tool("systemd", "/lib/systemd/systemd", "--version"),
 		"ping-tool":      tool("iputils-ping", "ping", "-V"),
