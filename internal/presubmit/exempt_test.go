@@ -21,6 +21,7 @@ func exempt() []exemption {
 	const (
 		compatible = "programs and tests written for upstream look for this text"
 		delegates  = "the protocol says that a delegate is run as a process"
+		entry      = "it is written before Go's runtime has started, which cannot be done otherwise, and by nobody later"
 	)
 	return []exemption{
 		{"forks", "pkg/ipam", "", delegates},
@@ -28,6 +29,8 @@ func exempt() []exemption {
 		{"forks", "internal/netfilter", "", "the rules of iptables are written by its own programs, so that these and others can read them"},
 		{"forks", "pkg/utils", "", "SupportsIPTables and SupportsNFTables are upstream's, and ask the binaries by contract"},
 		{"init", "internal/startup", "", "what it sets has to be set before other packages are initialised; only main packages import it"},
+		{"package state", "internal/startup", "few", entry},
+		{"package state", "internal/startup", "files", entry},
 		{"error text", "plugins/ipam/dhcp", "error ", compatible},
 		{"error text", "plugins/ipam/dhcp", "Error writing pidfile ", compatible},
 		{"error text", "plugins/ipam/dhcp", "Too many (%d) FDs passed ", compatible},

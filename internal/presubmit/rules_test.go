@@ -84,7 +84,7 @@ func everyFile(*source) bool { return true }
 // product tells whether the file is part of what we deliver, rather than of
 // tests or of scripts.
 func product(s *source) bool {
-	return !s.isTest() && within(s.path, "plugins", "internal", "pkg", "cmd") && !within(s.path, testSupport()...)
+	return !s.isTest() && !strings.Contains(s.path, "/testdata/") && within(s.path, "plugins", "internal", "pkg", "cmd") && !within(s.path, testSupport()...)
 }
 
 // testSupport are the directories of packages that only tests import.

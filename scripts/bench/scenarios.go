@@ -28,7 +28,7 @@ type scenario struct {
 func scenarios() []scenario {
 	return []scenario{
 		{name: "loopback", plugins: func(side, int) chain { return chain{plugin("loopback", nil)} }},
-		{name: "bridge", addLimit: 0.5, checkLimit: 0.5, plugins: func(s side, _ int) chain {
+		{name: "bridge", addLimit: 0.45, checkLimit: 0.45, plugins: func(s side, _ int) chain {
 			return chain{bridge(s, "bridge", nil)}
 		}},
 		{name: "bridge + ipMasq", addLimit: 0.35, delLimit: 0.5, plugins: func(s side, _ int) chain {
