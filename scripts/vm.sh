@@ -30,7 +30,9 @@ esac
 main() {
 	work=$(mktemp -d)
 	chmod 755 "$work" # apt downloads as a user of its own
-	trap 'rm -rf "$work"' EXIT
+	trap clean_up EXIT
+	trap 'exit 143' TERM
+	trap 'exit 130' INT
 	out=${VM_OUT:-$work/out}
 	mkdir -p "$cache" "$out"
 	out=$(readlink -f "$out")
@@ -39,6 +41,13 @@ main() {
 	ensure_image
 	boot "$@"
 	answer
+}
+
+machine_pid=
+# shellcheck disable=SC2317 # a trap calls it
+clean_up() {
+	[ -z "$machine_pid" ] || kill "$machine_pid" 2>/dev/null || true
+	rm -rf "$work"
 }
 
 install_tools() {
@@ -206,14 +215,17 @@ kvm_works() {
 run_machine() {
 	local accel=(-accel "tcg,thread=multi" -cpu max)
 	[ "$1" = emulation ] || accel=(-accel kvm -cpu "host,-arch-capabilities")
-	# In a subshell, so that bash's own remark about a crash goes to the console file, too.
-	(
+	# In the background: bash hears of a signal only while it waits.
+	{
 		timeout --foreground -k 5 "$2" "$qemu" "${machine[@]}" "${accel[@]}" -smp "$(nproc)" -m "$(memory)M" -nographic -no-reboot \
 			-kernel "$cache/vmlinuz" -initrd "$cache/initrd.gz" -append "console=$console quiet panic=-1" \
 			-virtfs "local,path=/,mount_tag=hostroot,security_model=none,multidevs=remap,readonly=on" \
 			-virtfs "local,path=$out,mount_tag=out,security_model=none" \
-			-virtfs "local,path=$cache/root/lib/modules,mount_tag=modules,security_model=none,readonly=on" || true
-	) </dev/null >"$out/.console" 2>&1
+			-virtfs "local,path=$cache/root/lib/modules,mount_tag=modules,security_model=none,readonly=on" &
+		machine_pid=$!
+		wait "$machine_pid" || true # which prints bash's own remark about a crash
+	} </dev/null >"$out/.console" 2>&1
+	machine_pid=
 }
 
 # memory: in MiB, at most 4 GiB and at most half of what is free.

@@ -128,3 +128,14 @@ func (s Store) Samples(kindOf func(Intent) string) []Intent {
 	}
 	return samples
 }
+
+// Union adds owners to others, each once: of an attachment several entries may have
+// been restored.
+func Union(owners, more []plugin.Owner) []plugin.Owner {
+	for _, owner := range more {
+		if !slices.Contains(owners, owner) {
+			owners = append(owners, owner)
+		}
+	}
+	return owners
+}

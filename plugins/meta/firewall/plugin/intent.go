@@ -97,11 +97,7 @@ func restore(ctx context.Context, all []intent.Intent) (restored []plugin.Owner,
 		}
 		owners, err := restoreWith(ctx, alike[0].intended, passages)
 		errs = append(errs, err)
-		for _, owner := range owners {
-			if !slices.Contains(restored, owner) { // by another of its entries
-				restored = append(restored, owner)
-			}
-		}
+		restored = intent.Union(restored, owners)
 	}
 	return restored, errors.Join(errs...)
 }

@@ -40,11 +40,7 @@ func restore(ctx context.Context, all []intent.Intent) (restored []plugin.Owner,
 	for _, name := range slices.Sorted(maps.Keys(sorted)) {
 		owners, err := restoreWith(ctx, name, sorted[name])
 		errs = append(errs, err)
-		for _, owner := range owners {
-			if !slices.Contains(restored, owner) { // by another of its entries
-				restored = append(restored, owner)
-			}
-		}
+		restored = intent.Union(restored, owners)
 	}
 	return restored, errors.Join(errs...)
 }
