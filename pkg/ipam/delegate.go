@@ -157,7 +157,8 @@ func (d Delegate) DelForgotten(ctx context.Context, network string) error {
 	if _, err := os.Stat(filepath.Join(HostLocalDir, network)); err != nil {
 		return nil // there is no such network
 	}
-	forgotten := NewDelegate(name, fmt.Appendf(nil, `{"cniVersion":"1.0.0","name":%q,"ipam":{"type":%q}}`, network, name))
+	// The oldest version is one that every release of host-local knows.
+	forgotten := NewDelegate(name, fmt.Appendf(nil, `{"cniVersion":"0.1.0","name":%q,"ipam":{"type":%q}}`, network, name))
 	if forgotten.Locate() != nil {
 		return nil // nor host-local
 	}

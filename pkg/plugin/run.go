@@ -127,9 +127,17 @@ func (c command) del(ctx context.Context, args *skel.CmdArgs) error {
 		return c.Del(ctx, req, config)
 	})
 	if c.delegates() {
-		err = errors.Join(err, req.IPAM.DelForgotten(ctx, req.Network))
+		c.delForgotten(ctx, req)
 	}
 	return errors.Join(err, refErr, req.close())
+}
+
+// delForgotten goes beyond what the configuration asks for, and so is no reason for
+// DEL to fail.
+func (c command) delForgotten(ctx context.Context, req *Request) {
+	if err := req.IPAM.DelForgotten(ctx, req.Network); err != nil {
+		Logf(c.Name, "what host-local may hold for %s, of which the configuration says nothing, stays: %v", req.Owner().Comment(), err)
+	}
 }
 
 func (c command) status(ctx context.Context, args *skel.CmdArgs) error {

@@ -224,6 +224,22 @@ var _ = Describe("a bridge that others use, too", func() {
 		Entry("with a number as its type", `,"ipam":{"type":5}`), Entry("of another type", `,"ipam":{"type":"static"}`),
 	)
 
+	It("is left by a DEL without ipam, whatever host-local says", func() {
+		dir := GinkgoT().TempDir()
+		script := "#!/bin/sh\ncat >" + dir + "/asked\necho '{\"code\":1,\"msg\":\"incompatible CNI versions\"}'\nexit 1\n"
+		Expect(os.WriteFile(filepath.Join(dir, "host-local"), []byte(script), 0o755)).To(Succeed())
+		Expect(os.MkdirAll("/var/lib/cni/networks/test", 0o755)).To(Succeed())
+		DeferCleanup(os.RemoveAll, "/var/lib/cni/networks")
+		rig = testrig.New(Plugin, dir)
+		one = rig.Container("one")
+		c := `{"type":"bridge","bridge":"br0"}`
+		rig.Add(one, c)
+		rig.Del(one, c)
+		asked, err := os.ReadFile(filepath.Join(dir, "asked"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(asked)).To(ContainSubstring(`"cniVersion":"0.1.0"`)) // which host-local of any age knows
+	})
+
 	It("keeps its IPv6 addresses when a network with a smaller MTU comes", func() {
 		first := rig.Add(one, config(`,"isGateway":true,"mtu":1500`))
 		dual := `{"type":"bridge","bridge":"br0","isGateway":true,` + rig.HostLocal("", "10.1.2.0/24", "fd00:9::/64") + `}`
