@@ -112,13 +112,28 @@ func (m *Master) check(report *check.Report, req *plugin.Request, l netlink.Link
 		if err != nil {
 			return err
 		}
-		there, err := m.holdsMasterOf(req, l)
-		if err == nil && (!there || l.Attrs().ParentIndex != master.Attrs().Index) {
+		is, err := m.isMasterOf(req, l, master)
+		if err == nil && !is {
 			report.Addf("%s: the master is not %s %s", req.IfName, m.Name, m.place())
 		}
 		return err
 	})
 	report.Fail("master", err)
+}
+
+// isMasterOf tells whether l is on top of this master. The kernel puts a macvlan on
+// a macvlan, and an ipvlan on an ipvlan, on top of what that is on.
+func (m *Master) isMasterOf(req *plugin.Request, l, master netlink.Link) (bool, error) {
+	have, own := l.Attrs(), master.Attrs()
+	there, err := m.holdsMasterOf(req, l)
+	switch stacked := l.Type() == master.Type() && l.Type() != "vlan"; {
+	case !stacked:
+		return there && have.ParentIndex == own.Index, err
+	case m.InContainer: // from where both say in which namespace that is
+		return have.ParentIndex == own.ParentIndex && have.NetNsID == own.NetNsID, err
+	default:
+		return have.ParentIndex == own.ParentIndex && (there || own.NetNsID >= 0), err
+	}
 }
 
 // holdsMasterOf tells whether the current namespace, where m is to be, is that of

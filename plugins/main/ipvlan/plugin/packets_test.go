@@ -73,6 +73,16 @@ var _ = Describe("packets", func() {
 		Expect(testrig.Reach(one.Netns, outside, "192.0.2.9")).To(Equal(result.IPs[0].Address.IP.String()))
 		rig.Del(one, config)
 	})
+
+	It("go through a master that is an ipvlan, which the kernel skips", func() {
+		testrig.IP(rig.Host, "link add shim link uplink type ipvlan mode l2")
+		testrig.IP(rig.Host, "link set shim up")
+		config := `{"type":"ipvlan","master":"shim",` + rig.HostLocal("", "192.0.2.0/24") + `}`
+		result := rig.Add(one, config)
+		Expect(rig.Check(one, config, result)).To(Succeed())
+		Expect(testrig.Reach(one.Netns, outside, "192.0.2.9")).To(Equal(result.IPs[0].Address.IP.String()))
+		rig.Del(one, config)
+	})
 })
 
 var _ = Describe("after another plugin", func() {

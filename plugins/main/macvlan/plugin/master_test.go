@@ -84,6 +84,25 @@ var _ = Describe("the master", func() {
 		expectSame()
 	})
 
+	It("may be a macvlan, on the host or in the container, which the kernel skips", func() {
+		testrig.IP(rig.Host, "link add shim link uplink type macvlan mode bridge")
+		testrig.IP(rig.Host, "link set shim up")
+		expectAttached(`{"type":"macvlan","master":"shim",` + addresses + `}`)
+
+		first := *one
+		first.IfName = "net0"
+		rig.Add(&first, `{"type":"macvlan","master":"uplink"}`)
+		inside := `{"type":"macvlan","master":"net0","linkInContainer":true,` + addresses + `}`
+		expectAttached(inside)
+
+		result := rig.Add(one, inside)
+		testrig.IP(rig.Host, "link add other type veth peer name end")
+		testrig.IP(rig.Host, "link add shim2 link other type macvlan mode bridge")
+		testrig.MoveLink(rig.Host, "shim2", one.Netns)
+		another := strings.ReplaceAll(inside, "net0", "shim2")
+		Expect(rig.Check(one, another, result)).To(MatchError(ContainSubstring("eth0: the master is not shim2 in the container")))
+	})
+
 	It("is in another namespace than its namesake", func() {
 		testrig.MoveLink(rig.Host, "uplink", one.Netns)
 		result := rig.Add(one, `{"type":"macvlan","master":"uplink","linkInContainer":true,`+addresses+`}`)
