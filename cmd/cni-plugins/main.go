@@ -26,6 +26,7 @@ import (
 
 	_ "github.com/containernetworking/plugins/internal/startup"
 	"github.com/containernetworking/plugins/pkg/plugin"
+	"github.com/containernetworking/plugins/pkg/utils/stdio"
 	hostlocal "github.com/containernetworking/plugins/plugins/ipam/host-local/plugin"
 )
 
@@ -83,7 +84,7 @@ func refuse(name string) {
 	err := types.NewError(types.ErrInvalidNetworkConfig,
 		fmt.Sprintf("type: %s: no plugin of cni-plugins is called that, it is one of %s", name, strings.Join(names(), ", ")), "")
 	if printErr := err.Print(); printErr != nil {
-		fmt.Fprintf(os.Stderr, "cni-plugins: print the error %q: %v\n", err.Msg, printErr)
+		fmt.Fprintf(stdio.Writer(os.Stderr), "cni-plugins: print the error %q: %v\n", err.Msg, printErr)
 	}
 }
 

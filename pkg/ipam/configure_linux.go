@@ -21,6 +21,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/utils/acd"
+	"github.com/containernetworking/plugins/pkg/utils/stdio"
 	"github.com/containernetworking/plugins/pkg/utils/subnet"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
@@ -168,7 +169,7 @@ func enableIPv6(name string) error {
 		key := fmt.Sprintf(DisableIPv6SysctlTemplate, iface)
 		value, err := sysctl.Sysctl(key)
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "ipam: read %s: %v\n", key, err)
+			fmt.Fprintf(stdio.Writer(os.Stderr), "ipam: read %s: %v\n", key, err)
 			continue
 		}
 		if value == "0" {

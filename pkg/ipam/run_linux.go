@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/containernetworking/plugins/pkg/utils/stdio"
 )
 
 // execute starts a delegate and returns what it printed. Its standard input and
@@ -55,7 +57,7 @@ func execute(ctx context.Context, path string, stdin []byte, environ []string) (
 	}
 	stdout, stderr := contents(files.out), contents(files.err)
 	if len(stderr) > 0 {
-		_, _ = os.Stderr.Write(stderr)
+		_, _ = stdio.Writer(os.Stderr).Write(stderr)
 	}
 	switch {
 	case state.Success():

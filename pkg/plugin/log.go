@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/containernetworking/cni/pkg/skel"
@@ -44,7 +45,7 @@ func log(plugin, command string, args *skel.CmdArgs, began time.Time, result err
 		return
 	}
 	if err := appendLine(path, entryOf(plugin, command, args, began, result)); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %s: %v\n", plugin, LogVariable, err)
+		Logf(plugin, "%s: %v", LogVariable, err)
 	}
 }
 
@@ -73,7 +74,7 @@ func appendLine(path string, entry logEntry) error {
 	if err != nil {
 		return err
 	}
-	file, err := plainfile.Open(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	file, err := plainfile.Open(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o640) // a pipe may have no reader
 	if err != nil {
 		return err
 	}

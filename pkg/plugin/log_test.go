@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -87,6 +88,13 @@ var _ = Describe("the log of commands", func() {
 			HaveKeyWithValue("code", BeEquivalentTo(types.ErrInvalidNetworkConfig)),
 			HaveKeyWithValue("error", ContainSubstring("size: 11 is outside 1-10")),
 		)))
+	})
+
+	It("is no reason to wait when it is a pipe that nobody reads", func() {
+		Expect(syscall.Mkfifo(path, 0o600)).To(Succeed())
+		done := make(chan error, 1)
+		go func() { done <- call("DEL", "c1", `{"cniVersion":"1.0.0","name":"pods"}`) }()
+		Eventually(done, 10).Should(Receive(BeNil()))
 	})
 
 	It("has a line even for what is no configuration", func() {

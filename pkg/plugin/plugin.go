@@ -26,6 +26,7 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/containernetworking/plugins/pkg/utils/buildversion"
+	"github.com/containernetworking/plugins/pkg/utils/stdio"
 )
 
 // IPAMUse says what a plugin has to do with the "ipam" object of its
@@ -144,7 +145,7 @@ func Main(p Plugin, linked ...Linked) {
 	os.Unsetenv("GOMAXPROCS") // internal/startup may have set it: no concern of the programs that a plugin starts
 	if p.isHelper() {
 		if err := p.helper(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
+			fmt.Fprintln(stdio.Writer(os.Stderr), err)
 			os.Exit(1)
 		}
 		return
@@ -154,7 +155,7 @@ func Main(p Plugin, linked ...Linked) {
 		asked = true
 		return call(ctx, verb, args, stdout)
 	}
-	err := skel.PluginMainFuncsWithError(p.CNIFuncs(withLinked(context.Background(), linked), standardOutput()), p.Versions, buildversion.BuildString(p.Name))
+	err := skel.PluginMainFuncsWithError(p.CNIFuncs(withLinked(context.Background(), linked), stdio.Writer(os.Stdout)), p.Versions, buildversion.BuildString(p.Name))
 	if err == nil {
 		return
 	}
@@ -162,7 +163,7 @@ func Main(p Plugin, linked ...Linked) {
 		log(p.Name, os.Getenv("CNI_COMMAND"), environment(nil), time.Now(), err)
 	}
 	if printErr := printError(err); printErr != nil {
-		fmt.Fprintf(os.Stderr, "%s: print the error %q: %v\n", p.Name, err.Msg, printErr)
+		fmt.Fprintf(stdio.Writer(os.Stderr), "%s: print the error %q: %v\n", p.Name, err.Msg, printErr)
 	}
 	os.Exit(1)
 }
@@ -182,6 +183,6 @@ func printError(err *types.Error) error {
 	if encodeErr != nil {
 		return encodeErr
 	}
-	_, writeErr := standardOutput().Write(text)
+	_, writeErr := stdio.Writer(os.Stdout).Write(text)
 	return writeErr
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/undo"
+	"github.com/containernetworking/plugins/pkg/utils/stdio"
 )
 
 // run is the edge of every command.
@@ -329,7 +330,7 @@ func (c command) warn(ignored []conf.IgnoredKey) {
 // Logf writes a line for the node's administrator, in the name of a plugin, about
 // something that does not keep a command from succeeding. Runtimes log it.
 func Logf(name, format string, args ...any) {
-	fmt.Fprintf(os.Stderr, name+": "+format+"\n", args...)
+	fmt.Fprintf(stdio.Writer(os.Stderr), name+": "+format+"\n", args...)
 }
 
 // own drops the keys that this plugin could not know. An IPAM plugin reads the

@@ -411,6 +411,7 @@ type Call struct {
 	Config    []byte
 	Env       []string // more variables, or the same ones: the last counts
 	Stdout    *os.File // instead of having it read
+	Stderr    *os.File // likewise
 	Under     []string // a program with its arguments that runs the plugin
 }
 
@@ -442,6 +443,9 @@ func (h *Host) Run(call Call) Answer {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if call.Stdout != nil {
 		cmd.Stdout = call.Stdout
+	}
+	if call.Stderr != nil {
+		cmd.Stderr = call.Stderr
 	}
 	cmd.WaitDelay = 10 * time.Second
 	err := h.onHost(cmd.Run)

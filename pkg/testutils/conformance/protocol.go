@@ -177,6 +177,20 @@ func (m *matrix) configurations() {
 		Expect(m.suite.Plugin.Lint(encode(m.config("1.1.0")))).To(Succeed())
 		m.expectNothingLeft(c)
 	})
+
+	It("works when nobody reads its hints", func() {
+		c := m.container("c1")
+		config := m.config("1.1.0")
+		m.misspell(config)
+		for _, verb := range []string{"ADD", "DEL"} {
+			stderr, err := brokenPipe()
+			Expect(err).NotTo(HaveOccurred())
+			answer := m.host.Run(Call{Verb: verb, Container: c, Config: encode(config), Stderr: stderr})
+			Expect(stderr.Close()).To(Succeed())
+			Expect(answer.success()).To(Succeed())
+		}
+		m.expectNothingLeft(c)
+	})
 }
 
 // misspell adds the misspelt key to config.

@@ -26,6 +26,7 @@ import (
 
 	"github.com/containernetworking/plugins/internal/sdnotify"
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/utils/stdio"
 )
 
 // daemonFlags are the arguments of "dhcp daemon".
@@ -41,7 +42,7 @@ type daemonFlags struct {
 
 // daemonMain is the program "dhcp daemon". It returns the exit status.
 func daemonMain(args []string) int {
-	logger := log.New(os.Stderr, "", log.LstdFlags)
+	logger := log.New(stdio.Writer(os.Stderr), "", log.LstdFlags)
 	flags, err := parseFlags(args, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package plugin
+package stdio
 
 import (
 	"errors"
@@ -9,10 +9,11 @@ import (
 	"syscall"
 )
 
-// standardOutput is where the answer goes. A reader that is gone is an error
-// (EPIPE), with which ADD takes everything back; Go's own writing to standard
-// output would end the process there (os/signal, "SIGPIPE").
-func standardOutput() io.Writer { return rawWriter{os.Stdout} }
+// Writer returns what writes to os.Stdout or os.Stderr. A reader that is gone is an
+// error (EPIPE), with which ADD takes everything back, and which is nothing to a
+// warning; Go's own writing to these two files would end the process there (os/signal,
+// "SIGPIPE").
+func Writer(file *os.File) io.Writer { return rawWriter{file} }
 
 type rawWriter struct{ file *os.File }
 
