@@ -32,14 +32,26 @@ type delegation struct {
 // delegate would call flannel for addresses, which would never end: ADD refuses that,
 // and DEL and GC have the delegate go without.
 func newDelegation(stdin []byte, config map[string]any) *delegation {
-	addresses, _ := find(config, "ipam")
-	if addresses, _ := addresses.(map[string]any); text(addresses, "type") == self {
+	if ipamPlugin(config) == self {
 		remove(config, "ipam")
 		if without, err := json.Marshal(config); err == nil { // as it was decoded from JSON
 			stdin = without
 		}
 	}
 	return &delegation{Delegate: ipam.NewDelegate(text(config, "type"), stdin), stdin: stdin, config: config}
+}
+
+// ipamPlugin names the plugin that the delegate calls for addresses.
+func ipamPlugin(config map[string]any) string {
+	addresses, _ := find(config, "ipam")
+	object, _ := addresses.(map[string]any)
+	return text(object, "type")
+}
+
+// locateIPAM looks for that plugin in CNI_PATH.
+func (d *delegation) locateIPAM() error {
+	addresses := ipam.NewDelegate(ipamPlugin(d.config), nil)
+	return addresses.Locate()
 }
 
 // delegation returns what is delegated on this system, given what flanneld

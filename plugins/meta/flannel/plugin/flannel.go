@@ -53,7 +53,7 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := record.save(wanted); err != nil {
 		return nil, plugin.IOError(err)
 	}
-	req.Undo.Push("what was delegated", func() error { return record.detach(context.WithoutCancel(ctx), wanted) })
+	req.Undo.Push("what was delegated", func() error { return record.takeBack(context.WithoutCancel(ctx), wanted) })
 	return wanted.attach(ctx)
 }
 

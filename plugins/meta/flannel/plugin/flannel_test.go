@@ -83,7 +83,7 @@ echo "$CNI_COMMAND $CNI_CONTAINERID $CNI_IFNAME $CNI_NETNS" >>calls
 [ "$CNI_COMMAND" != ADD ] || echo '%s'
 `, n.dir, result)
 	Expect(os.WriteFile(filepath.Join(n.dir, "fake"), []byte(script), 0o755)).To(Succeed())
-	GinkgoT().Setenv("CNI_PATH", n.dir)
+	GinkgoT().Setenv("CNI_PATH", n.dir+":"+os.Getenv("CNI_PATH"))
 }
 
 func (n node) failOn(verb string) {
@@ -333,6 +333,16 @@ var _ = Describe("the delegate", func() {
 		_, err = n.Call("STATUS", one, n.config(`,"delegate":{"type":"nothing"}`))
 		Expect(testrig.Code(err)).To(Equal(uint(50)))
 	})
+
+	DescribeTable("leaves no record where it cannot find its IPAM plugin: DEL would fail as well",
+		func(name string) {
+			_, err := n.Call("ADD", one, n.config(`,"ipam":{"type":"`+name+`"}`))
+			Expect(err).To(MatchError(And(ContainSubstring(name), Not(ContainSubstring("undo")))))
+			Expect(n.records()).To(BeEmpty())
+			n.Del(one, n.config(""))
+		},
+		Entry("which is not there", "hostlocal"), Entry("which cannot be there", "a/b"),
+	)
 
 	It("can be called for two interfaces of a container, in two networks", func() {
 		second := *one

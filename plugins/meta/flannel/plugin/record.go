@@ -166,6 +166,16 @@ func (r record) detach(ctx context.Context, d *delegation) error {
 	return r.remove()
 }
 
+// takeBack undoes an ADD that failed. A delegate whose IPAM plugin is not there refuses
+// to begin, and to remove anything: there is nothing, and the record would stay for ever.
+func (r record) takeBack(ctx context.Context, d *delegation) error {
+	err := r.detach(ctx, d)
+	if err != nil && d.locateIPAM() != nil {
+		return r.remove()
+	}
+	return err
+}
+
 // remove removes the record and the link that is made along with it, the record
 // last.
 func (r record) remove() error {
