@@ -138,7 +138,7 @@ func (b nftBackend) Masquerade(ctx context.Context, owner plugin.Owner, addrs []
 }
 
 // CheckMasquerade reads, for each address, its elements, and the rules. Where
-// these are not complete, those of upstream may be.
+// these are not complete, those of another owner or of upstream may be.
 func (nftBackend) CheckMasquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) ([]string, error) {
 	var all []string
 	err := withConn(ctx, func(c *conn) error {
@@ -159,7 +159,7 @@ func (f family) masqueradeDifferences(c *conn, owner plugin.Owner, addrs []*net.
 	if len(pairs) == 0 {
 		return nil, nil
 	}
-	differences, err := f.registry().differences(c, owner.Comment(), pairs)
+	differences, err := f.registry().differencesUnlessTaken(c, owner.Comment(), pairs)
 	if err != nil || len(differences) == 0 {
 		return nil, f.registry().wrap(err)
 	}

@@ -230,8 +230,48 @@ var _ = Describe("Masquerading with nftables", func() {
 			"table ip cni_masquerade: chain owner/podman/c1/eth0 does not have the record that was written",
 			"table ip cni_masquerade: set subnets16 lacks 10.88.0.2 . 10.88.0.0",
 		))
+		masquerade(backend, c2, "10.88.0.2/20")
+		Expect(differences(backend, c1, "10.88.0.2/16")).To(ConsistOf(
+			"table ip cni_masquerade: chain owner/podman/c1/eth0 does not have the record that was written",
+			"table ip cni_masquerade: 10.88.0.2 in set sources belongs to podman/c2/eth0",
+			"table ip cni_masquerade: set subnets16 lacks 10.88.0.2 . 10.88.0.0",
+		))
+	}))
+
+	It("does not differ where another owner has an address for the same subnets", inNewNS(func() {
+		different := func() []string { return differences(backend, c1, "10.88.0.2/16", "10.99.0.2/24", "fd00::2/64") }
+		red := owner("red", "c2", "eth0")
+		take := func() { masquerade(backend, red, "10.88.0.2/16", "10.99.0.2/24", "10.77.0.2/28", "fd00::2/64") }
+		masquerade(backend, c1, "10.88.0.2/16", "10.99.0.2/24", "fd00::2/64")
+		take()
+		Expect(different()).To(BeEmpty())
+		run("nft delete element ip cni_masquerade subnets16 '{ 10.99.0.2 . 10.88.0.0 }'")
+		Expect(different()).To(ConsistOf(
+			"table ip cni_masquerade: chain owner/podman/c1/eth0 does not have the record that was written",
+			"table ip cni_masquerade: 10.99.0.2 in set sources belongs to red/c2/eth0",
+			"table ip cni_masquerade: set subnets16 lacks 10.99.0.2 . 10.88.0.0",
+		))
+		for _, flush := range []string{
+			"flush set ip cni_masquerade sources", "flush set ip6 cni_masquerade subnets64", "flush chain ip cni_masquerade postrouting",
+			"delete rule ip cni_masquerade postrouting handle $(nft -a list chain ip cni_masquerade postrouting | sed -n 's/.*@subnets24.*handle //p')",
+			"flush table ip6 cni_masquerade", "flush ruleset",
+		} {
+			take()
+			Expect(different()).To(BeEmpty(), flush)
+			run("nft " + flush)
+			Expect(different()).NotTo(BeEmpty(), flush)
+		}
+	}))
+
+	It("has the addresses that no other owner has taken", inNewNS(func() {
+		masquerade(backend, c1, "10.88.0.2/16", "10.88.0.3/16")
 		masquerade(backend, c2, "10.88.0.2/16")
-		Expect(differences(backend, c1, "10.88.0.2/16")).To(ContainElement("table ip cni_masquerade: 10.88.0.2 in set sources belongs to podman/c2/eth0"))
+		Expect(differences(backend, c1, "10.88.0.2/16", "10.88.0.3/16")).To(BeEmpty())
+		run("nft flush chain ip cni_masquerade owner/podman/c1/eth0; nft delete element ip cni_masquerade sources { 10.88.0.3 }")
+		Expect(differences(backend, c1, "10.88.0.2/16", "10.88.0.3/16")).To(ConsistOf(
+			"table ip cni_masquerade: chain owner/podman/c1/eth0 does not have the record that was written",
+			"table ip cni_masquerade: set sources lacks 10.88.0.3",
+		))
 	}))
 
 	It("is available, which leaves no trace", inNewNS(func() {

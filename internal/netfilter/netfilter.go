@@ -41,11 +41,12 @@ type Backend interface {
 	Masquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) error
 
 	// CheckMasquerade says where the kernel differs from what Masquerade
-	// would write.
+	// would write. What another owner has in its place, for the same subnets,
+	// does not differ: whoever came last has an address.
 	CheckMasquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) (differences []string, err error)
 
 	// LostMasquerade tells whether rules of Masquerade are missing. What another
-	// owner has in its place is not: whoever came last has an address.
+	// owner has in its place is not.
 	LostMasquerade(ctx context.Context, owner plugin.Owner, addrs []*net.IPNet) (bool, error)
 
 	// Available says what the backend is missing on this host and where to

@@ -512,6 +512,50 @@ func (r *registry) differences(c *conn, comment string, pairs []pair) ([]string,
 	return differences, nil
 }
 
+// differencesUnlessTaken is differences without the pairs that another owner has
+// got since, which have the effect that they are to have.
+func (r *registry) differencesUnlessTaken(c *conn, comment string, pairs []pair) ([]string, error) {
+	differences, err := r.differences(c, comment, pairs)
+	if err != nil || len(differences) == 0 {
+		return nil, err
+	}
+	rest, err := r.withoutTaken(c, comment, pairs)
+	if err != nil || len(rest) == len(pairs) {
+		return differences, err
+	}
+	return r.differences(c, comment, rest)
+}
+
+// withoutTaken returns the pairs that no other owner has.
+func (r *registry) withoutTaken(c *conn, comment string, pairs []pair) ([]pair, error) {
+	base, err := c.GetRules(&r.table, r.baseChain())
+	if err != nil {
+		return nil, explain(err)
+	}
+	var rest []pair
+	for _, p := range pairs {
+		taken, err := r.isTaken(c, comment, p)
+		if err != nil {
+			return nil, err
+		}
+		if !taken || !hasRule(base, p.set.rule) {
+			rest = append(rest, p)
+		}
+	}
+	return rest, nil
+}
+
+// isTaken tells whether another owner has the elements of a pair.
+func (r *registry) isTaken(c *conn, comment string, p pair) (bool, error) {
+	for _, i := range r.items([]pair{p}) {
+		there, err := c.element(r.set(i.set), []byte(i.key))
+		if err != nil || there == nil || there.comment == comment {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 // lost tells whether anything is missing that makes pairs have an effect, whoever
 // has them, or the record of those that the owner has.
 func (r *registry) lost(c *conn, comment string, pairs []pair) (bool, error) {

@@ -195,13 +195,15 @@ var _ = Describe("rules that somebody has flushed", func() {
 		}
 		heal := byHeal(masquerade.Heal)
 		three := rig.Container("three")
-		rig.Add(one, first)
+		result := rig.Add(one, first)
 		rig.Add(two, second)
 		Expect(holder()).To(ContainSubstring("second/two"))
 		Expect(heal()).To(BeEmpty())
+		Expect(rig.Check(one, first, result)).To(Succeed())
 		rig.Del(two, second)
 		Expect(holder()).To(ContainSubstring("first/one"))
 		Expect(heal()).To(BeEmpty())
+		Expect(rig.Check(one, first, result)).To(Succeed())
 
 		rig.Add(three, third)
 		rig.Add(two, second)
