@@ -5,9 +5,7 @@
 package ptp
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -22,7 +20,6 @@ import (
 	"github.com/containernetworking/plugins/internal/vethpair"
 	"github.com/containernetworking/plugins/pkg/ipam"
 	"github.com/containernetworking/plugins/pkg/link"
-	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/utils/subnet"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
@@ -53,42 +50,6 @@ func addGateways(pair *vethpair.Pair, plan routePlan) error {
 		if err := link.AddAddress(pair.Host, addr, true); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// routeToContainer gives the host its routes to the container. A route that a
-// dead container left is replaced: traffic would go on to a device nobody listens
-// at.
-func routeToContainer(pair *vethpair.Pair, plan routePlan) error {
-	err := link.Apply(through(pair.Host, plan.host, link.FirstRoute)...)
-	if !errors.Is(err, unix.EEXIST) {
-		return err
-	}
-	if err := spareTheLiving(pair, plan); err != nil {
-		return err
-	}
-	return link.Apply(through(pair.Host, plan.host, link.ReplaceRoute)...)
-}
-
-// spareTheLiving refuses to replace a route to another container: through a veth
-// with a carrier, whose other end is up.
-func spareTheLiving(pair *vethpair.Pair, plan routePlan) error {
-	routes, err := netlinksafe.UnicastRoutes()
-	if err != nil {
-		return fmt.Errorf("look who has the route to the container: %w", err)
-	}
-	for _, route := range routes {
-		if route.LinkIndex == pair.Host.Attrs().Index || route.Dst == nil || !hasDestination(plan.host, route.Dst) {
-			continue
-		}
-		device, err := link.FindByIndex(route.LinkIndex)
-		if err != nil || device.Type() != "veth" || device.Attrs().RawFlags&unix.IFF_LOWER_UP == 0 {
-			continue
-		}
-		name := device.Attrs().Name
-		return plugin.Errorf(types.ErrTryAgainLater, "%s is the address of %s behind %s; detach that first, or use another address",
-			route.Dst.IP, cmp.Or(device.Attrs().Alias, "a container"), name)
 	}
 	return nil
 }

@@ -65,10 +65,10 @@ func add(ctx context.Context, req *plugin.Request, c *Config) (*current.Result, 
 	if err := addGateways(pair, plan); err != nil {
 		return nil, err
 	}
-	if err := forwarding.EnableFor(plan.hostAddrs); err != nil {
+	if err := routeToContainer(pair, plan); err != nil {
 		return nil, err
 	}
-	if err := routeToContainer(pair, plan); err != nil {
+	if err := forwarding.EnableFor(plan.hostAddrs); err != nil {
 		return nil, err
 	}
 	if err := c.Masquerade(ctx, req, result.IPs); err != nil {

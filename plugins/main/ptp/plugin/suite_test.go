@@ -229,6 +229,56 @@ var _ = Describe("packets", func() {
 		Expect(testrig.Reach(rig.Host, one.Netns, "10.1.2.2")).To(Equal("10.1.2.1"))
 	})
 
+	DescribeTable("do not take the place of a route of the host's own",
+		func(route, described string) {
+			testrig.Join(testrig.End{Netns: rig.Host, Name: "lan", Addresses: []string{"192.0.2.1/24", "2001:db8::1/64"}}, testrig.End{Netns: two.Netns, Name: "lan"})
+			testrig.IP(rig.Host, "link add bridge0 up type bridge")
+			testrig.IP(rig.Host, "link add stale type veth peer name stale-peer")
+			testrig.IP(rig.Host, "link set stale up")
+			testrig.IP(rig.Host, "address add 192.0.3.1/24 dev stale")
+			testrig.IP(rig.Host, "route add 10.1.2.3/32 dev stale scope host")
+			testrig.IP(rig.Host, "route add %s", route)
+			static := `{"type":"ptp","ipam":{"type":"static","addresses":[{"address":"10.1.2.2/24","gateway":"10.1.2.1"},{"address":"10.1.2.3/24","gateway":"10.1.2.1"},{"address":"fd00:1::2/64","gateway":"fd00:1::1"}]}}`
+			expectSame := rig.Remember(one)
+			_, err := rig.Call("ADD", one, static)
+			address, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(route, "blackhole "), "prohibit "), " ")
+			Expect(err).To(MatchError(ContainSubstring("the host has another route to %s (%s); delete that first, or use another address", address, described)))
+			Expect(testrig.Code(err)).To(Equal(types.ErrTryAgainLater))
+			expectSame()
+			rig.Del(one, static)
+			expectSame()
+			testrig.IP(rig.Host, "route del %s", route)
+			rig.Add(one, static)
+			Expect(testrig.Reach(rig.Host, one.Netns, "10.1.2.2")).To(Equal("10.1.2.1"))
+			rig.Del(one, static)
+		},
+		Entry("through another kind of link", "10.1.2.2 dev bridge0", "dev bridge0"),
+		Entry("through another kind of link, IPv6", "fd00:1::2 dev bridge0", "dev bridge0"),
+		Entry("by way of a gateway behind a veth", "10.1.2.2 via 192.0.2.9", "via 192.0.2.9 dev lan"),
+		Entry("by way of a gateway behind a veth, IPv6", "fd00:1::2 via 2001:db8::9", "via 2001:db8::9 dev lan"),
+		Entry("by way of a gateway of the other family", "10.1.2.2 via inet6 2001:db8::9 dev lan", "via 2001:db8::9 dev lan"),
+		Entry("by way of a gateway behind a veth without a carrier", "10.1.2.2 via 192.0.3.9", "via 192.0.3.9 dev stale"),
+		Entry("through two links", "10.1.2.2 nexthop via 192.0.2.9 nexthop dev stale", "via 192.0.2.9 dev lan, dev stale"),
+		Entry("to nowhere", "blackhole 10.1.2.2", "blackhole"),
+		Entry("to nowhere, IPv6", "prohibit fd00:1::2", "prohibit"),
+	)
+
+	It("leave a route alone that theirs comes before", func() {
+		testrig.IP(rig.Host, "link add lan up type bridge")
+		testrig.IP(rig.Host, "link add stale up type veth peer name stale-peer")
+		for _, route := range []string{"10.1.2.2 dev stale scope host", "10.1.2.2 dev lan metric 7", "fd00:1::2 dev stale", "fd00:1::2 dev lan metric 2000"} {
+			testrig.IP(rig.Host, "route add %s", route)
+		}
+		static := `{"type":"ptp","ipam":{"type":"static","addresses":[{"address":"10.1.2.2/24","gateway":"10.1.2.1"},{"address":"fd00:1::2/64","gateway":"fd00:1::1"}]}}`
+		rig.Add(one, static)
+		Expect(testrig.Reach(rig.Host, one.Netns, "10.1.2.2")).To(Equal("10.1.2.1"))
+		Expect(testrig.Reach(rig.Host, one.Netns, "fd00:1::2")).To(Equal("fd00:1::1"))
+		rig.Del(one, static)
+		Expect(testrig.IP(rig.Host, "route show 10.1.2.2")).To(ContainSubstring("dev lan scope link metric 7"))
+		Expect(testrig.IP(rig.Host, "-6 route show fd00:1::2")).To(ContainSubstring("dev lan metric 2000"))
+		Expect(testrig.IP(rig.Host, "route show")).NotTo(ContainSubstring("stale"))
+	})
+
 	It("go where another gateway of the subnet leads", func() {
 		testrig.IP(rig.Host, "link set lo up")
 		testrig.IP(rig.Host, "address add 10.1.2.77/32 dev lo")
