@@ -75,7 +75,8 @@ func Remove(ctx context.Context, owner plugin.Owner, known []*net.IPNet) error {
 // Prune completes DEL, after the interface is gone, where the addresses of the
 // attachment are not known: an ADD that failed, or an earlier DEL, has left none.
 // The rules of iptables do not tell to which of a container's attachments they
-// belong, so those of addresses stay that another interface has.
+// belong, so those of addresses stay that another interface has, or is remembered to
+// have: the namespace may be out of reach.
 func Prune(ctx context.Context, req *plugin.Request, known []*net.IPNet) error {
 	if len(known) > 0 {
 		return nil
@@ -84,7 +85,21 @@ func Prune(ctx context.Context, req *plugin.Request, known []*net.IPNet) error {
 	if err != nil {
 		return err
 	}
-	return netfilter.PruneMasquerade(ctx, req.Owner(), living)
+	return netfilter.PruneMasquerade(ctx, req.Owner(), append(living, rememberedBeside(req.Owner())...))
+}
+
+// rememberedBeside returns the addresses that are remembered of the other attachments
+// of the owner's container to the network. Their own DEL takes them, whether they are
+// gone or not.
+func rememberedBeside(owner plugin.Owner) []*net.IPNet {
+	kept := intent.Kept[intended]{Store: store()}
+	var addresses []*net.IPNet
+	for _, i := range kept.OfContainer(owner.Network, owner.ContainerID) {
+		if i.Owner() != owner {
+			addresses = append(addresses, kept.Decode(i).addresses()...)
+		}
+	}
+	return addresses
 }
 
 // MasqueradeStatus tells why masquerading would not work, if it is asked for.

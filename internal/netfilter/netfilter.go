@@ -132,7 +132,7 @@ func removeLegacyMasquerade(ctx context.Context, owner plugin.Owner, known []*ne
 
 // PruneMasquerade removes what iptables holds for addresses of the owner's
 // container, in the owner's network, that are not among the living: those its
-// interfaces have. It is for attachments whose addresses nobody knows any more.
+// other attachments have. It is for attachments whose addresses nobody knows any more.
 // Without living addresses all goes.
 func PruneMasquerade(ctx context.Context, owner plugin.Owner, living []*net.IPNet) error {
 	chain := masqueradeChain(owner)

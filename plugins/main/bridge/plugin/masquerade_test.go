@@ -83,6 +83,22 @@ var _ = Describe("the iptables chain that the attachments of a container share",
 		Expect(rig.Check(first, config, result)).To(Succeed())
 	})
 
+	It("stays when another interface is deleted again whose namespace is out of reach, and goes with its own", func() {
+		result := rig.Add(first, config)
+		rig.Add(other, config)
+		other.Path = ""
+		for range 2 {
+			rig.Del(other, config)
+			Expect(sources()).To(ConsistOf("10.1.2.2", "fd00:1:2::2"))
+		}
+		Expect(rig.Check(first, config, result)).To(Succeed())
+		first.Path = ""
+		for range 2 {
+			rig.Del(first, config)
+			Expect(sources()).To(BeEmpty())
+		}
+	})
+
 	DescribeTable("loses the addresses of an interface",
 		func(before ...string) {
 			rig.Add(first, config)
