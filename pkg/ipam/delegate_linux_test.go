@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -202,6 +203,41 @@ var _ = Describe("delegation", func() {
 			Entry("a null route of an old version", `{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.1/8","routes":[null]}}`, "ip4.routes[0]"),
 			Entry("an unknown version", `{"cniVersion":"99.0.0"}`, "99.0.0"),
 		)
+	})
+
+	Describe("to a script", func() {
+		// say runs ADD of a script and returns what it said on standard error.
+		say := func(script string) (said string) {
+			GinkgoHelper()
+			dir := GinkgoT().TempDir()
+			GinkgoT().Setenv("CNI_PATH", dir)
+			Expect(os.WriteFile(filepath.Join(dir, "script"), []byte("#!/bin/sh\n"+script), 0o755)).To(Succeed())
+			return capturingStderr(func() {
+				result, err := ipam.ExecAdd("script", []byte("the configuration"))
+				Expect(err).NotTo(HaveOccurred())
+				Expect(result.(*current.Result).IPs).To(HaveLen(1))
+			})
+		}
+
+		It("loses nothing of what it writes to /dev/stdout and /dev/stderr", func() {
+			said := say(`echo one >/dev/stderr; echo two >&2; cat /dev/stdin >/dev/stderr
+				echo '{"cniVersion":"1.0.0",'; echo '"ips":[{"address":"10.5.0.2/24"}]' >/dev/stdout; echo '}'`)
+			Expect(said).To(Equal("one\ntwo\nthe configuration"))
+		})
+
+		It("does not wait for what it leaves behind", func() {
+			began := time.Now()
+			said := say(`sleep 30 & echo $! >&2; echo '` + goodAnswer + `'`)
+			Expect(time.Since(began)).To(BeNumerically("<", 20*time.Second))
+			pid, err := strconv.Atoi(strings.TrimSpace(said))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(unix.Kill(pid, unix.SIGKILL)).To(Succeed())
+		})
+
+		It("waits for it when it has closed its outputs", func() {
+			said := say(`echo '` + goodAnswer + `'; exec >/dev/null 2>&1; sleep 0.1; exit 0`)
+			Expect(said).To(BeEmpty())
+		})
 	})
 
 	It("copes with a megabyte in each direction", func() {
