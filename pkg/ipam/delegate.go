@@ -46,6 +46,10 @@ func (d Delegate) Configured() bool { return d.plugin != "" }
 // the server, in ADD and whenever the server changes it.
 func (d Delegate) SetsMTU() bool { return d.plugin == "dhcp" }
 
+// ReleasesThroughInterface tells whether the IPAM plugin releases addresses by way of
+// the interface, which then has to be there still: dhcp tells the server.
+func (d Delegate) ReleasesThroughInterface() bool { return d.plugin == "dhcp" }
+
 // Add has the IPAM plugin assign addresses. Their release is on the stack
 // before it runs, so it is released too if it fails (as the CNI specification
 // asks, section 4), or if its answer is no good: one without an address is an

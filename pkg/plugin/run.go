@@ -166,13 +166,19 @@ func (c command) gc(ctx context.Context, args *skel.CmdArgs) error {
 		return err
 	}
 	valid := NewAttachments(req.Network, base(config).ValidAttachments)
-	err = protect(func() error {
+	addresses := func() error { return req.IPAM.GC(ctx) }
+	interfaces := func() error {
 		if c.GC == nil {
 			return nil
 		}
 		return c.GC(ctx, req, config, valid)
-	})
-	return errors.Join(err, protect(func() error { return req.IPAM.GC(ctx) }))
+	}
+	if req.IPAM.ReleasesThroughInterface() {
+		err = protect(addresses)
+		return errors.Join(err, protect(interfaces))
+	}
+	err = protect(interfaces) // first, so that nobody gets an address that is in use
+	return errors.Join(err, protect(addresses))
 }
 
 // prepare decodes and validates for ADD, CHECK and STATUS. Everything that is

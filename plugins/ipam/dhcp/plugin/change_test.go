@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
@@ -59,6 +60,20 @@ var _ = Describe("what a server changes of a lease", func() {
 		c.Do(func() { mtu = testrig.Find("eth0").Attrs().MTU })
 		return mtu
 	}
+
+	It("is released through the interface that GC removes", func() {
+		testrig.IP(n.Host, "address flush dev br0") // from there it cannot be
+		server := serve()
+		n.daemon()
+		add()
+		printed, err := n.run(interfacePlugin("bridge"), "GC", c, strings.Replace(config, "{", `{"cni.dev/valid-attachments":[],`, 1))
+		Expect(err).NotTo(HaveOccurred(), printed)
+		Eventually(server.Err).Should(gbytes.Say("DHCPRELEASE"))
+		c.Do(func() {
+			_, err := link.Find("eth0")
+			Expect(err).To(MatchError(link.ErrNotFound))
+		})
+	})
 
 	It("reaches the container that has it: router, routes and MTU, without a gap and without what is not the lease's", func() {
 		server := serve("--dhcp-option=3,"+serverAddress, "--dhcp-option=26,1400")
