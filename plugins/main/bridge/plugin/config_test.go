@@ -11,6 +11,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
@@ -210,6 +212,21 @@ var _ = DescribeTable("conflicts",
 	Entry("IPv6 beside it", "fd00:1::1/64", "fd00::1/64", false),
 	Entry("IPv6 within", "fd00:1::1/64", "fd00::1/16", true),
 )
+
+var _ = It("an address that somebody else had when it was added is missing", func() {
+	const failed = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
+	wanted := []*net.IPNet{cidr("fd00:1::1/64"), cidr("fd00:2::1/64"), cidr("fd00:3::1/64"), cidr("fd00:4::1/64"), cidr("10.0.0.1/8")}
+	there := sortAddresses([]netlink.Addr{
+		{IPNet: cidr("fd00:1::1/64")},
+		{IPNet: cidr("fd00:2::1/64"), Flags: unix.IFA_F_TENTATIVE},
+		{IPNet: cidr("fd00:3::1/64"), Flags: failed},
+		{IPNet: cidr("fd00:9::1/64"), Flags: failed}, // which is not ours
+	}, wanted)
+	Expect(texts(there.have)).To(Equal([]string{"fd00:1::1/64", "fd00:2::1/64", "fd00:9::1/64"}))
+	Expect(texts(there.failed)).To(Equal([]string{"fd00:3::1/64"}))
+	Expect(texts(there.missing)).To(Equal([]string{"fd00:3::1/64", "fd00:4::1/64", "10.0.0.1/8"}))
+	Expect(texts(there.unsettled)).To(Equal([]string{"fd00:2::1/64", "fd00:3::1/64", "fd00:4::1/64"}))
+})
 
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{

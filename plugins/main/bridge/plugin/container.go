@@ -70,19 +70,17 @@ func setSysctls(ifName string, dad bool, ips []*current.IPConfig) {
 // waitForPort waits until the bridge forwards what the container sends. The
 // kernel takes a millisecond or two, and is mostly done by now. Where duplicates are
 // to be detected, it waits for the gateway, too, which answers only after that.
-func waitForPort(ctx context.Context, c *Config, pair *vethpair.Pair, gateway netlink.Link) error {
+func waitForPort(ctx context.Context, c *Config, pair *vethpair.Pair, gateway hostGateway) error {
 	if c.DisableContainerInterface {
 		return nil
 	}
 	if err := link.WaitUp(ctx, pair.Host.Attrs().Index); err != nil {
 		return fmt.Errorf("wait for the port %s: %w", pair.Host.Attrs().Name, err)
 	}
-	if !c.EnableDAD || gateway == nil {
+	if !c.EnableDAD || gateway.device == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, link.DADTimeout)
-	defer cancel()
-	return link.WaitDAD(ctx, gateway.Attrs().Index)
+	return gateway.waitDAD(ctx)
 }
 
 // announce has the kernel tell everybody on the bridge whose the container's
@@ -116,14 +114,14 @@ func nameInterfaces(req *plugin.Request, bridge *netlink.Bridge, pair *vethpair.
 
 // complete brings the result up to date: a bridge whose MAC address or MTU
 // nobody has set takes them from its ports.
-func complete(c *Config, gateway netlink.Link, result *current.Result) error {
+func complete(c *Config, gateway hostGateway, result *current.Result) error {
 	bridge, err := link.DescribeNow(c.Bridge, "")
 	if err != nil {
 		return err
 	}
 	result.Interfaces[bridgeIndex] = bridge
-	if c.VLAN != 0 && gateway != nil {
-		result.Interfaces = append(result.Interfaces, link.Describe(gateway, ""))
+	if c.VLAN != 0 && gateway.device != nil {
+		result.Interfaces = append(result.Interfaces, link.Describe(gateway.device, ""))
 	}
 	if c.HasDNS() {
 		result.DNS = c.DNS

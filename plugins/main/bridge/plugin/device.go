@@ -5,6 +5,7 @@
 package bridge
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -141,58 +142,61 @@ func reconcile(c *Config, bridge *netlink.Bridge, details link.Details) error {
 // kernel's count of reasons (Promisc) has the captures of the moment, too.
 func isPromiscuous(bridge *netlink.Bridge) bool { return bridge.RawFlags&unix.IFF_PROMISC != 0 }
 
+// hostGateway is what the containers' gateway is on the host.
+type hostGateway struct {
+	device    netlink.Link // nil if the bridge is no gateway
+	unsettled []*net.IPNet // its addresses that somebody else may turn out to have
+}
+
 // ensureGateways gives the bridge, or the VLAN's gateway device, its addresses
-// and routes, and switches forwarding on. It returns that device; nil if the bridge
-// is no gateway.
-func ensureGateways(c *Config, bridge *netlink.Bridge, plan gatewayPlan) (netlink.Link, error) {
+// and routes, and switches forwarding on.
+func ensureGateways(c *Config, bridge *netlink.Bridge, plan gatewayPlan) (hostGateway, error) {
 	if len(plan.addresses) == 0 {
-		return nil, nil
+		return hostGateway{}, nil
 	}
 	var device netlink.Link = bridge
 	if c.VLAN != 0 {
 		var err error
 		if device, err = ensureVLANGateway(c, bridge); err != nil {
-			return nil, err
+			return hostGateway{}, err
 		}
 	}
-	if err := ensureAddresses(c, device, plan.addresses); err != nil {
-		return nil, err
+	unsettled, err := ensureAddresses(c, device, plan.addresses)
+	if err != nil {
+		return hostGateway{}, err
 	}
 	if err := ensureSubnets(device, plan.subnets); err != nil {
-		return nil, err
+		return hostGateway{}, err
 	}
-	return device, forwarding.EnableFor(plan.addresses)
+	return hostGateway{device, unsettled}, forwarding.EnableFor(plan.addresses)
 }
 
 // ensureAddresses makes sure that device has the addresses in wanted. One that
 // conflicts with them is removed if the configuration says so, and otherwise an
-// error before anything is changed.
-func ensureAddresses(c *Config, device netlink.Link, wanted []*net.IPNet) error {
+// error before anything is changed. It returns those that somebody else may turn
+// out to have; see sortAddresses for one of which that is known.
+func ensureAddresses(c *Config, device netlink.Link, wanted []*net.IPNet) (unsettled []*net.IPNet, err error) {
 	name := device.Attrs().Name
 	addresses, err := netlinksafe.AddrList(device, netlink.FAMILY_ALL)
 	if err != nil {
-		return fmt.Errorf("%s: list the addresses: %w", name, err)
+		return nil, fmt.Errorf("%s: list the addresses: %w", name, err)
 	}
-	var have []*net.IPNet
-	for i := range addresses {
-		have = append(have, addresses[i].IPNet)
-	}
-	inTheWay, by := obstacles(have, wanted)
+	there := sortAddresses(addresses, wanted)
+	inTheWay, by := obstacles(there.have, wanted)
 	if len(inTheWay) > 0 && !c.ForceAddress {
-		return fmt.Errorf("%s has the address %s, which conflicts with the gateway address %s; "+
+		return nil, fmt.Errorf("%s has the address %s, which conflicts with the gateway address %s; "+
 			"correct the gateway or subnet, or set forceAddress to have it replaced", name, inTheWay[0], by)
 	}
 	for _, address := range addresses {
-		if !slices.Contains(inTheWay, address.IPNet) {
+		if !slices.Contains(inTheWay, address.IPNet) && !slices.Contains(there.failed, address.IPNet) {
 			continue
 		}
 		// Alone: others of its subnet would go along with it.
 		if err := link.RemoveAddressAlone(device, address); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	missing := slices.DeleteFunc(slices.Clone(wanted), func(want *net.IPNet) bool { return contains(have, want) })
-	return addAddresses(c, device, missing)
+	return there.unsettled, addAddresses(c, device, there.missing)
 }
 
 // ensureSubnets gives the host the way to containers whose gateway is a link-local
@@ -223,6 +227,33 @@ func addAddresses(c *Config, device netlink.Link, missing []*net.IPNet) error {
 		}
 	}
 	return nil
+}
+
+// waitDAD waits until the gateway's addresses are known to be nobody else's.
+func (g hostGateway) waitDAD(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, link.DADTimeout)
+	defer cancel()
+	err := link.WaitDAD(ctx, g.device.Attrs().Index)
+	if len(g.unsettled) == 0 {
+		return err
+	}
+	return g.removeFailed(err)
+}
+
+// removeFailed removes the addresses that somebody else turned out to have, which are
+// of no use, and returns err, what the wait for them came to. Several ADDs may wait for
+// the same ones: what the first has removed, the others miss.
+func (g hostGateway) removeFailed(err error) error {
+	addresses, listErr := link.Addresses(g.device, netlink.FAMILY_V6)
+	if listErr != nil {
+		return errors.Join(err, listErr)
+	}
+	there := sortAddresses(addresses, g.unsettled)
+	if err == nil && len(there.missing) > 0 {
+		err = fmt.Errorf("%s is in use by somebody else: another ADD has taken it off %s again", there.missing[0].IP, g.device.Attrs().Name)
+	}
+	failed := slices.DeleteFunc(addresses, func(address netlink.Addr) bool { return !slices.Contains(there.failed, address.IPNet) })
+	return errors.Join(err, link.RemoveAddresses(g.device, failed))
 }
 
 // pinMAC writes back the MAC address that the device had before this attachment,

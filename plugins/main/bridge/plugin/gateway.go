@@ -8,6 +8,9 @@ import (
 	"net"
 	"slices"
 
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 
@@ -123,6 +126,40 @@ func obstacles(have, wanted []*net.IPNet) (inTheWay []*net.IPNet, by *net.IPNet)
 		inTheWay = append(inTheWay, address)
 	}
 	return inTheWay, by
+}
+
+// sorted are the addresses that a device has, and those that it should have.
+type sorted struct {
+	have      []*net.IPNet // but for those in failed
+	failed    []*net.IPNet // wanted ones that somebody else had when they were added
+	missing   []*net.IPNet // wanted ones that are not in have
+	unsettled []*net.IPNet // wanted ones that somebody else may turn out to have
+}
+
+// sortAddresses sorts the addresses of a device that is to have the ones in wanted.
+// One for which duplicate address detection has failed is as good as missing: the
+// kernel does not use it, nor does it ever try again.
+func sortAddresses(addresses []netlink.Addr, wanted []*net.IPNet) (s sorted) {
+	var settled []*net.IPNet
+	for _, address := range addresses {
+		if address.Flags&unix.IFA_F_DADFAILED != 0 && contains(wanted, address.IPNet) {
+			s.failed = append(s.failed, address.IPNet)
+			continue
+		}
+		s.have = append(s.have, address.IPNet)
+		if address.Flags&unix.IFA_F_TENTATIVE == 0 {
+			settled = append(settled, address.IPNet)
+		}
+	}
+	for _, want := range wanted {
+		if !contains(s.have, want) {
+			s.missing = append(s.missing, want)
+		}
+		if !contains(settled, want) && !isIPv4(want.IP) {
+			s.unsettled = append(s.unsettled, want)
+		}
+	}
+	return s
 }
 
 func contains(list []*net.IPNet, addr *net.IPNet) bool {

@@ -7,6 +7,7 @@ package bridge
 import (
 	"fmt"
 	"net"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -251,6 +252,8 @@ var _ = Describe("keys", func() {
 		Entry("on", `,"enabledad":true`, "1"),
 	)
 
+	// hasGatewayAddress has a container take the address that is the gateway's for others, and waits until it has it.
+	const hasGatewayAddress = `{"type":"bridge","bridge":"br0","enabledad":true,"probe":true,"ipam":{"type":"static","addresses":[{"address":"fd00:9::1/64"}]}}`
 	It("have a gateway that is no duplicate and answers when ADD is over, with duplicate address detection", func() {
 		c := `{"type":"bridge","bridge":"br0","isGateway":true,"enabledad":true,` + rig.HostLocal("", "fd00:9::/64") + `}`
 		rig.Add(one, c)
@@ -260,10 +263,53 @@ var _ = Describe("keys", func() {
 		testrig.IP(rig.Host, "link del br0")
 
 		two := rig.Container("two")
-		rig.Add(two, `{"type":"bridge","bridge":"br0","enabledad":true,"probe":true,"ipam":{"type":"static","addresses":[{"address":"fd00:9::1/64"}]}}`)
+		rig.Add(two, hasGatewayAddress)
 		_, err := rig.Call("ADD", one, c)
 		Expect(err).To(MatchError(ContainSubstring("fd00:9::1 is in use by somebody else: duplicate address detection failed on br0")))
+		Expect(testrig.IP(rig.Host, "-6 address show dev br0")).NotTo(ContainSubstring("fd00:9::1"), "it is of no use")
+		rig.Del(two, c)
+		result := rig.Add(one, c)
+		Expect(rig.Check(one, c, result)).To(Succeed())
+		Expect(testrig.Reach(one.Netns, rig.Host, "fd00:9::1")).To(Equal(result.IPs[0].Address.IP.String()))
 	})
+
+	It("fail, and leave no gateway address, if several find at once that somebody else has it", func() {
+		rig.Add(one, hasGatewayAddress)
+		failures := make(chan error, 8)
+		for i := range 8 {
+			container := rig.Container(fmt.Sprint("another", i))
+			c := fmt.Sprintf(`{"type":"bridge","bridge":"br0","isGateway":true,"enabledad":true,"ipam":{"type":"static","addresses":[{"address":"fd00:9::%d/64"}]}}`, i+2)
+			go func() {
+				defer GinkgoRecover()
+				_, err := rig.Call("ADD", container, c)
+				failures <- err
+			}()
+		}
+		for range 8 {
+			var err error
+			Eventually(failures).WithTimeout(30 * time.Second).Should(Receive(&err))
+			Expect(err).To(MatchError(ContainSubstring("fd00:9::1 is in use by somebody else")))
+		}
+		Expect(testrig.IP(rig.Host, "-6 address show dev br0")).NotTo(ContainSubstring("fd00:9::1"))
+	})
+
+	DescribeTable("repair a gateway address whose duplicate is gone, such as upstream leaves",
+		func(rest string) {
+			two := rig.Container("two")
+			rig.Add(two, hasGatewayAddress)
+			testrig.IP(rig.Host, "address add fd00:9::1/64 dev br0")
+			failed := func() string { return testrig.IP(rig.Host, "-6 address show dev br0 dadfailed") }
+			Eventually(failed).WithTimeout(10 * time.Second).Should(ContainSubstring("fd00:9::1"))
+			rig.Del(two, `{"type":"bridge","bridge":"br0"}`)
+
+			c := `{"type":"bridge","bridge":"br0","isGateway":true` + rest + `,` + rig.HostLocal("", "fd00:9::/64") + `}`
+			Expect(rig.Check(one, c, rig.Add(one, c))).To(Succeed())
+			Expect(failed()).To(BeEmpty())
+			Expect(testrig.Reach(one.Netns, rig.Host, "fd00:9::1")).To(Equal("fd00:9::2"))
+		},
+		Entry("with duplicate address detection", `,"enabledad":true`),
+		Entry("without it", ``),
+	)
 
 	It("refuse a name that is taken in the container and leave its owner alone", func() {
 		c := config(`,"isGateway":true`)
