@@ -94,9 +94,21 @@ func removeUnused(bridge netlink.Link) error {
 func silenceIPv6(c *Config, device string) {
 	_ = sysctl.Set(acceptRA(device), "0")
 	if !c.EnableDAD {
-		_ = sysctl.Set("net/ipv6/conf/"+device+"/accept_dad", "0")
+		_ = sysctl.Set(acceptDAD(device), "0")
 	}
 }
+
+// detectDuplicates has the kernel detect duplicates of the addresses that a device
+// gets, which may have been silenced for another network. A 2 does that as well, and
+// more. The kernel may have been built without IPv6, and /proc/sys may be read-only.
+func detectDuplicates(device netlink.Link) {
+	key := acceptDAD(device.Attrs().Name)
+	if value, err := sysctl.Sysctl(key); err == nil && value == "0" {
+		_ = sysctl.Write(key, "1")
+	}
+}
+
+func acceptDAD(device string) string { return "net/ipv6/conf/" + device + "/accept_dad" }
 
 // refuseAdvertisements keeps router advertisements, which any container can send,
 // from giving the host addresses and a default route through that container. It is
@@ -220,6 +232,9 @@ func addAddresses(c *Config, device netlink.Link, missing []*net.IPNet) error {
 	}
 	if err := pinMAC(device); err != nil {
 		return err
+	}
+	if c.EnableDAD && slices.ContainsFunc(missing, func(address *net.IPNet) bool { return !isIPv4(address.IP) }) {
+		detectDuplicates(device)
 	}
 	for _, address := range missing {
 		if err := link.AddAddress(device, address, !c.EnableDAD); err != nil && !errors.Is(err, unix.EEXIST) {

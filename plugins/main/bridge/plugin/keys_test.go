@@ -273,6 +273,33 @@ var _ = Describe("keys", func() {
 		Expect(testrig.Reach(one.Netns, rig.Host, "fd00:9::1")).To(Equal(result.IPs[0].Address.IP.String()))
 	})
 
+	It("detect that somebody else has the gateway address on a bridge made without duplicate address detection, too", func() {
+		rig.Add(one, `{"type":"bridge","bridge":"br0"}`)
+		acceptDAD := func(set ...string) (value string) {
+			GinkgoHelper()
+			rig.OnHost(func() {
+				var err error
+				value, err = sysctl.Sysctl("net/ipv6/conf/br0/accept_dad", set...)
+				Expect(err).NotTo(HaveOccurred())
+			})
+			return value
+		}
+		Expect(acceptDAD()).To(Equal("0"))
+		two, three := rig.Container("two"), rig.Container("three")
+		rig.Add(two, hasGatewayAddress)
+		c := `{"type":"bridge","bridge":"br0","isGateway":true,"enabledad":true,` + rig.HostLocal("", "fd00:9::/64") + `}`
+		_, err := rig.Call("ADD", three, c)
+		Expect(err).To(MatchError(ContainSubstring("fd00:9::1 is in use by somebody else: duplicate address detection failed on br0")))
+		Expect(acceptDAD()).To(Equal("1"))
+		rig.Del(two, c)
+		acceptDAD("2") // which is stricter
+		rig.Add(three, c)
+		Expect(acceptDAD()).To(Equal("2"))
+		acceptDAD("0")
+		rig.Add(two, c)
+		Expect(acceptDAD()).To(Equal("0"), "the address is there")
+	})
+
 	It("fail, and leave no gateway address, if several find at once that somebody else has it", func() {
 		rig.Add(one, hasGatewayAddress)
 		failures := make(chan error, 8)
