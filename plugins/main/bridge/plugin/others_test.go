@@ -173,6 +173,25 @@ var _ = Describe("a bridge that others use, too", func() {
 		Expect(testrig.Reach(one.Netns, rig.Host, "10.1.2.1")).To(Equal(result.IPs[0].Address.IP.String()))
 	})
 
+	DescribeTable("is the gateway of several IPv4 subnets",
+		func(ranges string, works bool) {
+			c := fmt.Sprintf(`{"type":"bridge","bridge":"br0","isGateway":true,"ipam":{"type":"host-local","dataDir":%q,"ranges":[%s]}}`, rig.DataDir, ranges)
+			rig.Add(one, c) // which takes all that the first range of one set has
+			stdout, err := rig.Call("ADD", two, c)
+			if !works {
+				Expect(err).To(MatchError(ContainSubstring("br0 has the address 10.22.0.1/30, which conflicts with the gateway address 10.23.0.1/24")))
+				return
+			}
+			Expect(err).NotTo(HaveOccurred())
+			address := testrig.Result(stdout).IPs[0].Address.IP.String()
+			Expect(testrig.Reach(one.Netns, two.Netns, address)).To(Equal("10.22.0.2"))
+		},
+		Entry("with a range set each", `[{"subnet":"10.22.0.0/29"}],[{"subnet":"10.23.0.0/24"}]`, true),
+		Entry("in one range set, as ranges of one that covers them",
+			`[{"subnet":"10.22.0.0/15","rangeEnd":"10.22.0.2"},{"subnet":"10.22.0.0/15","rangeStart":"10.23.0.0","rangeEnd":"10.23.0.255"}]`, true),
+		Entry("in one range set not", `[{"subnet":"10.22.0.0/30"},{"subnet":"10.23.0.0/24"}]`, false),
+	)
+
 	DescribeTable("has an IPv6 gateway once, with the larger of its subnets",
 		func(addresses string) {
 			c := `{"type":"bridge","bridge":"br0","isGateway":true,"ipam":{"type":"static","addresses":[` + addresses + `]}}`
