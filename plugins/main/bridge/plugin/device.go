@@ -383,12 +383,13 @@ func otherEnd(device netlink.Link) (netlink.Link, error) {
 }
 
 // fitGatewayEnd sets one end of a VLAN gateway device up, with no larger MTU than
-// the containers' ports have.
+// the containers' ports have; end, which is described in the result, has that then.
 func fitGatewayEnd(bridge *netlink.Bridge, end netlink.Link) error {
 	if end.Attrs().MTU > bridge.MTU {
 		if err := netlink.LinkSetMTU(end, bridge.MTU); err != nil {
 			return fmt.Errorf("lower the MTU of %s to %d, that of %s: %w", end.Attrs().Name, bridge.MTU, bridge.Name, err)
 		}
+		end.Attrs().MTU = bridge.MTU
 	}
 	if end.Attrs().Flags&net.FlagUp != 0 {
 		return nil

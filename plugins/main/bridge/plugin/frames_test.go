@@ -326,7 +326,8 @@ esac
 			})
 			Expect(rig.Check(one, c, result)).To(Succeed())
 			expectGatewayPortChecked(rig, one, c, result)
-			rig.Add(rig.Container("three"), strings.Replace(c, `"vlan":100`, `"vlan":100,"mtu":1400`, 1))
+			third := rig.Add(rig.Container("three"), strings.Replace(c, `"vlan":100`, `"vlan":100,"mtu":1400`, 1))
+			Expect(third.Interfaces[3].Mtu).To(Equal(1400))
 			rig.OnHost(func() {
 				Expect(testrig.Find("br0.100").Attrs().MTU).To(Equal(1400), "what the third cannot take is lost")
 			})

@@ -16,6 +16,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/containernetworking/plugins/internal/testrig"
+	"github.com/containernetworking/plugins/pkg/link"
 	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 )
@@ -240,6 +241,16 @@ var _ = Describe("keys", func() {
 			Expect(removeUnused(bridge)).To(Succeed())
 			Expect(isGone(bridge)).To(BeTrue())
 			Expect(removeUnused(bridge)).To(Succeed())
+		})
+	})
+
+	It("lower the MTU of a VLAN's gateway device, and know what it is", func() {
+		testrig.IP(rig.Host, "link add br0.100 type veth peer name port")
+		rig.OnHost(func() {
+			end := testrig.Find("br0.100")
+			Expect(fitGatewayEnd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0", MTU: 1400}}, end)).To(Succeed())
+			Expect(link.Describe(end, "")).To(Equal(link.Describe(testrig.Find("br0.100"), "")))
+			Expect(end.Attrs().MTU).To(Equal(1400))
 		})
 	})
 
