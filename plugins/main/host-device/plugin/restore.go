@@ -8,26 +8,48 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/containernetworking/plugins/pkg/link"
+	"github.com/containernetworking/plugins/pkg/plugin"
 	"github.com/containernetworking/plugins/pkg/undo"
 )
 
 // settleHome makes an interface on the host what it was before it was given
-// away. Its marks go last: who is interrupted can start again. One that has gone
+// away. What the kernel refuses to restore - a macvlan's MTU above that of its
+// master by now - is no error: the interface is home, and the container has to go.
+// Its marks go last: who is interrupted can start again. One that has gone
 // from here meanwhile is the next container's, since another DEL was quicker.
 func settleHome(n *nic) error {
 	err := nameAgain(n)
 	if err == nil {
-		err = errors.Join(restore(n), restoreNames(n))
+		refused := restore(n)
+		if err = unmark(n); !link.IsNotFound(err) {
+			report(n, refused)
+		}
 	}
 	if link.IsNotFound(err) {
 		return nil
 	}
 	return err
+}
+
+// unmark takes the marks from an interface.
+func unmark(n *nic) error {
+	if err := link.RemoveAltNames(n.link.Attrs().Index, marks(n.link)...); err != nil {
+		return fmt.Errorf("take the marks from %s: %w", n.home.name, err)
+	}
+	return nil
+}
+
+// report says on standard error what an interface has not got back, and why.
+func report(n *nic, refused []error) {
+	for _, err := range refused {
+		plugin.Logf("host-device", "%s is home, but not all that it was: %v", n.home.name, err)
+	}
 }
 
 // nameAgain gives an interface its name back that the kernel brought to the
@@ -56,8 +78,9 @@ func isNamed(n *nic, err error) error {
 }
 
 // restore gives an interface the properties back that a container can have
-// changed. It is up again only if it is known to have been up.
-func restore(n *nic) error {
+// changed, and returns why it has not got some. It is up again only if it is known
+// to have been up.
+func restore(n *nic) (refused []error) {
 	attrs := n.link.Attrs()
 	var errs []error
 	if n.home.mtu != 0 && n.home.mtu != attrs.MTU {
@@ -70,16 +93,16 @@ func restore(n *nic) error {
 		errs = append(errs, describe(n, "alias", netlink.LinkSetAlias(n.link, n.home.alias)))
 	}
 	if n.home.traits != nil {
-		errs = append(errs, restoreTraits(n))
+		errs = append(errs, restoreTraits(n)...)
 	}
 	if n.home.up {
 		errs = append(errs, describe(n, "state", netlink.LinkSetUp(n.link)))
 	}
-	return errors.Join(errs...)
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
 // restoreTraits is restore for what the record alone has.
-func restoreTraits(n *nic) error {
+func restoreTraits(n *nic) []error {
 	wanted, now := n.home.traits, traitsOf(n.link)
 	errs := []error{
 		n.turn("promiscuous mode", wanted.Promisc, now.Promisc, netlink.SetPromiscOn, netlink.SetPromiscOff),
@@ -89,12 +112,12 @@ func restoreTraits(n *nic) error {
 		errs = append(errs, describe(n, "queue length", netlink.LinkSetTxQLen(n.link, wanted.TxQLen)))
 	}
 	if wanted.More != nil {
-		errs = append(errs, restoreMore(n, wanted.More, now.More))
+		errs = append(errs, restoreMore(n, wanted.More, now.More)...)
 	}
-	return errors.Join(errs...)
+	return append(errs, restoreNames(n)...)
 }
 
-func restoreMore(n *nic, wanted, now *more) error {
+func restoreMore(n *nic, wanted, now *more) []error {
 	errs := []error{
 		n.turn("use of ARP", !wanted.NoARP, !now.NoARP, netlink.LinkSetARPOn, netlink.LinkSetARPOff),
 		n.turn("multicast", wanted.Multicast, now.Multicast, netlink.LinkSetMulticastOn, netlink.LinkSetMulticastOff),
@@ -102,7 +125,24 @@ func restoreMore(n *nic, wanted, now *more) error {
 	if wanted.Group != now.Group {
 		errs = append(errs, describe(n, "group", netlink.LinkSetGroup(n.link, int(wanted.Group))))
 	}
-	return errors.Join(errs...)
+	return errs
+}
+
+// restoreNames gives an interface the alternative names back that it had, in the place
+// of what the container has given it. A name that another has by now stays with that.
+func restoreNames(n *nic) []error {
+	attrs, wanted := n.link.Attrs(), n.home.traits.AltNames
+	foreign := without(without(attrs.AltNames, marks(n.link)), wanted)
+	errs := []error{link.RemoveAltNames(attrs.Index, foreign...)}
+	for _, name := range without(wanted, attrs.AltNames) {
+		if err := link.AddAltNames(attrs.Index, name); !errors.Is(err, unix.EEXIST) {
+			errs = append(errs, err)
+		}
+	}
+	for i, err := range errs {
+		errs[i] = describe(n, "alternative names", err)
+	}
+	return errs
 }
 
 // turn turns something on or off unless it is.
@@ -121,22 +161,4 @@ func describe(n *nic, what string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("restore the %s of %s: %w", what, n.home.name, err)
-}
-
-// restoreNames gives an interface the alternative names back that it had, without
-// its marks, and without what the container has given it. A name that another has
-// by now stays with that.
-func restoreNames(n *nic) error {
-	attrs := n.link.Attrs()
-	foreign := marks(n.link)
-	var errs []error
-	if n.home.traits != nil {
-		foreign = without(attrs.AltNames, n.home.traits.AltNames)
-		for _, name := range without(n.home.traits.AltNames, attrs.AltNames) {
-			if err := link.AddAltNames(attrs.Index, name); !errors.Is(err, unix.EEXIST) {
-				errs = append(errs, err)
-			}
-		}
-	}
-	return describe(n, "alternative names", errors.Join(append(errs, link.RemoveAltNames(attrs.Index, foreign...))...))
 }
