@@ -9,6 +9,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/containernetworking/plugins/internal/intent"
 	"github.com/containernetworking/plugins/pkg/conf"
 	"github.com/containernetworking/plugins/pkg/plugin"
 )
@@ -17,9 +18,9 @@ import (
 // The configuration helps to recognize one without marks, and the record one from
 // which the container has removed everything.
 func lent(req *plugin.Request, c *Config) (found *nic, err error) {
-	recorded := keptHere(req)
+	recorded, records := keptHere(req), store().Pinned()
 	err = req.InNetns(func() error {
-		found, err = recorded.pick(func(l netlink.Link) *nic { return ownOf(req, c, l, recorded) })
+		found, err = recorded.pick(func(l netlink.Link) *nic { return ownOf(req, c, l, recorded, records) })
 		return err
 	})
 	if found != nil || err != nil || recorded == nil {
@@ -78,18 +79,32 @@ func (l *loan) unlessSuperseded(found *nic) *nic {
 // ownOf returns l if it is the attachment's interface in the container: because
 // it says so, or because it has an alias that upstream's plugin can have left,
 // which is its name on the host, and nothing contradicts.
-func ownOf(req *plugin.Request, c *Config, l netlink.Link, recorded *loan) *nic {
+func ownOf(req *plugin.Request, c *Config, l netlink.Link, recorded *loan, records intent.Store) *nic {
 	if belongsTo(req.Owner(), l) {
 		return known(l).at(recorded)
 	}
 	attrs := l.Attrs()
-	if len(ownerComments(l)) > 0 || !isName(attrs.Alias) {
+	if !isName(attrs.Alias) || !c.names(attrs) && (attrs.Name != req.IfName || !c.isByPath() && !hasAddress(req, c, attrs)) {
 		return nil
 	}
-	if c.names(attrs) || attrs.Name == req.IfName && (c.isByPath() || hasAddress(req, c, attrs)) {
-		return (&nic{link: l, home: home{name: attrs.Alias}}).at(recorded)
+	if isAnothers(req, l, records) {
+		return nil
 	}
-	return nil
+	return (&nic{link: l, home: home{name: attrs.Alias}}).at(recorded)
+}
+
+// isAnothers tells whether an interface in the container has been lent there to
+// somebody whose mark it bears: others may share the namespace, and several interfaces
+// may have been lent. The mark of a loan in another namespace is stale: upstream's
+// plugin, after a downgrade, takes the interface home with it and lends it again. It
+// gives it the name that is asked for, which has to do if the loan is not on record.
+func isAnothers(req *plugin.Request, l netlink.Link, records intent.Store) bool {
+	return slices.ContainsFunc(ownerComments(l), func(comment string) bool {
+		if its := keptBy(records, comment); its != nil {
+			return its.intent.Enters(req)
+		}
+		return l.Attrs().Name != req.IfName
+	})
 }
 
 // isName tells whether an alias can be the name of an interface. Those of this
@@ -131,8 +146,8 @@ func returned(req *plugin.Request, c *Config) (*nic, error) {
 		if belongsTo(req.Owner(), l) {
 			return leftAt(l, recorded)
 		}
-		if c.Device == "" || len(ownerComments(l)) > 0 {
-			return nil
+		if c.Device == "" || len(ownerComments(l)) > 0 && l.Attrs().Name == c.Device {
+			return nil // at home, or on its way from there to another's container
 		}
 		return stray(req, l, c.Device)
 	})

@@ -77,8 +77,10 @@ func uptime() int64 {
 func discard(owner plugin.Owner) error { return store().Delete(owner) }
 
 // kept returns what is on record of the interface that was lent to an owner, or nil.
-func kept(owner plugin.Owner) *loan {
-	found := store().Get(owner)
+func kept(owner plugin.Owner) *loan { return keptIn(store().Store, owner) }
+
+func keptIn(s intent.Store, owner plugin.Owner) *loan {
+	found := s.Get(owner)
 	if found == nil {
 		return nil
 	}
@@ -137,15 +139,20 @@ func boot() string {
 // keptOf is kept, for the first of the owners with these comments that has one.
 func keptOf(comments []string) *loan {
 	for _, comment := range comments {
-		parts := strings.SplitN(comment, "/", 3)
-		if len(parts) != 3 {
-			continue // somebody else has written it
-		}
-		if l := kept(plugin.Owner{Network: parts[0], ContainerID: parts[1], IfName: parts[2]}); l != nil {
+		if l := keptBy(store().Store, comment); l != nil {
 			return l
 		}
 	}
 	return nil
+}
+
+// keptBy is keptIn for the owner with a comment.
+func keptBy(s intent.Store, comment string) *loan {
+	parts := strings.SplitN(comment, "/", 3)
+	if len(parts) != 3 {
+		return nil // somebody else has written it
+	}
+	return keptIn(s, plugin.Owner{Network: parts[0], ContainerID: parts[1], IfName: parts[2]})
 }
 
 // isSuperseded tells whether the interface was lent to somebody else since, who
