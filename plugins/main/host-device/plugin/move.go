@@ -48,6 +48,10 @@ func lend(req *plugin.Request, n *nic) error {
 	if err := checkNameIsFree(req); err != nil {
 		return err
 	}
+	if err := checkHasNone(req); err != nil {
+		return err
+	}
+	rememberEarlier(req, n)
 	keep(req, n)
 	isHome := rememberBelongings(req, n)
 	if err := mark(req.Owner(), n); err != nil {
@@ -69,6 +73,24 @@ func lend(req *plugin.Request, n *nic) error {
 	}
 	req.Undo.Push("move of "+n.home.name+" into the container", back)
 	return req.InNetns(func() error { return arrive(req, n) })
+}
+
+// rememberEarlier has the attachment's earlier loan on record again if ADD fails: its
+// interface may be somewhere, such as in a namespace that the container has made.
+func rememberEarlier(req *plugin.Request, n *nic) {
+	earlier := store().Get(req.Owner())
+	if earlier == nil {
+		return
+	}
+	if recorded := parseRecord(earlier); recorded != nil && recorded.compareHere(n.link) == same {
+		return // it will be at home
+	}
+	req.Undo.Push("record of the earlier loan", func() error {
+		if store().Get(req.Owner()) != nil {
+			return nil // this one's, which could not be taken back
+		}
+		return store().Put(*earlier)
+	})
 }
 
 // rememberBelongings has an interface get back what it loses as it is moved, if ADD
@@ -130,6 +152,20 @@ func checkNameIsFree(req *plugin.Request) error {
 		}
 		return fmt.Errorf("%w; use another CNI_IFNAME or delete the attachment first", &link.ExistsError{Name: req.IfName, InContainer: true})
 	})
+}
+
+// checkHasNone finds out whether the container still has the interface of an earlier
+// loan to the attachment, under another name. There is one mark and one record of both.
+func checkHasNone(req *plugin.Request) error {
+	if kept(req.Owner()) == nil {
+		return nil
+	}
+	earlier, err := lent(req, &Config{})
+	if earlier == nil {
+		return err
+	}
+	exists := &link.ExistsError{Name: earlier.link.Attrs().Name, InContainer: true}
+	return fmt.Errorf("%w, and is %s, which this attachment got earlier; delete the attachment first", exists, earlier.home.name)
 }
 
 // isTaken tells whether an interface of the current namespace has the name.
