@@ -67,7 +67,7 @@ func (s *survey) everywhere() error {
 	nsfs := uint64(own.Dev) // 32 bits on MIPS
 	const patience = 50
 	denied := map[string]int{}
-	return each("/proc", func(name string) error {
+	err := each("/proc", func(name string) error {
 		if _, err := strconv.Atoi(name); err != nil {
 			return nil
 		}
@@ -81,6 +81,7 @@ func (s *survey) everywhere() error {
 		denied[name]++ // a child of such an init, until it has become another program
 		return errLater
 	})
+	return errors.Join(err, s.hidden())
 }
 
 // errLater is returned of what cannot be looked at yet.
@@ -144,10 +145,15 @@ func (s *survey) file(path string, nsfs uint64) error {
 	return nil
 }
 
-// mounted notes what is mounted in the process's mount namespace, once for each.
+// mounted notes what is mounted in the process's mount namespace, once for each. To a
+// process with a root directory of its own /proc shows what is mounted below that.
 func (s *survey) mounted(pid string) error {
 	mounts, err := os.Readlink(filepath.Join("/proc", pid, "ns/mnt"))
 	if err != nil || s.mountsSeen[mounts] {
+		return err
+	}
+	root, err := os.Readlink(filepath.Join("/proc", pid, "root"))
+	if err != nil {
 		return err
 	}
 	content, err := os.ReadFile(filepath.Join("/proc", pid, "mountinfo"))
@@ -164,7 +170,17 @@ func (s *survey) mounted(pid string) error {
 			s.found(ID{inode, uniqueAt(filepath.Join("/proc", pid, "root")+unescape(fields[mountPoint]), inode)})
 		}
 	}
-	s.mountsSeen[mounts] = true
+	s.mountsSeen[mounts] = root == "/"
+	return nil
+}
+
+// hidden returns a mount namespace of which only a part has been seen.
+func (s *survey) hidden() error {
+	for mounts, whole := range s.mountsSeen {
+		if !whole {
+			return fmt.Errorf("no process has the root directory of %s, and so nobody sees all that is mounted there", mounts)
+		}
+	}
 	return nil
 }
 

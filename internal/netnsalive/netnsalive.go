@@ -55,7 +55,7 @@ func number(text string) uint64 {
 // descriptor of it. A namespace that only a socket keeps alive counts as gone: nothing
 // can enter it, but its links are there (HasLink), and it answers. Before Linux 6.18,
 // one whose number another has got by now counts as alive. Gone fails where not all
-// processes of the machine can be seen.
+// processes of the machine can be seen, or not all mounts.
 func Gone[K cmp.Ordered](netns map[K]ID) ([]K, error) {
 	var gone []K
 	const patience = 10
@@ -96,7 +96,7 @@ func lookFor[K comparable](s *survey, netns map[K]ID) (map[K]ID, error) {
 type survey struct {
 	wanted     map[uint64]bool     // the inodes that are asked for
 	alive      map[uint64][]uint64 // what tells those with an inode from all others
-	mountsSeen map[string]bool     // mount namespaces that have been looked at
+	mountsSeen map[string]bool     // mount namespaces that have been looked at, and whether as a whole
 }
 
 func (s *survey) found(id ID) {

@@ -5,10 +5,14 @@
 package netnsalive_test
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -76,11 +80,54 @@ var _ = Describe("Gone", func() {
 		}
 	})
 
+	It("sees what is mounted above the root directory of a process, or says that it does not", func() {
+		dir := GinkgoT().TempDir()
+		jail, path := filepath.Join(dir, "jail"), filepath.Join(dir, "netns")
+		Expect(os.Mkdir(jail, 0o755)).To(Succeed())
+		Expect(os.WriteFile(path, nil, 0o600)).To(Succeed())
+		prisoner := start(`unshare --mount --propagation private sh -c 'mount --bind / ` + jail + ` && exec chroot ` + jail + ` sh -c "echo; exec sleep 60"'`)
+		mount := `unshare --net sh -c "mount --bind /proc/self/ns/net ` + path + `; readlink /proc/self/ns/net"`
+		free := start(fmt.Sprintf(`nsenter --mount --target %d sh -c '%s; exec sleep 60'`, prisoner.Process.Pid, mount))
+		id := netnsalive.ParseID(strings.TrimSpace(free.said))
+		Expect(id).NotTo(BeZero())
+
+		Expect(netnsalive.Gone(map[string]netnsalive.ID{"mounted": id})).To(BeEmpty())
+		free.stop()
+		_, err := netnsalive.Gone(map[string]netnsalive.ID{"mounted": id})
+		Expect(err).To(MatchError(ContainSubstring("no process has the root directory of mnt:[")))
+		prisoner.stop()
+		Eventually(func() ([]string, error) { return netnsalive.Gone(map[string]netnsalive.ID{"mounted": id}) }).Should(ConsistOf("mounted"))
+	})
+
 	It("returns nobody where nobody is gone", func() {
 		Expect(netnsalive.Gone(map[int]netnsalive.ID{7: netnsalive.At("/proc/self/ns/net")})).To(BeEmpty())
 		Expect(netnsalive.Gone(map[int]netnsalive.ID{})).To(BeEmpty())
 	})
 })
+
+// process is a command that has said a line and goes on.
+type process struct {
+	*exec.Cmd
+	said string
+}
+
+func start(script string) process {
+	GinkgoHelper()
+	p := process{Cmd: exec.Command("sh", "-c", "exec "+script)}
+	out, err := p.StdoutPipe()
+	Expect(err).NotTo(HaveOccurred())
+	p.Stderr = GinkgoWriter
+	Expect(p.Start()).To(Succeed())
+	DeferCleanup(p.stop)
+	p.said, err = bufio.NewReader(out).ReadString('\n')
+	Expect(err).NotTo(HaveOccurred())
+	return p
+}
+
+func (p process) stop() {
+	_ = p.Process.Kill() // it may have been stopped
+	_ = p.Wait()
+}
 
 // mountedAt makes a network namespace that is mounted at a path alone.
 func mountedAt(path string) netnsalive.ID {
