@@ -60,7 +60,7 @@ func Create(req *plugin.Request, mtu int, mac net.HardwareAddr) (*Pair, error) {
 
 // deleteStale removes a host end with the name of the attachment's. It belongs to
 // the same attachment, so it is what an ADD left that did not get as far as a DEL,
-// unless somebody has renamed the other end, or another network namespace has it.
+// unless somebody has renamed the other end.
 func deleteStale(req *plugin.Request, name string) error {
 	stale, err := link.Find(name)
 	if errors.Is(err, link.ErrNotFound) {
@@ -71,10 +71,6 @@ func deleteStale(req *plugin.Request, name string) error {
 	}
 	if !owns(req.Owner(), stale) {
 		return fmt.Errorf("%s, the name for the host's end of the veth pair, belongs to %q", name, stale.Attrs().Alias)
-	}
-	if leadsElsewhere(req, stale) {
-		return fmt.Errorf("%s is attached already, in another network namespace than %s; delete that attachment first",
-			req.Owner().Comment(), req.Netns.Path())
 	}
 	if err := refuseRenamed(req, stale); err != nil {
 		return err

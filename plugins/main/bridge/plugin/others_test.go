@@ -243,22 +243,6 @@ var _ = Describe("a bridge that others use, too", func() {
 		Entry("with a number as its type", `,"ipam":{"type":5}`), Entry("of another type", `,"ipam":{"type":"static"}`),
 	)
 
-	DescribeTable("does not lose a container to an ADD of its id in another network namespace",
-		func(ipam string) {
-			c := `{"type":"bridge","bridge":"br0"` + ipam + `}`
-			result := rig.Add(one, c)
-			again := rig.Container("one")
-			_, err := rig.Call("ADD", again, c)
-			Expect(err).To(MatchError(ContainSubstring("one/eth0 is attached already, in another network namespace")))
-			Expect(rig.Check(one, c, result)).To(Succeed())
-			rig.Del(again, c) // which the runtime makes of a failed ADD, and which names the same attachment
-			rig.Add(again, c)
-			rig.Del(again, c)
-		},
-		Entry("without ipam", ``), Entry("with static", `,"ipam":{"type":"static","addresses":[{"address":"10.1.2.3/24"}]}`),
-		Entry("with host-local", `,"ipam":{"type":"host-local","subnet":"10.1.2.0/24"}`),
-	)
-
 	It("is left by a DEL without ipam, whatever host-local says", func() {
 		dir := GinkgoT().TempDir()
 		script := "#!/bin/sh\ncat >" + dir + "/asked\necho '{\"code\":1,\"msg\":\"incompatible CNI versions\"}'\nexit 1\n"
