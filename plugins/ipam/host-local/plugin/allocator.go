@@ -64,6 +64,9 @@ func (a *allocator) allocate(requested []netip.Addr) ([]assignment, error) {
 		return nil, fmt.Errorf("failed to allocate all requested IPs: %s: the range sets that they are in, if any, have assigned their one address",
 			strings.Trim(fmt.Sprint(pending), "[]"))
 	}
+	for _, one := range assigned { // only now: an ADD that fails leaves them to rest
+		a.store.cooldown().end(fileName(one.ip))
+	}
 	return assigned, nil
 }
 
@@ -178,7 +181,6 @@ func (a *allocator) reserve(n int, ip netip.Addr) (bool, error) {
 	if !reserved {
 		return false, err
 	}
-	a.store.cooldown().end(fileName(ip))
 	directory, owner := a.store.directory, a.owner
 	a.undo.Push("reservation of "+ip.String(), func() error { return directory.release(ip, owner) })
 	return true, a.store.setLastReserved(n, ip)

@@ -31,22 +31,29 @@ func (c cooldown) begin(name string) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(c.mark(name), os.O_CREATE|os.O_WRONLY, fileMode)
+	err := touch(c.mark(name))
+	c.sweepInTurn()
+	return err
+}
+
+// touch gives a file, which may be there already, the time of now.
+func touch(path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, fileMode)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	return os.Chtimes(c.mark(name), time.Time{}, time.Now()) // it may have been there
+	return os.Chtimes(path, time.Time{}, time.Now())
 }
 
-// runs tells whether an address still is not to be assigned again. A mark that is
-// further from the present than that, on either side, does not count: the clock
-// may have been set.
-func (c cooldown) runs(name string) bool {
-	if c.period == 0 {
-		return false
-	}
-	info, err := os.Lstat(c.mark(name))
+// runs tells whether an address still is not to be assigned again.
+func (c cooldown) runs(name string) bool { return c.period > 0 && c.isRecent(c.mark(name)) }
+
+// isRecent tells whether the time of a file is less than the period ago. One that is
+// further from the present than that, on either side, does not count: the clock may
+// have been set.
+func (c cooldown) isRecent(path string) bool {
+	info, err := os.Lstat(path)
 	return err == nil && time.Since(info.ModTime()).Abs() < c.period
 }
 
@@ -55,6 +62,20 @@ func (c cooldown) end(name string) {
 	if c.period > 0 {
 		_ = os.Remove(c.mark(name)) // one that stays is older than the next release
 	}
+}
+
+// sweepInTurn sweeps once in a period. Not everybody calls GC, and round robin in a
+// large range comes back to few marks.
+func (c cooldown) sweepInTurn() {
+	if !c.isRecent(c.swept()) && touch(c.swept()) == nil {
+		c.sweep()
+	}
+}
+
+// swept is a file that tells when that was. No network is called that.
+func (c cooldown) swept() string {
+	parent, network := filepath.Split(c.dir)
+	return parent + "." + network
 }
 
 // sweep removes the marks of addresses that may be assigned again.
@@ -68,5 +89,7 @@ func (c cooldown) sweep() {
 			_ = os.Remove(c.mark(name))
 		}
 	}
-	_ = os.Remove(c.dir) // unless there are others
+	if os.Remove(c.dir) == nil { // there are no others
+		_ = os.Remove(c.swept())
+	}
 }

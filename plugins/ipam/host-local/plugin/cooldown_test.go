@@ -79,6 +79,38 @@ var _ = Describe("with a cooldown", func() {
 		Expect(resting()).To(BeEmpty())
 	})
 
+	It("goes on for the addresses that an ADD that failed had asked for", func() {
+		add("a", config())
+		del("a", config())
+		released("10.0.0.2", time.Minute)
+		_, err := call("ADD", container("b"), config(`"runtimeConfig":{"ips":["10.0.0.2","10.9.9.9"]}`))
+		Expect(err).To(MatchError(ContainSubstring("10.9.9.9")))
+		Expect(resting()).To(ConsistOf("10.0.0.2"))
+		released("10.0.0.2", 131*time.Second)
+		Expect(add("c", config())).To(Equal("10.0.0.3"))
+	})
+
+	It("leaves no marks behind where nobody calls GC", func() {
+		wide := configOf("1.1.0", dataDir, `"subnet":"fd00::/64","cooldown":"130s"`)
+		swept := filepath.Join(dataDir, cooldownName, ".net")
+		for range 3 {
+			address := add("a", wide)
+			del("a", wide)
+			Expect(resting()).To(ContainElement(address))
+			released(address, 131*time.Second)
+		}
+		Expect(resting()).To(HaveLen(3), "the last time is not over")
+		Expect(os.Chtimes(swept, time.Time{}, time.Now().Add(-131*time.Second))).To(Succeed())
+		address := add("a", wide)
+		del("a", wide)
+		Expect(resting()).To(ConsistOf(address))
+
+		released(address, 131*time.Second)
+		Expect(call("GC", container(""), configOf("1.1.0", dataDir, `"subnet":"fd00::/64","cooldown":"130s"`, `"cni.dev/valid-attachments":[]`))).To(BeEmpty())
+		Expect(marks).NotTo(BeADirectory())
+		Expect(swept).NotTo(BeAnExistingFile())
+	})
+
 	It("has an address that is released twice rest from then on", func() {
 		add("a", config())
 		del("a", config())
