@@ -67,7 +67,7 @@ func (s *survey) everywhere() error {
 	nsfs := uint64(own.Dev) // 32 bits on MIPS
 	const patience = 50
 	denied := map[string]int{}
-	err := each("/proc", func(name string) error {
+	return each("/proc", func(name string) error {
 		if _, err := strconv.Atoi(name); err != nil {
 			return nil
 		}
@@ -81,7 +81,6 @@ func (s *survey) everywhere() error {
 		denied[name]++ // a child of such an init, until it has become another program
 		return errLater
 	})
-	return errors.Join(err, s.hidden())
 }
 
 // errLater is returned of what cannot be looked at yet.
@@ -145,15 +144,10 @@ func (s *survey) file(path string, nsfs uint64) error {
 	return nil
 }
 
-// mounted notes what is mounted in the process's mount namespace, once for each. To a
-// process with a root directory of its own /proc shows what is mounted below that.
+// mounted notes what is mounted where the process can see it, once for each view.
 func (s *survey) mounted(pid string) error {
-	mounts, err := os.Readlink(filepath.Join("/proc", pid, "ns/mnt"))
-	if err != nil || s.mountsSeen[mounts] {
-		return err
-	}
-	root, err := os.Readlink(filepath.Join("/proc", pid, "root"))
-	if err != nil {
+	before, err := viewOf(pid)
+	if err != nil || s.viewsSeen[before] {
 		return err
 	}
 	content, err := os.ReadFile(filepath.Join("/proc", pid, "mountinfo"))
@@ -170,18 +164,28 @@ func (s *survey) mounted(pid string) error {
 			s.found(ID{inode, uniqueAt(filepath.Join("/proc", pid, "root")+unescape(fields[mountPoint]), inode)})
 		}
 	}
-	s.mountsSeen[mounts] = root == "/"
+	after, err := viewOf(pid)
+	s.viewsSeen[before] = err == nil && after == before
 	return nil
 }
 
-// hidden returns a mount namespace of which only a part has been seen.
-func (s *survey) hidden() error {
-	for mounts, whole := range s.mountsSeen {
-		if !whole {
-			return fmt.Errorf("no process has the root directory of %s, and so nobody sees all that is mounted there", mounts)
-		}
+// viewOf looks at the root itself, too: read by a process whose own root is another than
+// its mount namespace's, both have the path "/".
+func viewOf(pid string) (view, error) {
+	namespace, err := os.Readlink(filepath.Join("/proc", pid, "ns/mnt"))
+	if err != nil {
+		return view{}, err
 	}
-	return nil
+	path := filepath.Join("/proc", pid, "root")
+	root, err := os.Readlink(path)
+	if err != nil {
+		return view{}, err
+	}
+	var stat unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_MNT_ID, &stat); err != nil {
+		return view{}, err
+	}
+	return view{namespace, root, unix.Mkdev(stat.Dev_major, stat.Dev_minor), stat.Ino, stat.Mnt_id}, nil
 }
 
 // unescape returns a path that /proc has written without white space.

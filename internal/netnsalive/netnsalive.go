@@ -51,16 +51,16 @@ func number(text string) uint64 {
 }
 
 // Gone returns those whose network namespace does not exist any more, sorted: no
-// thread is in it, it is mounted in no mount namespace, and no process has a
+// thread is in it, it is mounted where no process can see it, if at all, and none has a
 // descriptor of it. A namespace that only a socket keeps alive counts as gone: nothing
 // can enter it, but its links are there (HasLink), and it answers. Before Linux 6.18,
 // one whose number another has got by now counts as alive. Gone fails where not all
-// processes of the machine can be seen, or not all mounts.
+// processes of the machine can be seen.
 func Gone[K cmp.Ordered](netns map[K]ID) ([]K, error) {
 	var gone []K
-	const patience = 10
+	const patience = 30
 	for range patience {
-		s := survey{alive: map[uint64][]uint64{}, mountsSeen: map[string]bool{}}
+		s := survey{alive: map[uint64][]uint64{}, viewsSeen: map[view]bool{}}
 		absent, err := lookFor(&s, netns)
 		if err != nil {
 			return nil, err
@@ -94,9 +94,17 @@ func lookFor[K comparable](s *survey, netns map[K]ID) (map[K]ID, error) {
 
 // survey gathers what keeps network namespaces alive.
 type survey struct {
-	wanted     map[uint64]bool     // the inodes that are asked for
-	alive      map[uint64][]uint64 // what tells those with an inode from all others
-	mountsSeen map[string]bool     // mount namespaces that have been looked at, and whether as a whole
+	wanted    map[uint64]bool     // the inodes that are asked for
+	alive     map[uint64][]uint64 // what tells those with an inode from all others
+	viewsSeen map[view]bool       // mounts that have been looked at
+}
+
+// view is which mounts a process can see: those of its mount namespace that are below
+// its root directory.
+type view struct {
+	namespace, root string
+	device, inode   uint64 // of the root
+	mount           uint64 // that the root is on, since Linux 5.8
 }
 
 func (s *survey) found(id ID) {

@@ -5,14 +5,12 @@
 package netnsalive_test
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -80,23 +78,20 @@ var _ = Describe("Gone", func() {
 		}
 	})
 
-	It("sees what is mounted above the root directory of a process, or says that it does not", func() {
+	// The rest of the mount namespace is hidden from its first process.
+	It("does not return one that is mounted where a chrooted process cannot see it", func() {
 		dir := GinkgoT().TempDir()
-		jail, path := filepath.Join(dir, "jail"), filepath.Join(dir, "netns")
-		Expect(os.Mkdir(jail, 0o755)).To(Succeed())
-		Expect(os.WriteFile(path, nil, 0o600)).To(Succeed())
-		prisoner := start(`unshare --mount --propagation private sh -c 'mount --bind / ` + jail + ` && exec chroot ` + jail + ` sh -c "echo; exec sleep 60"'`)
-		mount := `unshare --net sh -c "mount --bind /proc/self/ns/net ` + path + `; readlink /proc/self/ns/net"`
-		free := start(fmt.Sprintf(`nsenter --mount --target %d sh -c '%s; exec sleep 60'`, prisoner.Process.Pid, mount))
-		id := netnsalive.ParseID(strings.TrimSpace(free.said))
-		Expect(id).NotTo(BeZero())
-
-		Expect(netnsalive.Gone(map[string]netnsalive.ID{"mounted": id})).To(BeEmpty())
-		free.stop()
-		_, err := netnsalive.Gone(map[string]netnsalive.ID{"mounted": id})
-		Expect(err).To(MatchError(ContainSubstring("no process has the root directory of mnt:[")))
-		prisoner.stop()
-		Eventually(func() ([]string, error) { return netnsalive.Gone(map[string]netnsalive.ID{"mounted": id}) }).Should(ConsistOf("mounted"))
+		jail, kept := filepath.Join(dir, "jail"), filepath.Join(dir, "kept")
+		Expect(os.Mkdir(jail, 0o700)).To(Succeed())
+		Expect(os.WriteFile(kept, nil, 0o600)).To(Succeed())
+		chrooted := start("unshare", "--mount", "--propagation", "private", "sh", "-c", "mount --rbind / "+jail+" && exec chroot "+jail+" sleep 100")
+		keeper := start("nsenter", "--mount="+filepath.Join(chrooted, "ns/mnt"), "sh", "-c",
+			"unshare --net mount --bind /proc/self/ns/net "+kept+" && exec sleep 100")
+		id := netnsalive.At(filepath.Join(keeper, "root", kept))
+		Expect(id.Inode).NotTo(BeZero())
+		Expect(filepath.Join(chrooted, "root", kept)).To(BeARegularFile())
+		Expect(netnsalive.At(filepath.Join(chrooted, "root", kept))).To(BeZero())
+		Expect(netnsalive.Gone(map[int]netnsalive.ID{1: id})).To(BeEmpty())
 	})
 
 	It("returns nobody where nobody is gone", func() {
@@ -105,28 +100,22 @@ var _ = Describe("Gone", func() {
 	})
 })
 
-// process is a command that has said a line and goes on.
-type process struct {
-	*exec.Cmd
-	said string
-}
-
-func start(script string) process {
+// start starts a program, waits until it has come to its sleep and returns its
+// directory in /proc.
+func start(name string, args ...string) string {
 	GinkgoHelper()
-	p := process{Cmd: exec.Command("sh", "-c", "exec "+script)}
-	out, err := p.StdoutPipe()
-	Expect(err).NotTo(HaveOccurred())
-	p.Stderr = GinkgoWriter
-	Expect(p.Start()).To(Succeed())
-	DeferCleanup(p.stop)
-	p.said, err = bufio.NewReader(out).ReadString('\n')
-	Expect(err).NotTo(HaveOccurred())
-	return p
-}
-
-func (p process) stop() {
-	_ = p.Process.Kill() // it may have been stopped
-	_ = p.Wait()
+	cmd := exec.Command(name, args...)
+	Expect(cmd.Start()).To(Succeed())
+	DeferCleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	dir := filepath.Join("/proc", strconv.Itoa(cmd.Process.Pid))
+	Eventually(func() (string, error) {
+		text, err := os.ReadFile(filepath.Join(dir, "comm"))
+		return string(text), err
+	}).Should(Equal("sleep\n"))
+	return dir
 }
 
 // mountedAt makes a network namespace that is mounted at a path alone.

@@ -40,8 +40,8 @@
 // ADD notes which namespace CNI_NETNS is (netnsalive.ID) and the boot id in the owner's
 // link, in front of the files. Only what was noted in this boot, that is, on this
 // machine, counts. When there is no other address, those of owners whose namespace is
-// gone are freed: one in which no thread of the machine is, which is mounted in no
-// mount namespace, and of which no process has a descriptor. Before Linux 6.18, only
+// gone are freed: one in which no thread of the machine is, which no
+// process can see mounted or has a descriptor of. Before Linux 6.18, only
 // the inode number is known, which may be used again. Then it is alive, as far as can
 // be told, and the addresses stay. A reservation that is younger than the link is not
 // what the link is about. An owner that has addresses from a namespace that is gone
