@@ -206,12 +206,16 @@ var _ = Describe("delegation", func() {
 	})
 
 	Describe("to a script", func() {
-		// say runs ADD of a script and returns what it said on standard error.
-		say := func(script string) (said string) {
+		install := func(script string) {
 			GinkgoHelper()
 			dir := GinkgoT().TempDir()
 			GinkgoT().Setenv("CNI_PATH", dir)
 			Expect(os.WriteFile(filepath.Join(dir, "script"), []byte("#!/bin/sh\n"+script), 0o755)).To(Succeed())
+		}
+		// say runs ADD of a script and returns what it said on standard error.
+		say := func(script string) (said string) {
+			GinkgoHelper()
+			install(script)
 			return capturingStderr(func() {
 				result, err := ipam.ExecAdd("script", []byte("the configuration"))
 				Expect(err).NotTo(HaveOccurred())
@@ -235,8 +239,9 @@ var _ = Describe("delegation", func() {
 		})
 
 		It("waits for it when it has closed its outputs", func() {
-			said := say(`echo '` + goodAnswer + `'; exec >/dev/null 2>&1; sleep 0.1; exit 0`)
-			Expect(said).To(BeEmpty())
+			install(`echo '` + goodAnswer + `'; exec >/dev/null 2>&1; exit 3`)
+			_, err := ipam.ExecAdd("script", []byte("the configuration"))
+			Expect(err).To(MatchError(ContainSubstring("script ended with exit status 3")))
 		})
 	})
 
