@@ -174,11 +174,9 @@ func (c command) gc(ctx context.Context, args *skel.CmdArgs) error {
 		return c.GC(ctx, req, config, valid)
 	}
 	if req.IPAM.ReleasesThroughInterface() {
-		err = protect(addresses)
-		return errors.Join(err, protect(interfaces))
+		return errors.Join(protect(addresses), protect(interfaces))
 	}
-	err = protect(interfaces) // first, so that nobody gets an address that is in use
-	return errors.Join(err, protect(addresses))
+	return errors.Join(protect(interfaces), protect(addresses)) // nobody is to get an address that is in use
 }
 
 // prepare decodes and validates for ADD, CHECK and STATUS. Everything that is
